@@ -1,0 +1,71 @@
+# Every target sets up what it needs. `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+CORE := Cargo.toml Cargo.lock $(shell find core_rs -name '*.rs' -o -name Cargo.toml 2>/dev/null | grep -v '^core_rs/fuzz/')
+STUBS := service/pageroles/v1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-rust test-python test-slow lint format proto check-proto lock fuzz clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv with everything, the extension in its release build
+
+$(VENV)/.packages: requirements/dev.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	touch $@
+
+$(STAMP): $(VENV)/.packages pyproject.toml $(CORE)
+	PIP_QUIET=1 PIP_DISABLE_PIP_VERSION_CHECK=1 VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet
+	touch $@
+
+demo: $(STAMP) ## Made-up traffic, a server, a question and its answer (DEMO_ARGS=--once ends then)
+	$(BIN)/pageroles demo $(DEMO_ARGS)
+
+test: test-rust test-python ## All tests that hold a change
+
+test-rust: ## The core alone
+	cargo test --quiet --locked
+
+test-python: $(STAMP) ## The service, over the wire
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: $(STAMP) ## The tests that take long
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP) check-proto ## Formatting, lints, types and stubs; warnings are errors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest pageroles._core
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+
+format: $(STAMP) ## Format everything
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only .
+	cargo fmt --all
+
+proto: $(STAMP) ## Regenerate the stubs of the contract
+	$(BIN)/python -m grpc_tools.protoc -Iproto -I$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+		--python_out=service --pyi_out=service --grpc_python_out=service proto/pageroles/v1/pages.proto
+
+check-proto: $(STAMP) # The committed stubs are what the contract gives
+	rm -rf $(VENV)/stubs && mkdir $(VENV)/stubs
+	$(BIN)/python -m grpc_tools.protoc -Iproto -I$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+		--python_out=$(VENV)/stubs --pyi_out=$(VENV)/stubs --grpc_python_out=$(VENV)/stubs proto/pageroles/v1/pages.proto
+	@for file in pages_pb2.py pages_pb2.pyi pages_pb2_grpc.py; do \
+		diff -u $(STUBS)/$$file $(VENV)/stubs/pageroles/v1/$$file || { echo 'stubs differ from the contract: run make proto'; exit 1; }; \
+	done
+
+lock: $(STAMP) ## Renew requirements/dev.txt from pyproject.toml
+	$(BIN)/python -m uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra embedded --extra parquet --extra dev pyproject.toml --output-file requirements/dev.txt
+
+clean: ## Remove what was built
+	rm -rf $(VENV) target .mypy_cache .pytest_cache .ruff_cache
