@@ -1,0 +1,105 @@
+"""The faults that pageroles knows, each with the gRPC status it becomes.
+
+PagerolesError
+├── InvalidArgumentError     a field of a request is wrong
+├── UnauthenticatedError     no key, or one that is unknown or revoked
+├── PermissionDeniedError    a key that may not ask this
+├── OverloadedError          more work than the server takes on
+├── DeadlineError            the caller's time is over
+├── CancelledError           the caller gave up
+├── InternalError            a fault of ours
+├── SettingError             a setting of this machine can't be used
+└── StoreError               something about the store
+    ├── StoreUnavailableError    ClickHouse can't be reached
+    └── StoreLockedError         another process holds the embedded store
+"""
+
+from __future__ import annotations
+
+import grpc
+
+
+class PagerolesError(Exception):
+    """The base of every fault below. The text is a sentence for the caller, without SQL, hosts or keys."""
+
+    status: grpc.StatusCode = grpc.StatusCode.INTERNAL
+
+
+class InvalidArgumentError(PagerolesError):
+    """A field of a request is wrong.
+
+    Attributes:
+        field: The field's name in the contract.
+        description: What is wrong and what is accepted.
+    """
+
+    status = grpc.StatusCode.INVALID_ARGUMENT
+
+    def __init__(self, field: str, description: str) -> None:
+        """Name the field and say what to change."""
+        super().__init__(f"{field}: {description}")
+        self.field = field
+        self.description = description
+
+
+class UnauthenticatedError(PagerolesError):
+    """No key, or one that is unknown or revoked; the text is the same for the latter two."""
+
+    status = grpc.StatusCode.UNAUTHENTICATED
+
+
+class PermissionDeniedError(PagerolesError):
+    """A key that may not ask this."""
+
+    status = grpc.StatusCode.PERMISSION_DENIED
+
+
+class OverloadedError(PagerolesError):
+    """More work than the server takes on.
+
+    Attributes:
+        retry_after: Seconds after which to try again.
+    """
+
+    status = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        """Say what is exhausted and when to come back."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class DeadlineError(PagerolesError):
+    """The caller's time is over."""
+
+    status = grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class CancelledError(PagerolesError):
+    """The caller gave up."""
+
+    status = grpc.StatusCode.CANCELLED
+
+
+class InternalError(PagerolesError):
+    """A fault of ours."""
+
+
+class SettingError(PagerolesError):
+    """A setting of this machine can't be used: an address, a folder, a store without its schema."""
+
+
+class StoreError(PagerolesError):
+    """Something about the store."""
+
+
+class StoreUnavailableError(StoreError):
+    """ClickHouse can't be reached."""
+
+    status = grpc.StatusCode.UNAVAILABLE
+
+
+class StoreLockedError(StoreError):
+    """Another process holds the embedded store."""
+
+    status = grpc.StatusCode.UNAVAILABLE

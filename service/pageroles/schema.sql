@@ -1,0 +1,205 @@
+-- The store of pageroles. Statements end with a semicolon at the end of a line; each may be run again.
+--
+-- Writers fill the plain columns of `sessions` and nothing else. All the rest is worked out by ClickHouse at
+-- insert: the MATERIALIZED columns below, and the tables that the views feed. docs/semantics.md defines each.
+--
+-- A key is the 64-bit sipHash64 of the string it stands for; 0 means "none".
+
+
+-- One row per session. Writing a session again (the same domain, session_id, user_id and started_at) replaces
+-- it: the row with the latest written_at counts, and of equal ones the last inserted. Read it with FINAL.
+--
+-- Sorted by day, so that a short window reads little; then by user, so that the work can be cut into ranges of
+-- the user key with every user whole in one of them.
+CREATE TABLE IF NOT EXISTS sessions
+(
+    `domain` LowCardinality(String) COMMENT 'The tenant: the domain that an API key belongs to',
+    `session_id` String,
+    `user_id` String,
+    `started_at` DateTime64(3, 'UTC'),
+
+    `source` LowCardinality(String) COMMENT 'As derived by the tracker',
+    `medium` LowCardinality(String) COMMENT 'As derived by the tracker',
+    `referrer` String,
+    `utm_source` LowCardinality(String),
+    `utm_medium` LowCardinality(String),
+    `utm_campaign` LowCardinality(String),
+    `utm_content` LowCardinality(String),
+    `utm_term` LowCardinality(String),
+
+    `page_views.url` Array(String) COMMENT 'As tracked',
+    `page_views.viewed_at` Array(DateTime64(3, 'UTC')),
+
+    `conversions.url` Array(String) COMMENT 'As tracked; empty: the page being viewed at that time',
+    `conversions.type` Array(String),
+    `conversions.id` Array(String),
+    `conversions.occurred_at` Array(DateTime64(3, 'UTC')),
+
+    `written_at` DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'Orders the versions of a session',
+
+    `day` Date MATERIALIZED toDate(started_at),
+    `user_key` UInt64 MATERIALIZED sipHash64(user_id),
+    `session_key` UInt64 MATERIALIZED sipHash64(session_id),
+
+    `effective_source` LowCardinality(String) MATERIALIZED multiIf(
+        utm_source != '', utm_source,
+        source != '', source,
+        -- A host without a registrable domain (an address, a bare name) tells nothing of the source.
+        isIPv4String(domain(referrer)) OR cutToFirstSignificantSubdomain(referrer) = '', '(direct)',
+        lower(cutToFirstSignificantSubdomain(referrer))),
+    `effective_medium` LowCardinality(String) MATERIALIZED multiIf(
+        utm_medium != '', utm_medium,
+        medium != '', medium,
+        '(none)'),
+
+    `converting` Bool MATERIALIZED notEmpty(conversions.occurred_at) COMMENT 'Carries a conversion',
+
+    `page_keys` Array(UInt64) MATERIALIZED arrayMap(
+        url -> sipHash64(if(empty(trimRight(cutQueryString(cutFragment(url)), '/')),
+                            '/', trimRight(cutQueryString(cutFragment(url)), '/'))),
+        -- The position keeps the order of views that happened together: arraySort alone is not stable.
+        arraySort((url, at, position) -> (at, position),
+                  page_views.url, page_views.viewed_at, arrayEnumerate(page_views.url)))
+        COMMENT 'Canonical pages in order of viewing',
+    `landing_key` UInt64 MATERIALIZED page_keys[1],
+    `exit_key` UInt64 MATERIALIZED page_keys[-1],
+    `before_exit_key` UInt64 MATERIALIZED arrayLast(key -> key != page_keys[-1], page_keys)
+        COMMENT 'The last page that is not the exit page',
+
+    `conversion_keys` Array(UInt64) MATERIALIZED arrayMap(
+        (url, at) -> multiIf(
+            url = '', page_keys[arrayCount(viewed_at -> viewed_at <= at, page_views.viewed_at)],
+            empty(trimRight(cutQueryString(cutFragment(url)), '/')), sipHash64('/'),
+            sipHash64(trimRight(cutQueryString(cutFragment(url)), '/'))),
+        conversions.url, conversions.occurred_at)
+        COMMENT 'Canonical page of each conversion',
+    `assist_views` Array(UInt32) MATERIALIZED arrayMap(
+        (key, at) -> arrayCount(viewed_at -> viewed_at <= at, page_views.viewed_at)
+            -- The view on which the conversion happened is the conversion's own, except the landing view.
+            - (arrayCount(viewed_at -> viewed_at <= at, page_views.viewed_at) > 1
+               AND page_keys[arrayCount(viewed_at -> viewed_at <= at, page_views.viewed_at)] = key),
+        conversion_keys, conversions.occurred_at)
+        COMMENT 'How many leading views assist each conversion'
+)
+ENGINE = ReplacingMergeTree(written_at)
+PARTITION BY toYYYYMM(started_at)
+PRIMARY KEY (domain, day, user_key)
+ORDER BY (domain, day, user_key, session_key)
+SETTINGS index_granularity = 8192;
+
+
+-- The few sessions that converted, with all that a report asks of them, over all history: who converted first,
+-- and when. Sorted by user, so that a range of the user key is read as one piece.
+--
+-- A session without a conversion enters as a deletion mark, so that it takes back an earlier version that had
+-- one. FINAL hides the marks; merges of a whole partition remove them.
+CREATE TABLE IF NOT EXISTS converting_sessions
+(
+    `domain` LowCardinality(String),
+    `user_key` UInt64,
+    `started_at` DateTime64(3, 'UTC'),
+    `session_key` UInt64,
+    `session_id` String,
+    `effective_source` LowCardinality(String),
+    `effective_medium` LowCardinality(String),
+    `utm_campaign` LowCardinality(String),
+    `utm_content` LowCardinality(String),
+    `utm_term` LowCardinality(String),
+    `landing_key` UInt64,
+    `exit_key` UInt64,
+    `before_exit_key` UInt64,
+    `page_keys` Array(UInt64),
+    `conversions.url` Array(String),
+    `conversions.type` Array(String),
+    `conversions.id` Array(String),
+    `conversion_keys` Array(UInt64),
+    `assist_views` Array(UInt32),
+    `written_at` DateTime64(6, 'UTC'),
+    `is_deleted` UInt8
+)
+ENGINE = ReplacingMergeTree(written_at, is_deleted)
+PARTITION BY toYYYYMM(started_at)
+PRIMARY KEY (domain, user_key, started_at)
+ORDER BY (domain, user_key, started_at, session_key)
+SETTINGS index_granularity = 8192,
+    allow_experimental_replacing_merge_with_cleanup = 1,
+    enable_replacing_merge_with_cleanup_for_min_age_to_force_merge = 1,
+    min_age_to_force_merge_on_partition_only = 1,
+    min_age_to_force_merge_seconds = 600;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS converting_sessions_feed TO converting_sessions AS
+SELECT
+    domain,
+    user_key,
+    started_at,
+    session_key,
+    NOT converting AS is_deleted,
+    written_at,
+    if(is_deleted, '', session_id) AS session_id,
+    if(is_deleted, '', effective_source) AS effective_source,
+    if(is_deleted, '', effective_medium) AS effective_medium,
+    if(is_deleted, '', utm_campaign) AS utm_campaign,
+    if(is_deleted, '', utm_content) AS utm_content,
+    if(is_deleted, '', utm_term) AS utm_term,
+    if(is_deleted, 0, landing_key) AS landing_key,
+    if(is_deleted, 0, exit_key) AS exit_key,
+    if(is_deleted, 0, before_exit_key) AS before_exit_key,
+    if(is_deleted, [], page_keys) AS page_keys,
+    conversions.url,
+    conversions.type,
+    conversions.id,
+    conversion_keys,
+    assist_views
+FROM sessions;
+
+
+-- When each user was first seen. A session's start never changes, so replacing sessions leaves it right.
+CREATE TABLE IF NOT EXISTS users
+(
+    `domain` LowCardinality(String),
+    `user_key` UInt64,
+    `first_seen_at` SimpleAggregateFunction(min, DateTime64(3, 'UTC'))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (domain, user_key);
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS users_feed TO users AS
+SELECT domain, user_key, min(started_at) AS first_seen_at
+FROM sessions
+GROUP BY domain, user_key;
+
+
+-- The names of the page keys.
+CREATE TABLE IF NOT EXISTS pages
+(
+    `domain` LowCardinality(String),
+    `page_key` UInt64,
+    `url` String
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (domain, page_key);
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS pages_feed TO pages AS
+SELECT DISTINCT domain, sipHash64(url) AS page_key, url
+FROM
+(
+    SELECT domain, if(empty(trimRight(cutQueryString(cutFragment(raw)), '/')),
+                      '/', trimRight(cutQueryString(cutFragment(raw)), '/')) AS url
+    FROM sessions
+    ARRAY JOIN arrayConcat(page_views.url, arrayFilter(raw -> raw != '', conversions.url)) AS raw
+);
+
+
+-- API keys: only hashes. A later row of the same id replaces the earlier one, as a revocation does.
+CREATE TABLE IF NOT EXISTS api_keys
+(
+    `id` String,
+    `hash` String COMMENT 'SHA-256 of the key, in hexadecimal',
+    `domain` String COMMENT 'Empty: all domains',
+    `all_domains` Bool,
+    `created_at` DateTime64(3, 'UTC'),
+    `revoked_at` Nullable(DateTime64(3, 'UTC')),
+    `written_at` DateTime64(6, 'UTC') DEFAULT now64(6)
+)
+ENGINE = ReplacingMergeTree(written_at)
+ORDER BY id;
