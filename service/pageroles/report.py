@@ -1,0 +1,168 @@
+"""The stages of a report, in order: plan, count, name, answer.
+
+The work is cut into units, ranges of the user key. A user lies whole within one unit, so the units' counts add
+up exactly; workers take them in turn, each into a tally of its own, and the tallies are merged at the end.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+import os
+import time
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, TypeVar
+
+from pageroles import _core, sql
+from pageroles.errors import InternalError
+from pageroles.model import to_milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pageroles.call import Call
+    from pageroles.model import PagesQuery
+    from pageroles.sql import KeyRange, Statement
+    from pageroles.store import Store
+
+_T = TypeVar("_T")
+
+# Rows of a unit: small enough that two of them stay far below 100 MB, large enough that reading whole granules
+# at the edges of a range costs little.
+ROWS_PER_UNIT = 1_000_000
+# Below this a second worker costs more than it brings.
+_ROWS_WORTH_SPLITTING = 100_000
+# More names than this are read with all names of the domain rather than by a list of keys.
+_LISTED_NAMES = 1000
+# A session is seen a moment before its pages' names are.
+_NAME_RETRIES = 3
+_NAME_RETRY_SECONDS = 0.1
+
+MAX_MESSAGE_BYTES = 1 << 20
+
+
+class Report:
+    """A finished report, ready to be written out."""
+
+    def __init__(self, query: PagesQuery, tally: _core.Tally) -> None:
+        """Hold the counts of a query."""
+        self._tally = tally
+        self._start = to_milliseconds(query.window.start)
+        self._end = to_milliseconds(query.window.shown_end)
+        self.total_sessions = tally.total_sessions
+
+    def message(self) -> bytes:
+        """Return the report as one serialized PagesResponse."""
+        return self._tally.response(self._start, self._end)
+
+    def messages(self) -> Iterator[bytes]:
+        """Return the report as serialized PagesResponses of at most 1 MiB, for StreamPages."""
+        return self._tally.responses(self._start, self._end, MAX_MESSAGE_BYTES)
+
+
+class Reporter:
+    """Answers questions from a store, with a fixed number of workers for all of them."""
+
+    def __init__(self, store: Store, *, workers_per_report: int | None = None) -> None:
+        """Start the workers.
+
+        Args:
+            store: Where the sessions are.
+            workers_per_report: How many units of one report may be at work at once; default: one per core.
+        """
+        self._store = store
+        self._workers_per_report = workers_per_report or os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(store.readers, thread_name_prefix="report")
+
+    def close(self) -> None:
+        """End the workers; units in progress finish first."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def report(self, query: PagesQuery, call: Call) -> Report:
+        """Answer a question.
+
+        Raises:
+            PagerolesError: What the store could not do, or the call's end; nothing of it keeps running.
+        """
+        units = self._run(call, lambda: self._plan(query, call))
+        pending = collections.deque(units)
+        workers = min(len(units), self._workers_per_report)
+        tallies = self._run_all(call, [lambda: self._count(query, pending, call)] * workers)
+        tally = tallies[0]
+        for other in tallies[1:]:
+            tally.merge(other)
+        if tally.total_sessions:
+            self._run(call, lambda: self._name(query, tally, call))
+        return Report(query, tally)
+
+    # ---- the stages ----
+
+    def _plan(self, query: PagesQuery, call: Call) -> list[KeyRange]:
+        """Cut the work into units by how many rows the index promises."""
+        found = self._store.rows(sql.estimate(query), call)
+        rows = sum(int(str(row[3])) for row in found)
+        count = math.ceil(rows / ROWS_PER_UNIT)
+        if rows >= _ROWS_WORTH_SPLITTING:
+            count = max(count, self._workers_per_report)
+        return sql.key_ranges(max(count, 1))
+
+    def _count(self, query: PagesQuery, pending: collections.deque[KeyRange], call: Call) -> _core.Tally:
+        """Count units until none is left."""
+        tally = _core.Tally(query.touch_scope, bool(query.conversions))
+        while True:
+            try:
+                keys = pending.popleft()
+            except IndexError:
+                return tally
+            try:
+                self._feed(tally.feed_sessions, sql.sessions(query, keys), call)
+                self._feed(tally.feed_conversions, sql.conversions(query, keys), call)
+                self._feed(tally.feed_users, sql.users(query, keys), call)
+                tally.finish_unit()
+            except BaseException:
+                pending.clear()
+                raise
+
+    def _name(self, query: PagesQuery, tally: _core.Tally, call: Call) -> None:
+        """Look up the names of the pages in the answer."""
+        keys = tally.page_keys() if tally.page_count() <= _LISTED_NAMES else None
+        self._feed(tally.feed_pages, sql.page_names(query.domain, keys), call)
+        for _ in range(_NAME_RETRIES):
+            missing = tally.missing_pages()
+            if not missing:
+                return
+            time.sleep(min(_NAME_RETRY_SECONDS, call.remaining()))
+            self._feed(tally.feed_pages, sql.page_names(query.domain, missing[:_LISTED_NAMES]), call)
+        # A writer that died between the sessions and the names leaves a gap, which the sessions themselves fill.
+        while missing := tally.missing_pages():
+            self._feed(tally.feed_pages, sql.page_names_in_sessions(query, missing[:_LISTED_NAMES]), call)
+            if len(tally.missing_pages()) == len(missing):
+                raise InternalError(f"{len(missing)} pages have no name in the store")
+
+    # ---- how they are run ----
+
+    def _feed(self, feed: Callable[[bytes], None], statement: Statement | None, call: Call) -> None:
+        if statement is not None:
+            with self._store.stream(statement, call) as chunks:
+                for chunk in chunks:
+                    feed(chunk)
+
+    def _run(self, call: Call, work: Callable[[], _T]) -> _T:
+        """Run one piece of work on a worker."""
+        return self._run_all(call, [work])[0]
+
+    def _run_all(self, call: Call, work: list[Callable[[], _T]]) -> list[_T]:
+        """Run work on the workers; leave in time, whatever they do, and leave nothing running."""
+        futures = [self._pool.submit(piece) for piece in work]
+        pending = set(futures)
+        try:
+            while pending:
+                done, pending = wait(pending, timeout=call.remaining(), return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+            return [future.result() for future in futures]
+        except BaseException:
+            call.cancel()
+            for future in futures:
+                future.cancel()
+            raise

@@ -1,0 +1,75 @@
+"""Answers as tables for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from pageroles.client import CONVERSION_ROLES, DROP_OFF_ROLES
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from pageroles.client import Answer
+    from pageroles.keys import ApiKey
+
+_HEADINGS = {
+    "conversion": "conversion",
+    "conversion_assist": "assist",
+    "landing_assisted_conversion": "landing",
+    "drop_off": "drop-off",
+    "drop_off_assist": "assist",
+    "landing_assisted_drop_off": "landing",
+}
+
+
+def answer(found: Answer, *, rows: int) -> RenderableType:
+    """Return an answer's totals and its two tables, each of at most `rows` pages."""
+    if "message" in found:
+        return Text(found["message"], style="yellow")
+    frame, totals = found["time_frame"], found["summary_totals"]
+    return Group(
+        Text.assemble((frame["start"], "bold"), " to ", (frame["end"], "bold")),
+        Text.assemble(
+            (f"{totals['total_sessions']:,}", "bold"), " sessions of ",
+            (f"{totals['total_users']:,}", "bold"), " users; ",
+            (f"{totals['total_conversion_events']:,}", "bold"), " conversions of ",
+            (f"{totals['total_conversion_users']:,}", "bold"), " users",
+        ),
+        Text(),
+        _pages("Where people convert, and what leads there", found["conversion_performance"], CONVERSION_ROLES, rows),
+        Text(),
+        _pages("Where people leave, and what leads there", found["drop_off_performance"], DROP_OFF_ROLES, rows),
+    )  # fmt: skip
+
+
+def _pages(title: str, pages: list[dict[str, object]], roles: tuple[str, ...], rows: int) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("page", overflow="fold")
+    for role in roles:
+        table.add_column(_HEADINGS[role], justify="right")
+        table.add_column("users", justify="right", style="dim")
+    for page in pages[:rows]:
+        counts = [cast("dict[str, int]", page[role]) for role in roles]
+        cells = [f"{count[what]:,}" for count in counts for what in ("sessions", "users")]
+        table.add_row(str(page["url"]), *cells)
+    if len(pages) > rows:
+        table.caption = f"{len(pages) - rows:,} more pages"
+        table.caption_justify = "left"
+    return table
+
+
+def keys(records: list[ApiKey]) -> Table:
+    """Return a table of keys."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("id", "domain", "created", "revoked"):
+        table.add_column(heading)
+    for record in records:
+        domain: Any = Text("all domains", style="italic") if record.all_domains else Text(record.domain)
+        revoked = f"{record.revoked_at:%Y-%m-%d %H:%M}" if record.revoked_at else ""
+        table.add_row(record.id, domain, f"{record.created_at:%Y-%m-%d %H:%M}", revoked)
+    return table

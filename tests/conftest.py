@@ -1,0 +1,55 @@
+"""A served store that the tests share: chDB opens one folder per process, so there is one."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from pageroles.keys import KeyStore
+from pageroles.server import Server
+from pageroles.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+settings.register_profile("fast", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("slow", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Served:
+    """A running server and its store."""
+
+    store: Store
+    server: Server
+    target: str
+    all_domains_key: str
+
+    def insert(self, rows: bytes) -> None:
+        """Write sessions, in ClickHouse's JSONEachRow, as one INSERT."""
+        self.store.insert("sessions", rows)
+
+    def key(self, domain: str) -> str:
+        """Make a key for one domain."""
+        return KeyStore(self.store).create(domain)[0]
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """The one embedded store of this process."""
+    with Store.open(f"chdb://{tmp_path_factory.mktemp('store')}") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def served(store: Store) -> Iterator[Served]:
+    """A server on the embedded store, with a key for all domains."""
+    all_domains_key, _ = KeyStore(store).create(None)
+    server = Server(store, "127.0.0.1:0")
+    yield Served(store, server, f"127.0.0.1:{server.port}", all_domains_key)
+    server.stop(grace=1)
