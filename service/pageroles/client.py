@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypedDict
 
 import grpc
@@ -82,6 +82,5 @@ def _row(page: pages_pb2.ConversionPage | pages_pb2.DropOffPage, roles: tuple[st
 
 def _shown(instant: Timestamp) -> str:
     """Return an instant as `2025-07-01T00:00:00Z`, with milliseconds where it has any."""
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=instant.seconds)
-    fraction = f".{instant.nanos // 1_000_000:03d}" if instant.nanos else ""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+    moment = datetime(1970, 1, 1) + timedelta(seconds=instant.seconds, microseconds=instant.nanos // 1000)  # noqa: DTZ001
+    return moment.isoformat(timespec="milliseconds" if instant.nanos else "seconds") + "Z"

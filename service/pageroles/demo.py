@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DAYS = 60
 SEED = 1
-DOMAIN = traffic.DOMAINS[0]
+DOMAIN = "example.com"
 _MARK = "made-by-pageroles-demo"
 _ROWS_SHOWN = 8
 
@@ -55,7 +55,7 @@ def run(*, folder: Path, grpc_address: str, sessions: int, console: Console, sto
                 report=report,
             )
         console.print(
-            f"[bold]{loaded.loaded:,}[/] sessions of {len(traffic.DOMAINS)} made-up domains loaded in "
+            f"[bold]{loaded.loaded:,}[/] sessions of {len(traffic.SITES)} made-up domains loaded in "
             f"{loaded.seconds:.1f} s ({loaded.loaded / loaded.seconds:,.0f} a second)"
         )
         key, record = KeyStore(store).create(DOMAIN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 
+# Metadata that a caller may send, and that every answer carries.
+REQUEST_ID = "x-request-id"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Status(grpc.Status):
+    code: grpc.StatusCode
+    details: str
+    trailing_metadata: tuple[tuple[str, str | bytes], ...]
+
+
 def to_status(error: PagerolesError, request_id: str) -> grpc.Status:
     """Return the status that a fault becomes.
 
@@ -26,8 +38,9 @@ def to_status(error: PagerolesError, request_id: str) -> grpc.Status:
     if is_ours(error):
         message = f"something went wrong on our side; quote {request_id} when you report it"
     details = [_packed(detail) for detail in _details(error)]
-    status: grpc.Status = rpc_status.to_status(status_pb2.Status(code=code, message=message, details=details))
-    return status
+    status = rpc_status.to_status(status_pb2.Status(code=code, message=message, details=details))
+    # Aborting with a status replaces the trailing metadata that were set before.
+    return _Status(status.code, status.details, (*status.trailing_metadata, (REQUEST_ID, request_id)))
 
 
 def is_ours(error: PagerolesError) -> bool:

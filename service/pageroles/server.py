@@ -60,12 +60,12 @@ class Answer:
         self.method = method
         self.key = metadata.get("authentication")
         self.domain = metadata.get("domain")
-        given = metadata.get("x-request-id", "")
+        given = metadata.get(rpc.REQUEST_ID, "")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         self.caller: Caller | None = None
         self.sessions: int | None = None
         self._began = time.monotonic()
-        context.set_trailing_metadata((("x-request-id", self.request_id),))
+        context.set_trailing_metadata(((rpc.REQUEST_ID, self.request_id),))
 
     def log(self, status: grpc.StatusCode, error: BaseException | None = None) -> None:
         """Write the request's line."""

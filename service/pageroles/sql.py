@@ -109,7 +109,8 @@ def conversions(query: PagesQuery, keys: KeyRange) -> Statement:
     else:
         count, conversion_keys, assist_views = "length(s.conversion_keys)", "s.conversion_keys", "s.assist_views"
     return Statement(
-        f"SELECT s.user_key AS user_key, {_STARTED_AT}, s.session_id AS session_id, CAST({included} AS UInt8) AS included, "
+        f"SELECT s.user_key AS user_key, {_STARTED_AT}, s.session_id AS session_id, "
+        f"CAST({included} AS UInt8) AS included, "
         f"toUInt32({count}) AS conversions, s.landing_key AS landing_key, s.exit_key AS exit_key, "
         "s.before_exit_key AS before_exit_key, if(included, s.page_keys, []) AS page_keys, "
         f"if(included, {conversion_keys}, []) AS conversion_keys, if(included, {assist_views}, []) AS assist_views "

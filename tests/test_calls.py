@@ -1,0 +1,163 @@
+"""Deadlines, cancels and stops: the query ends in ClickHouse too, and the caller hears the right status in time."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+from pageroles import sql
+from pageroles.errors import CancelledError, DeadlineError
+from pageroles.server import Server
+from pageroles.sql import Statement
+from wire import Asked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Served
+    from pageroles.store import Store
+
+DOMAIN = "calls.example.com"
+# Runs for minutes unless it is stopped, without sending a row.
+ENDLESS = Statement("SELECT toUInt64(number) AS user_key FROM numbers(1000000000000) WHERE sipHash64(number) = 0", {})
+PATIENCE = 20.0
+
+
+def until(holds: Callable[[], bool]) -> bool:
+    """Wait for something to hold."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if holds():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def running(store: Store) -> int:
+    """Count the endless queries at work in ClickHouse."""
+    with store._engine.control() as client:
+        rows = client.query("SELECT count() FROM system.processes WHERE query LIKE '%numbers(1000000000000)%' "
+                            "AND query NOT LIKE '%system.processes%'").result_rows  # fmt: skip
+    return int(rows[0][0])
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every report run for minutes."""
+    monkeypatch.setattr(sql, "sessions", lambda *_: ENDLESS)
+
+
+@pytest.mark.usefixtures("endless")
+def test_the_callers_deadline_stops_the_query(served: Served) -> None:
+    began = time.monotonic()
+    with Asked(served.target, served.all_domains_key, DOMAIN) as asked, pytest.raises(grpc.RpcError) as caught:
+        asked.pages(timeout=1.0)
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert time.monotonic() - began < PATIENCE
+    assert until(lambda: running(served.store) == 0)
+
+
+@pytest.mark.usefixtures("endless")
+def test_the_servers_own_limit_is_a_deadline_too(served: Served) -> None:
+    server = Server(served.store, "127.0.0.1:0", max_seconds=0.5)
+    try:
+        with (
+            Asked(f"127.0.0.1:{server.port}", served.all_domains_key, DOMAIN) as asked,
+            pytest.raises(grpc.RpcError) as caught,
+        ):
+            asked.pages(timeout=PATIENCE)
+        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert "shorter window" in (caught.value.details() or "")
+        assert until(lambda: running(served.store) == 0)
+    finally:
+        server.stop(grace=1)
+
+
+@pytest.mark.usefixtures("endless")
+@pytest.mark.parametrize("method", ["Pages", "StreamPages"])
+def test_a_cancel_stops_the_query(served: Served, method: str) -> None:
+    with Asked(served.target, served.all_domains_key, DOMAIN) as asked:
+        call = asked.future(timeout=PATIENCE) if method == "Pages" else asked.stream_call(timeout=PATIENCE)
+        assert until(lambda: running(served.store) > 0)
+        call.cancel()
+        assert until(lambda: running(served.store) == 0)
+        assert call.code() == grpc.StatusCode.CANCELLED
+
+
+def test_a_stop_lets_requests_in_flight_finish_and_takes_no_new_ones(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, leave = threading.Event(), threading.Event()
+    estimate = sql.estimate
+
+    def slow(query: Any) -> Statement:
+        entered.set()
+        assert leave.wait(PATIENCE)
+        return estimate(query)
+
+    monkeypatch.setattr(sql, "estimate", slow)
+    server = Server(served.store, "127.0.0.1:0")
+    target = f"127.0.0.1:{server.port}"
+    with Asked(target, served.all_domains_key, DOMAIN) as asked:
+        inflight = asked.future(timeout=PATIENCE)
+        assert entered.wait(PATIENCE)
+        stopping = threading.Thread(target=server.stop, kwargs={"grace": PATIENCE})
+        stopping.start()
+        assert until(lambda: refuses(target, served.all_domains_key))
+        assert not inflight.done()
+        leave.set()
+        assert inflight.result().message
+        stopping.join(PATIENCE)
+        assert not stopping.is_alive()
+
+
+def refuses(target: str, key: str) -> bool:
+    """Tell whether a server takes no new requests."""
+    with Asked(target, key, DOMAIN) as asked, contextlib.suppress(grpc.FutureTimeoutError):
+        try:
+            asked.pages(timeout=0.5)
+        except grpc.RpcError as error:
+            return error.code() == grpc.StatusCode.UNAVAILABLE
+    return False
+
+
+def test_a_call_tells_why_it_ended(store: Store) -> None:
+    cancelled = store.call(10)
+    cancelled.cancel()
+    with pytest.raises(CancelledError):
+        cancelled.remaining()
+    with pytest.raises(DeadlineError):
+        store.call(0).remaining()
+
+
+def test_a_finished_call_stops_nothing(store: Store) -> None:
+    stopped: list[int] = []
+    call = store.call(10)
+    call.on_cancel(lambda: stopped.append(1))
+    call.finish()
+    call.cancel()
+    assert not stopped
+    late = store.call(10)
+    late.cancel()
+    late.on_cancel(lambda: stopped.append(2))
+    assert stopped == [2]
+
+
+def test_a_reader_is_free_again_after_every_end(store: Store) -> None:
+    """As many ended streams as there are readers, three times over, leave all readers free."""
+    for _ in range(3 * store.readers):
+        call = store.call(0.2)
+        with pytest.raises(DeadlineError), store.stream(ENDLESS, call) as chunks:
+            for _chunk in chunks:
+                pass
+    call = store.call(10)
+    streams = [contextlib.ExitStack() for _ in range(store.readers)]
+    for stack in streams:
+        assert list(stack.enter_context(store.stream(Statement("SELECT toUInt64(1) AS user_key", {}), call)))
+    for stack in streams:
+        stack.close()
