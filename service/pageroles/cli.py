@@ -218,6 +218,7 @@ def demo(
     """Fill a store with made-up traffic, serve it, ask a real question and print the answer."""
     from pageroles import demo as demonstration  # noqa: PLC0415
 
+    _set_up_logs("warning")  # the answer shall not drown in the server's lines
     stopping = _on_stop_signals()
     demonstration.run(
         folder=folder, grpc_address=grpc_address, sessions=sessions, console=_out, stopping=None if once else stopping

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from rich.panel import Panel
 from rich.text import Text
 
 from pageroles import client, loading, progress, show, traffic
@@ -64,8 +65,10 @@ def run(*, folder: Path, grpc_address: str, sessions: int, console: Console, sto
         target = f"{host}:{server.port}"
         try:
             _ask(console, target, key)
-            _tell_more(console, target, key)
-            if stopping is not None:
+            if stopping is None:
+                console.print("Without --once the demo goes on serving, and says what to ask next.")
+            else:
+                _tell_more(console, target, key)
                 console.print(f"Serving [bold]{target}[/] (gRPC); Ctrl-C ends it.")
                 stopping.wait()
             KeyStore(store).revoke(record.id)
@@ -97,16 +100,15 @@ def _ask(console: Console, target: str, key: str) -> None:
 
 
 def _tell_more(console: Console, target: str, key: str) -> None:
-    command = f".venv/bin/pageroles report --target {target} --key {key}"
+    command = f"{os.path.relpath(sys.argv[0])} report --target {target} --key {key}"
     lines = [
         ("Sessions in which people who came by a search converted:", "--source google.com --touch-scope converting"),
         ("What they read on the way, before they converted:", "--touch-scope assist"),
         ("Who filled in a form, and where they had landed:", "--meta-type hubspot_form"),
         ("The whole answer, in the JSON of the REST API:", "--json"),
     ]
-    text = Text()
+    console.print("\n[bold]Ask it more[/], from another terminal:")
     for what, options in lines:
-        text.append(f"{what}\n", style="bold")
-        text.append(f"{command} {options}\n")
-    text.rstrip()
-    console.print(Panel(text, title="Ask it more, from another terminal", title_align="left"), soft_wrap=True)
+        console.print(f"\n  {what}")
+        console.print(Text(f"  {command} {options}"), soft_wrap=True, style="cyan")
+    console.print()

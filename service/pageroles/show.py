@@ -48,19 +48,22 @@ def answer(found: Answer, *, rows: int) -> RenderableType:
 
 
 def _pages(title: str, pages: list[dict[str, object]], roles: tuple[str, ...], rows: int) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("page", overflow="fold")
     for role in roles:
         table.add_column(_HEADINGS[role], justify="right")
-        table.add_column("users", justify="right", style="dim")
     for page in pages[:rows]:
         counts = [cast("dict[str, int]", page[role]) for role in roles]
-        cells = [f"{count[what]:,}" for count in counts for what in ("sessions", "users")]
-        table.add_row(str(page["url"]), *cells)
-    if len(pages) > rows:
-        table.caption = f"{len(pages) - rows:,} more pages"
-        table.caption_justify = "left"
+        table.add_row(str(page["url"]), *(_cell(count) for count in counts))
+    more = f"; {len(pages) - rows:,} more pages" if len(pages) > rows else ""
+    table.caption = f"sessions (users){more}"
+    table.caption_justify = "left"
     return table
+
+
+def _cell(count: dict[str, int]) -> Text:
+    users = f" ({count['users']:,})"
+    return Text.assemble(f"{count['sessions']:,}", (users, "dim"), style="" if count["sessions"] else "dim")
 
 
 def keys(records: list[ApiKey]) -> Table:
