@@ -1,0 +1,149 @@
+//! The Python face of `pageroles_core`: each method converts, releases the GIL, and wraps.
+//! What it promises is written in `service/pageroles/_core.pyi`.
+
+use pageroles_core as core;
+use pyo3::create_exception;
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+create_exception!(
+    pageroles._core,
+    CoreError,
+    PyException,
+    "What the core refuses."
+);
+
+type Message<'py> = PyResult<Bound<'py, PyBytes>>;
+
+/// The one way of the core's errors to Python; both types are foreign here, so it can't be a `From`.
+#[expect(clippy::needless_pass_by_value, reason = "as map_err calls")]
+fn raise(error: core::Error) -> PyErr {
+    CoreError::new_err(error.to_string())
+}
+
+#[pyclass(module = "pageroles._core")]
+struct Tally(core::Tally);
+
+#[pymethods]
+impl Tally {
+    #[new]
+    fn new(touch_scope: i64, conversion_filter: bool) -> PyResult<Self> {
+        let scope = core::Scope::from_number(touch_scope).map_err(raise)?;
+        Ok(Self(core::Tally::new(scope, conversion_filter)))
+    }
+
+    fn feed_sessions(&mut self, py: Python<'_>, chunk: &[u8]) -> PyResult<()> {
+        py.detach(|| self.0.feed_sessions(chunk)).map_err(raise)
+    }
+    fn feed_conversions(&mut self, py: Python<'_>, chunk: &[u8]) -> PyResult<()> {
+        py.detach(|| self.0.feed_conversions(chunk)).map_err(raise)
+    }
+    fn feed_users(&mut self, py: Python<'_>, chunk: &[u8]) -> PyResult<()> {
+        py.detach(|| self.0.feed_users(chunk)).map_err(raise)
+    }
+
+    fn finish_unit(&mut self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.0.finish_unit()).map_err(raise)
+    }
+
+    fn merge(&mut self, py: Python<'_>, other: &mut Self) -> PyResult<()> {
+        py.detach(|| self.0.merge(&mut other.0)).map_err(raise)
+    }
+
+    #[getter]
+    fn total_sessions(&self) -> u64 {
+        self.0.totals().sessions
+    }
+    #[getter]
+    fn total_users(&self) -> u64 {
+        self.0.totals().users
+    }
+    #[getter]
+    fn total_conversion_events(&self) -> u64 {
+        self.0.totals().conversion_events
+    }
+    #[getter]
+    fn total_conversion_users(&self) -> u64 {
+        self.0.totals().conversion_users
+    }
+
+    fn page_count(&self, py: Python<'_>) -> usize {
+        py.detach(|| self.0.page_count())
+    }
+    fn page_keys(&self, py: Python<'_>) -> Vec<u64> {
+        py.detach(|| self.0.page_keys())
+    }
+
+    fn feed_pages(&mut self, py: Python<'_>, chunk: &[u8]) -> PyResult<()> {
+        py.detach(|| self.0.feed_pages(chunk)).map_err(raise)
+    }
+    fn missing_pages(&self, py: Python<'_>) -> Vec<u64> {
+        py.detach(|| self.0.missing_pages())
+    }
+
+    fn response<'py>(&mut self, py: Python<'py>, start_ms: i64, end_ms: i64) -> Message<'py> {
+        let message = py.detach(|| self.0.answer(start_ms, end_ms)?.whole(&self.0));
+        to_bytes(py, &message.map_err(raise)?)
+    }
+
+    fn responses(
+        mut slf: PyRefMut<'_, Self>,
+        start_ms: i64,
+        end_ms: i64,
+        max_bytes: usize,
+    ) -> PyResult<Responses> {
+        let (py, tally) = (slf.py(), &mut slf.0);
+        let answer = py
+            .detach(|| tally.answer(start_ms, end_ms))
+            .map_err(raise)?;
+        let tally = slf.into();
+        Ok(Responses {
+            answer,
+            tally,
+            max_bytes,
+        })
+    }
+}
+
+/// The messages of a stream; each is made when it is asked for.
+#[pyclass]
+struct Responses {
+    answer: core::Answer,
+    tally: Py<Tally>,
+    max_bytes: usize,
+}
+
+#[pymethods]
+impl Responses {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let tally = self.tally.try_borrow(py)?;
+        let (answer, inner) = (&mut self.answer, &tally.0);
+        match py.detach(|| answer.next_message(inner, self.max_bytes)) {
+            Ok(message) => message.map(|message| to_bytes(py, &message)).transpose(),
+            Err(error) => Err(raise(error)),
+        }
+    }
+}
+
+fn to_bytes<'py>(py: Python<'py>, message: &[u8]) -> Message<'py> {
+    PyBytes::new_with(py, message.len(), |bytes| {
+        py.detach(|| bytes.copy_from_slice(message));
+        Ok(())
+    })
+}
+
+#[pymodule]
+#[allow(non_upper_case_globals, reason = "Python's names")]
+mod _core {
+    #[pymodule_export]
+    use super::{CoreError, Tally};
+    #[pymodule_export]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+    #[pymodule_export]
+    const __build__: &str = ["release", "debug"][cfg!(debug_assertions) as usize];
+}

@@ -1,0 +1,73 @@
+//! What can go wrong, in sentences that name the stream and the byte.
+
+use std::fmt;
+
+/// A refusal. Nothing of the data that caused it has been counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// A stream holds something other than Native blocks of its columns.
+    Malformed {
+        /// The stream's name.
+        stream: &'static str,
+        /// Bytes of the stream that were read before.
+        at: u64,
+        /// What was found and what would have been right.
+        reason: String,
+    },
+    /// A stream ended inside a block.
+    Truncated {
+        /// The stream's name.
+        stream: &'static str,
+        /// Bytes of the stream that arrived.
+        at: u64,
+    },
+    /// More of something than the counters can hold.
+    TooMany(&'static str),
+    /// A touch scope that the contract does not have.
+    UnknownScope(i64),
+    /// An answer or a merge was asked for while a unit's rows wait for their end.
+    UnitOpen,
+    /// Two tallies of different questions can't be added.
+    OtherQuestion,
+    /// Pages of the answer have no URL yet.
+    Unnamed(usize),
+    /// The tally was fed while messages of its answer were still being taken.
+    Changed,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed { stream, at, reason } => {
+                write!(f, "{stream} stream, byte {at}: {reason}")
+            }
+            Self::Truncated { stream, at } => {
+                write!(
+                    f,
+                    "{stream} stream is truncated: it ends inside a block, at byte {at}"
+                )
+            }
+            Self::TooMany(what) => write!(f, "too many {what}: a tally holds at most {}", u32::MAX),
+            Self::UnknownScope(number) => {
+                write!(f, "touch scope {number} is unknown: 0 to 5 are accepted")
+            }
+            Self::UnitOpen => f.write_str("a unit is open: finish it before asking for its counts"),
+            Self::OtherQuestion => f.write_str(
+                "the tallies differ in touch scope or conversion filter: they can't be merged",
+            ),
+            Self::Unnamed(count) => write!(
+                f,
+                "{count} pages of the answer have no URL: feed the pages that are missing"
+            ),
+            Self::Changed => {
+                f.write_str("the tally changed while its answer was being read: ask again")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;

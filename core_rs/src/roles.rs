@@ -1,0 +1,208 @@
+//! The roles of one session: what `docs/semantics.md` calls conversion side and drop-off side.
+
+use crate::pages::PageId;
+
+/// A side of the report: one list of pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// `conversion_performance`.
+    Conversion,
+    /// `drop_off_performance`.
+    DropOff,
+}
+
+impl Side {
+    /// Both, in the order of the answer.
+    pub const ALL: [Self; 2] = [Self::Conversion, Self::DropOff];
+
+    /// The side's roles: by these, in this order, its pages are sorted.
+    #[must_use]
+    pub const fn roles(self) -> [Role; 3] {
+        match self {
+            Self::Conversion => [
+                Role::Conversion,
+                Role::ConversionAssist,
+                Role::LandingAssistedConversion,
+            ],
+            Self::DropOff => [
+                Role::DropOff,
+                Role::DropOffAssist,
+                Role::LandingAssistedDropOff,
+            ],
+        }
+    }
+
+    /// The field of `PagesResponse` that holds the side's rows.
+    #[must_use]
+    pub const fn field(self) -> u32 {
+        match self {
+            Self::Conversion => 3,
+            Self::DropOff => 4,
+        }
+    }
+}
+
+/// What a page can be to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The page converted.
+    Conversion,
+    /// The page was visited before a conversion.
+    ConversionAssist,
+    /// The session that converted landed on the page.
+    LandingAssistedConversion,
+    /// The session ended on the page.
+    DropOff,
+    /// The page was the last other one before the end.
+    DropOffAssist,
+    /// The session that dropped off landed on the page.
+    LandingAssistedDropOff,
+}
+
+impl Role {
+    /// The role's place among its side's roles.
+    #[must_use]
+    pub const fn place(self) -> usize {
+        match self {
+            Self::Conversion | Self::DropOff => 0,
+            Self::ConversionAssist | Self::DropOffAssist => 1,
+            Self::LandingAssistedConversion | Self::LandingAssistedDropOff => 2,
+        }
+    }
+
+    /// The role's side.
+    #[must_use]
+    pub const fn side(self) -> Side {
+        match self {
+            Self::Conversion | Self::ConversionAssist | Self::LandingAssistedConversion => {
+                Side::Conversion
+            }
+            Self::DropOff | Self::DropOffAssist | Self::LandingAssistedDropOff => Side::DropOff,
+        }
+    }
+
+    /// The field of `ConversionPage` or `DropOffPage` that holds the role's counts.
+    #[must_use]
+    pub const fn field(self) -> u32 {
+        // Field 1 is the URL; a test holds this to the contract's numbers.
+        match self.place() {
+            0 => 2,
+            1 => 3,
+            _ => 4,
+        }
+    }
+
+    /// The role's name in the contract.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Conversion => "conversion",
+            Self::ConversionAssist => "conversion_assist",
+            Self::LandingAssistedConversion => "landing_assisted_conversion",
+            Self::DropOff => "drop_off",
+            Self::DropOffAssist => "drop_off_assist",
+            Self::LandingAssistedDropOff => "landing_assisted_drop_off",
+        }
+    }
+}
+
+/// Where a session began and ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// The first page.
+    pub landing: Option<PageId>,
+    /// The last page.
+    pub exit: Option<PageId>,
+    /// The last page that is not the exit page.
+    pub before_exit: Option<PageId>,
+}
+
+/// What a converting session adds to its ends.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Conversions<'a> {
+    /// The pages viewed, in order.
+    pub pages: &'a [Option<PageId>],
+    /// The page of each conversion.
+    pub converted: &'a [Option<PageId>],
+    /// How many of the first `pages` assist each conversion.
+    pub assist_views: &'a [u32],
+}
+
+/// Names the roles of a converting session's pages, a page as often as it has the role.
+pub fn conversion_side(
+    ends: Ends,
+    conversions: Conversions<'_>,
+    mut name: impl FnMut(Role, PageId),
+) {
+    let Conversions {
+        pages,
+        converted,
+        assist_views,
+    } = conversions;
+    for &page in converted.iter().flatten() {
+        name(Role::Conversion, page);
+    }
+    // The views before one conversion are the beginning of those before a later one: the longest
+    // list has them all.
+    let views = assist_views.iter().max().map_or(0, |&views| views as usize);
+    for &page in pages.iter().take(views).flatten() {
+        name(Role::ConversionAssist, page);
+    }
+    if let Some(page) = ends.landing {
+        name(Role::LandingAssistedConversion, page);
+    }
+}
+
+/// Names the roles of a session's pages that ended without (another) conversion.
+#[inline]
+pub fn drop_off_side(ends: Ends, mut name: impl FnMut(Role, PageId)) {
+    let roles = [
+        (Role::DropOff, ends.exit),
+        (Role::DropOffAssist, ends.before_exit),
+        (Role::LandingAssistedDropOff, ends.landing),
+    ];
+    for (role, page) in roles {
+        if let Some(page) = page {
+            name(role, page);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_knows_its_place() {
+        for side in Side::ALL {
+            for (place, role) in side.roles().into_iter().enumerate() {
+                assert_eq!(
+                    (role.side(), role.place()),
+                    (side, place),
+                    "{}",
+                    role.name()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_role_has_the_field_of_the_contract() {
+        let fields = Side::ALL.map(|side| side.roles().map(|role| (role.name(), role.field())));
+        assert_eq!(
+            fields,
+            [
+                [
+                    ("conversion", 2),
+                    ("conversion_assist", 3),
+                    ("landing_assisted_conversion", 4),
+                ],
+                [
+                    ("drop_off", 2),
+                    ("drop_off_assist", 3),
+                    ("landing_assisted_drop_off", 4),
+                ],
+            ]
+        );
+    }
+}

@@ -1,0 +1,368 @@
+//! The counts against a naive reading of the same world, however the work is cut.
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
+#![allow(clippy::struct_field_names, reason = "the contract's names")]
+
+mod support;
+
+use pageroles_core::{Error, Scope, Tally};
+use proptest::prelude::*;
+use prost::Message;
+use support::messages::{Page, PagesResponse, RoleCount, SummaryTotals};
+use support::streams::{self, Streams};
+use support::{Conversion, END_MS, Question, START_MS, Session, oracle, questions, worlds};
+
+fn empty((scope, filter): Question) -> Tally {
+    Tally::new(Scope::from_number(scope).unwrap(), filter)
+}
+
+fn feed_unit(tally: &mut Tally, streams: &Streams) {
+    tally.feed_sessions(&streams.sessions).unwrap();
+    tally.feed_users(&streams.users).unwrap();
+    tally.feed_conversions(&streams.conversions).unwrap();
+    tally.finish_unit().unwrap();
+}
+
+fn name_pages(tally: &mut Tally) {
+    let mut keys = tally.missing_pages();
+    keys.push(4711);
+    tally.feed_pages(&streams::pages(&keys)).unwrap();
+}
+
+fn response(tally: &mut Tally) -> Vec<u8> {
+    name_pages(tally);
+    let answer = tally.answer(START_MS, END_MS).unwrap();
+    answer.whole(tally).unwrap()
+}
+
+fn count(world: &[Session], question: Question) -> Vec<u8> {
+    let mut tally = empty(question);
+    feed_unit(&mut tally, &Streams::of(world, question));
+    response(&mut tally)
+}
+
+/// The users of each unit, from none to all of them.
+fn units(world: &[Session], units: u64) -> Vec<Vec<Session>> {
+    (0..units)
+        .map(|unit| {
+            let of_unit = |session: &&Session| session.user % units == unit;
+            world.iter().filter(of_unit).cloned().collect()
+        })
+        .collect()
+}
+
+fn same(bytes: &[u8], expected: &PagesResponse, question: Question) {
+    let decoded = PagesResponse::decode(bytes).unwrap();
+    assert_eq!(&decoded, expected, "scope and filter {question:?}");
+    assert_eq!(
+        bytes,
+        expected.encode_to_vec(),
+        "scope and filter {question:?}"
+    );
+}
+
+proptest! {
+    #![proptest_config(support::config())]
+
+    #[test]
+    fn counts_are_those_of_a_naive_reading(world in worlds()) {
+        for question in questions() {
+            same(&count(&world, question), &oracle::answer(&world, question), question);
+        }
+    }
+
+    #[test]
+    fn units_and_merged_tallies_are_the_whole(world in worlds(), parts in 1_u64..5) {
+        for question in questions() {
+            let mut tallies = [empty(question), empty(question)];
+            for (number, unit) in units(&world, parts).iter().enumerate() {
+                feed_unit(&mut tallies[number % 2], &Streams::of(unit, question));
+            }
+            let [mut whole, mut other] = tallies;
+            // Names may come before merging, too.
+            if parts % 2 == 0 {
+                name_pages(&mut other);
+            }
+            whole.merge(&mut other).unwrap();
+            same(&response(&mut whole), &oracle::answer(&world, question), question);
+            same(&response(&mut other), &oracle::answer(&[], question), question);
+        }
+    }
+
+    #[test]
+    fn a_merged_tally_counts_on(world in worlds()) {
+        for question in questions() {
+            let mut whole = empty(question);
+            for unit in units(&world, 4) {
+                let mut other = empty(question);
+                feed_unit(&mut whole, &Streams::default());
+                feed_unit(&mut other, &Streams::of(&unit, question));
+                whole.merge(&mut other).unwrap();
+                // The emptied tally is as good as a new one.
+                prop_assert_eq!(other.totals(), empty(question).totals());
+            }
+            let mut twice = empty(question);
+            for unit in units(&world, 4) {
+                feed_unit(&mut whole, &Streams::of(&shifted(&unit), question));
+                feed_unit(&mut twice, &Streams::of(&unit, question));
+                feed_unit(&mut twice, &Streams::of(&shifted(&unit), question));
+            }
+            prop_assert_eq!(response(&mut whole), response(&mut twice));
+        }
+    }
+
+    #[test]
+    fn chunks_may_cut_anywhere(world in worlds(), sizes in prop::collection::vec(1_usize..40, 1..8)) {
+        for question in questions() {
+            let streams = Streams::of(&world, question);
+            let mut tally = empty(question);
+            for chunk in cut(&streams.conversions, &sizes) {
+                tally.feed_conversions(chunk).unwrap();
+            }
+            for chunk in cut(&streams.sessions, &sizes) {
+                tally.feed_sessions(chunk).unwrap();
+            }
+            for chunk in cut(&streams.users, &sizes) {
+                tally.feed_users(chunk).unwrap();
+            }
+            tally.finish_unit().unwrap();
+            let names = streams::pages(&tally.missing_pages());
+            for chunk in cut(&names, &sizes) {
+                tally.feed_pages(chunk).unwrap();
+            }
+            same(&response(&mut tally), &oracle::answer(&world, question), question);
+        }
+    }
+
+    #[test]
+    fn messages_say_what_the_whole_says(world in worlds(), max_bytes in 0_usize..300) {
+        for question in questions() {
+            let mut tally = empty(question);
+            feed_unit(&mut tally, &Streams::of(&world, question));
+            let whole = response(&mut tally);
+            let mut answer = tally.answer(START_MS, END_MS).unwrap();
+            let head = answer.next_message(&tally, max_bytes).unwrap().unwrap();
+            let decoded = PagesResponse::decode(&head[..]).unwrap();
+            prop_assert!(decoded.conversion_performance.is_empty());
+            prop_assert!(decoded.drop_off_performance.is_empty());
+            let mut joined = head;
+            while let Some(message) = answer.next_message(&tally, max_bytes).unwrap() {
+                let rows = PagesResponse::decode(&message[..]).unwrap();
+                let rows = rows.conversion_performance.len() + rows.drop_off_performance.len();
+                prop_assert!(rows == 1 || (rows > 1 && message.len() <= max_bytes));
+                joined.extend(message);
+            }
+            prop_assert_eq!(joined, whole);
+            prop_assert_eq!(answer.next_message(&tally, max_bytes), Ok(None));
+        }
+    }
+}
+
+/// The same sessions of other users.
+fn shifted(world: &[Session]) -> Vec<Session> {
+    let mut world = world.to_vec();
+    for session in &mut world {
+        session.user ^= 1 << 40;
+    }
+    world
+}
+
+fn cut<'a>(mut stream: &'a [u8], sizes: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
+    sizes.iter().cycle().map_while(move |&size| {
+        let (chunk, rest) = stream.split_at(size.min(stream.len()));
+        stream = rest;
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
+mod page {
+    pub const HOME: u64 = 1;
+    pub const FEATURES: u64 = 2;
+    pub const PRICING: u64 = 3;
+    pub const SIGNUP: u64 = 4;
+    pub const DOCS: u64 = 5;
+}
+
+/// The worked case of `docs/semantics.md`.
+fn worked_case() -> Vec<Session> {
+    let session = |user, started_at, id: &str, pages: &[u64]| Session {
+        user,
+        started_at,
+        session_id: id.to_owned(),
+        passes: true,
+        pages: pages.to_vec(),
+        conversions: vec![],
+    };
+    let signup = |assist_views| Conversion {
+        page: page::SIGNUP,
+        assist_views,
+        matches: true,
+    };
+    let mut world = vec![
+        session(1, 13, "s1", &[page::HOME, page::FEATURES, page::PRICING]),
+        session(1, 15, "s2", &[page::PRICING, page::SIGNUP]),
+        session(1, 19, "s3", &[page::DOCS, page::DOCS]),
+        session(2, 16, "s4", &[page::SIGNUP]),
+    ];
+    world[1].conversions = vec![signup(1)];
+    world[3].conversions = vec![signup(1)];
+    world
+}
+
+fn row(page: u64, counts: [(u64, u64); 3]) -> Page {
+    let [first, assist, landing] =
+        counts.map(|(sessions, users)| Some(RoleCount { sessions, users }));
+    Page {
+        url: support::url(page),
+        first,
+        assist,
+        landing,
+    }
+}
+
+#[test]
+fn the_worked_case_of_any() {
+    let answer = PagesResponse::decode(&count(&worked_case(), (0, false))[..]).unwrap();
+    assert_eq!(
+        answer.summary_totals,
+        Some(SummaryTotals {
+            total_sessions: 4,
+            total_users: 2,
+            total_conversion_events: 2,
+            total_conversion_users: 2,
+        })
+    );
+    assert_eq!(
+        answer.conversion_performance,
+        [
+            row(page::SIGNUP, [(2, 2), (1, 1), (1, 1)]),
+            row(page::PRICING, [(0, 0), (1, 1), (1, 1)]),
+        ]
+    );
+    assert_eq!(
+        answer.drop_off_performance,
+        [
+            row(page::DOCS, [(1, 1), (0, 0), (1, 1)]),
+            row(page::PRICING, [(1, 1), (0, 0), (0, 0)]),
+            row(page::FEATURES, [(0, 0), (1, 1), (0, 0)]),
+            row(page::HOME, [(0, 0), (0, 0), (1, 1)]),
+        ]
+    );
+}
+
+#[test]
+fn the_worked_case_of_other_scopes() {
+    let answer = |scope| PagesResponse::decode(&count(&worked_case(), (scope, false))[..]).unwrap();
+    let sessions = |scope| {
+        answer(scope)
+            .summary_totals
+            .map(|totals| totals.total_sessions)
+    };
+    assert_eq!(sessions(2), Some(2));
+    assert_eq!(sessions(3), Some(2));
+    assert_eq!(sessions(5), Some(1));
+    assert_eq!(
+        answer(4),
+        PagesResponse {
+            message: "No page data found for the given parameters.".to_owned(),
+            ..PagesResponse::default()
+        }
+    );
+}
+
+#[test]
+fn times_before_the_epoch_round_down() {
+    let mut tally = empty((0, false));
+    feed_unit(&mut tally, &Streams::of(&worked_case(), (0, false)));
+    name_pages(&mut tally);
+    for (start, end) in [
+        (-1, 0),
+        (-1000, -999),
+        (i64::MIN, i64::MAX),
+        (1, 1_751_328_000_999),
+    ] {
+        let bytes = tally.answer(start, end).unwrap().whole(&tally).unwrap();
+        let answer = PagesResponse::decode(&bytes[..]).unwrap();
+        let time_frame = answer.time_frame.unwrap();
+        assert_eq!(time_frame.start, Some(oracle::timestamp(start)));
+        assert_eq!(time_frame.end, Some(oracle::timestamp(end)));
+        assert_eq!(bytes, answer.encode_to_vec());
+    }
+}
+
+#[test]
+fn names_that_are_no_utf8_are_replaced_and_stay_in_order() {
+    let question = (0, false);
+    let mut tally = empty(question);
+    let mut world = worked_case();
+    world.truncate(1);
+    feed_unit(&mut tally, &Streams::of(&world, question));
+    let keys = [page::HOME, page::FEATURES, page::PRICING];
+    let urls = [b"\xff".to_vec(), b"\xfe".to_vec(), vec![]];
+    let names = streams::block(&[
+        ("page_key", streams::Values::U64(keys.to_vec())),
+        ("url", streams::Values::Text(urls.to_vec())),
+    ]);
+    tally.feed_pages(&names).unwrap();
+    let bytes = tally.answer(0, 0).unwrap().whole(&tally).unwrap();
+    let answer = PagesResponse::decode(&bytes[..]).unwrap();
+    let urls: Vec<_> = answer
+        .drop_off_performance
+        .iter()
+        .map(|row| &row.url[..])
+        .collect();
+    assert_eq!(urls, ["", "\u{fffd}", "\u{fffd}"]);
+    assert_eq!(bytes, answer.encode_to_vec());
+}
+
+#[test]
+fn an_answer_needs_all_names() {
+    let question = (0, false);
+    let mut tally = empty(question);
+    feed_unit(&mut tally, &Streams::of(&worked_case(), question));
+    let keys = tally.page_keys();
+    assert_eq!((keys.len(), tally.page_count()), (5, 5));
+    assert_eq!(tally.missing_pages(), keys);
+    tally.feed_pages(&streams::pages(&keys[1..])).unwrap();
+    assert_eq!(tally.missing_pages(), keys[..1]);
+    assert_eq!(tally.answer(0, 0).unwrap_err(), Error::Unnamed(1));
+}
+
+#[test]
+fn an_open_unit_gives_no_answer() {
+    let question = (0, false);
+    let streams = Streams::of(&worked_case(), question);
+    let mut tally = empty(question);
+    tally.feed_sessions(&streams.sessions).unwrap();
+    assert_eq!(tally.answer(0, 0).unwrap_err(), Error::UnitOpen);
+    assert_eq!(empty(question).merge(&mut tally), Err(Error::UnitOpen));
+    tally.finish_unit().unwrap();
+    assert_eq!(empty(question).merge(&mut tally), Ok(()));
+}
+
+#[test]
+fn tallies_of_different_questions_do_not_merge() {
+    assert_eq!(empty((0, false)).merge(&mut empty((1, false))), Ok(()));
+    for other in [(0, true), (2, false)] {
+        let refusal = empty((0, false)).merge(&mut empty(other));
+        assert_eq!(refusal, Err(Error::OtherQuestion));
+    }
+}
+
+#[test]
+fn an_answer_does_not_outlive_its_counts() {
+    let question = (0, false);
+    let mut tally = empty(question);
+    feed_unit(&mut tally, &Streams::of(&worked_case(), question));
+    name_pages(&mut tally);
+    let mut answer = tally.answer(0, 0).unwrap();
+    feed_unit(&mut tally, &Streams::default());
+    assert_eq!(answer.next_message(&tally, 1000), Err(Error::Changed));
+}
+
+#[test]
+fn scopes_are_those_of_the_contract() {
+    assert_eq!(Scope::from_number(0), Scope::from_number(1));
+    for number in [-1, 6, i64::MAX] {
+        assert_eq!(Scope::from_number(number), Err(Error::UnknownScope(number)));
+    }
+}

@@ -1,0 +1,369 @@
+//! The reader against bytes that are not what they should be: an error, never a panic.
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
+#![allow(clippy::struct_field_names, reason = "the contract's names")]
+
+mod support;
+
+use pageroles_core::{Error, Scope, Tally};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use support::streams::{self, Streams, Values, block, put_string, put_varuint};
+use support::worlds;
+
+type Feed = fn(&mut Tally, &[u8]) -> Result<(), Error>;
+
+const FEEDS: [Feed; 4] = [
+    Tally::feed_sessions,
+    Tally::feed_conversions,
+    Tally::feed_users,
+    Tally::feed_pages,
+];
+
+fn tally() -> Tally {
+    Tally::new(Scope::First, false)
+}
+
+/// Feeds, and goes on whatever the answers are; one byte more after a failure must fail, too.
+fn feed_all(feed: Feed, stream: &[u8], chunk: usize) -> Result<(), Error> {
+    let mut tally = tally();
+    let outcome = stream
+        .chunks(chunk)
+        .try_for_each(|chunk| feed(&mut tally, chunk));
+    if let Err(error) = &outcome {
+        assert_eq!(feed(&mut tally, b"\x01"), Err(error.clone()));
+    }
+    let finished = tally.finish_unit();
+    let answered = tally.answer(0, 0).map(|answer| answer.whole(&tally));
+    if outcome.is_err() {
+        assert!(finished.is_err() || answered.is_err());
+    }
+    outcome.and(finished)
+}
+
+/// What the four kinds of streams look like, one after another.
+fn valid(world: &[support::Session]) -> [Vec<u8>; 4] {
+    let Streams {
+        sessions,
+        conversions,
+        users,
+    } = Streams::of(world, (2, false));
+    [
+        sessions,
+        conversions,
+        users,
+        streams::pages(&[1, 2, 3, 4, 5]),
+    ]
+}
+
+proptest! {
+    #![proptest_config(support::config())]
+
+    #[test]
+    fn noise_never_panics(noise in vec(any::<u8>(), 0..400), chunk in 1_usize..50) {
+        for feed in FEEDS {
+            let _ = feed_all(feed, &noise, chunk);
+        }
+    }
+
+    #[test]
+    fn damaged_streams_never_panic(
+        world in worlds(),
+        damages in vec((any::<prop::sample::Index>(), any::<u8>(), 0..4), 1..4),
+        chunk in 1_usize..200,
+    ) {
+        for (feed, mut stream) in FEEDS.into_iter().zip(valid(&world)) {
+            for (index, byte, damage) in &damages {
+                let at = index.index(stream.len());
+                match damage {
+                    0 => stream[at] = *byte,
+                    1 => stream[at] ^= 1 << (byte % 8),
+                    2 => stream.insert(at, *byte),
+                    _ => drop(stream.drain(at..stream.len().min(at + usize::from(*byte)))),
+                }
+                if stream.is_empty() {
+                    break;
+                }
+            }
+            let _ = feed_all(feed, &stream, chunk);
+        }
+    }
+}
+
+#[test]
+fn a_stream_cut_inside_a_block_is_truncated() {
+    let world = vec![
+        support::Session {
+            user: 7,
+            started_at: 12,
+            session_id: "plain".to_owned(),
+            passes: true,
+            pages: vec![1, 2],
+            conversions: vec![],
+        },
+        support::Session {
+            user: 8,
+            started_at: 13,
+            session_id: "converted".to_owned(),
+            passes: true,
+            pages: vec![1, 2],
+            conversions: vec![support::Conversion {
+                page: 3,
+                assist_views: 2,
+                matches: true,
+            }],
+        },
+        support::Session {
+            user: 9,
+            started_at: 1,
+            session_id: "earlier".to_owned(),
+            passes: true,
+            pages: vec![],
+            conversions: vec![],
+        },
+    ];
+    for (feed, stream) in FEEDS.into_iter().zip(valid(&world)).take(3) {
+        let mut whole_blocks = 0;
+        for end in 0..=stream.len() {
+            let mut tally = tally();
+            feed(&mut tally, &stream[..end]).unwrap();
+            match tally.finish_unit() {
+                Ok(()) => whole_blocks += 1,
+                Err(Error::Truncated { at, .. }) => assert_eq!(at, end as u64),
+                Err(other) => panic!("cut at {end}: {other}"),
+            }
+        }
+        // Nothing at all, the header, and the block.
+        assert_eq!(whole_blocks, 3);
+    }
+}
+
+#[test]
+fn names_cut_inside_a_block_give_no_answer() {
+    let stream = streams::pages(&[1]);
+    let mut tally = tally();
+    tally.feed_pages(&stream[..stream.len() - 1]).unwrap();
+    let refusal = tally.answer(0, 0).unwrap_err();
+    assert!(
+        matches!(
+            refusal,
+            Error::Truncated {
+                stream: "pages",
+                ..
+            }
+        ),
+        "{refusal}"
+    );
+    tally.feed_pages(&stream[stream.len() - 1..]).unwrap();
+    assert!(tally.answer(0, 0).is_ok());
+}
+
+/// The reason of a refusal, which chunks do not change (the place does: it is where reading began).
+fn refusal(feed: Feed, stream: &[u8]) -> String {
+    let reason = |chunk| match feed_all(feed, stream, chunk) {
+        Err(Error::Malformed { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(reason(5), reason(stream.len()));
+    reason(5)
+}
+
+fn users(columns: &[(&str, Values)]) -> String {
+    refusal(Tally::feed_users, &block(columns))
+}
+
+#[test]
+fn columns_must_be_the_ones_of_the_stream() {
+    let keys = || Values::U64(vec![1]);
+    assert_eq!(
+        users(&[("user_key", Values::U32(vec![1]))]),
+        "column user_key is \"UInt32\", not UInt64"
+    );
+    assert_eq!(
+        users(&[("user_key", keys()), ("user_key", keys())]),
+        "column \"user_key\" comes twice"
+    );
+    assert_eq!(users(&[("USER", keys())]), "unexpected column \"USER\"");
+    assert_eq!(
+        refusal(Tally::feed_pages, &block(&[("page_key", keys())])),
+        "column url is missing"
+    );
+    assert_eq!(
+        refusal(
+            Tally::feed_pages,
+            &block(&[("page_key", Values::U64(vec![]))])
+        ),
+        "column url is missing"
+    );
+    let odd = format!("a\u{1b}[31m{}", "x".repeat(99));
+    assert_eq!(
+        users(&[(&odd, keys())]),
+        format!("unexpected column \"a\\u{{1b}}[31m{}…\"", "x".repeat(34))
+    );
+}
+
+#[test]
+fn an_error_text_in_place_of_a_block_is_refused() {
+    for text in [
+        &b"Code: 241. DB::Exception: Memory limit"[..],
+        b"__exception__\r\n",
+        b"<html>",
+    ] {
+        for feed in FEEDS {
+            assert!(refusal(feed, text).starts_with("a block of "));
+        }
+    }
+}
+
+#[test]
+fn counts_in_headers_have_limits() {
+    let header = |numbers: &[u64]| {
+        let mut out = Vec::new();
+        for &number in numbers {
+            put_varuint(&mut out, number);
+        }
+        out
+    };
+    let refused = |stream: &[u8]| refusal(Tally::feed_pages, stream);
+    assert_eq!(
+        refused(&header(&[17])),
+        "a block of 17 columns: at most 16 are accepted"
+    );
+    assert_eq!(
+        refused(&header(&[2, 1 << 40])),
+        "a block of 1099511627776 rows: at most 4194304 are accepted"
+    );
+    assert_eq!(
+        refused(&header(&[2, 1, u64::MAX])),
+        format!("a string of {} bytes: at most 256 are accepted", u64::MAX)
+    );
+    assert_eq!(refused(&[0xff; 11]), "a count of more than 64 bits");
+    assert_eq!(refused(&header(&[0, 1])), "column page_key is missing");
+    let mut url = header(&[2, 1]);
+    put_string(&mut url, b"url");
+    put_string(&mut url, b"String");
+    url.extend(header(&[(1 << 20) + 1]));
+    assert_eq!(
+        refused(&url),
+        "column url: a string of 1048577 bytes: at most 1048576 are accepted"
+    );
+}
+
+#[test]
+fn a_block_without_columns_and_rows_is_empty() {
+    for feed in FEEDS {
+        assert_eq!(feed_all(feed, &[0; 6], 1), Ok(()));
+        assert!(feed_all(feed, &[0; 5], 1).is_err() || feed as usize == FEEDS[3] as usize);
+    }
+}
+
+fn arrays(offsets: &[u64]) -> String {
+    let mut stream = Vec::new();
+    put_varuint(&mut stream, 1);
+    put_varuint(&mut stream, offsets.len() as u64);
+    put_string(&mut stream, b"page_keys");
+    put_string(&mut stream, b"Array(UInt64)");
+    stream.extend(offsets.iter().flat_map(|offset| offset.to_le_bytes()));
+    refusal(Tally::feed_conversions, &stream)
+}
+
+#[test]
+fn array_offsets_must_rise_in_measure() {
+    assert_eq!(
+        arrays(&[3, 2]),
+        "column page_keys: array offsets fall from 3 to 2"
+    );
+    assert_eq!(
+        arrays(&[u64::MAX]),
+        format!(
+            "column page_keys: an array of {} elements: at most 1048576 are accepted",
+            u64::MAX
+        )
+    );
+    let steps: Vec<u64> = (1..=257).map(|row| row << 20).collect();
+    assert_eq!(
+        arrays(&steps),
+        "column page_keys: 269484032 array elements in a block: at most 268435456 are accepted"
+    );
+}
+
+/// A row of one conversion on a page of one view, with some columns replaced.
+fn conversion(replaced: &[(&str, Values)]) -> Vec<u8> {
+    let session = support::Session {
+        user: 1,
+        started_at: 12,
+        session_id: "s".to_owned(),
+        passes: true,
+        pages: vec![1],
+        conversions: vec![support::Conversion {
+            page: 1,
+            assist_views: 1,
+            matches: true,
+        }],
+    };
+    let mut columns = streams::conversion_columns(&[&&session], false);
+    for (name, values) in replaced {
+        let column = columns.iter_mut().find(|(column, _)| column == name);
+        column.unwrap().1 = values.clone();
+    }
+    block(&columns)
+}
+
+#[test]
+fn rows_must_agree_with_themselves() {
+    let refused =
+        |replaced: &[(&str, Values)]| refusal(Tally::feed_conversions, &conversion(replaced));
+    assert_eq!(
+        refused(&[("assist_views", Values::U32s(vec![vec![2]]))]),
+        "2 page views assist a conversion in a session of 1"
+    );
+    assert_eq!(
+        refused(&[("assist_views", Values::U32s(vec![vec![]]))]),
+        "a row of 1 conversions has 1 conversion_keys and 0 assist_views"
+    );
+    assert_eq!(
+        refused(&[("conversions", Values::U32(vec![3]))]),
+        "a row of 3 conversions has 1 conversion_keys and 1 assist_views"
+    );
+    assert_eq!(
+        refused(&[("included", Values::U8(vec![2]))]),
+        "column included holds 2, neither 0 nor 1"
+    );
+    // Where a row does not count, neither do its arrays.
+    let evidence = [
+        ("included", Values::U8(vec![0])),
+        ("assist_views", Values::U32s(vec![vec![9]])),
+    ];
+    assert_eq!(
+        feed_all(Tally::feed_conversions, &conversion(&evidence), 9),
+        Ok(())
+    );
+}
+
+#[test]
+fn moments_come_whole_and_where_they_are_needed() {
+    let session = support::Session {
+        user: 1,
+        started_at: 12,
+        session_id: "s".to_owned(),
+        passes: true,
+        pages: vec![1],
+        conversions: vec![],
+    };
+    let mut columns = streams::session_columns(&[&&session], true);
+    columns.pop();
+    assert_eq!(
+        refusal(Tally::feed_sessions, &block(&columns)),
+        "columns started_at, session_id and included come together"
+    );
+    let undated = block(&streams::session_columns(&[&&session], false));
+    assert_eq!(
+        refusal(Tally::feed_sessions, &undated),
+        "the touch scope needs columns started_at, session_id and included"
+    );
+    let mut any = Tally::new(Scope::Any, false);
+    any.feed_sessions(&undated).unwrap();
+    let dated = streams::session_columns(&[&&session], true);
+    any.feed_sessions(&block(&dated)).unwrap();
+    any.finish_unit().unwrap();
+    assert_eq!(any.totals().sessions, 2);
+}

@@ -1,0 +1,66 @@
+//! The contract's messages for a protobuf library that knows nothing of the crate's own writer.
+
+use prost::Message;
+
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct Timestamp {
+    #[prost(int64, tag = "1")]
+    pub seconds: i64,
+    #[prost(int32, tag = "2")]
+    pub nanos: i32,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct TimeFrame {
+    #[prost(message, optional, tag = "1")]
+    pub start: Option<Timestamp>,
+    #[prost(message, optional, tag = "2")]
+    pub end: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct SummaryTotals {
+    #[prost(uint64, tag = "1")]
+    pub total_sessions: u64,
+    #[prost(uint64, tag = "2")]
+    pub total_users: u64,
+    #[prost(uint64, tag = "3")]
+    pub total_conversion_events: u64,
+    #[prost(uint64, tag = "4")]
+    pub total_conversion_users: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct RoleCount {
+    #[prost(uint64, tag = "1")]
+    pub sessions: u64,
+    #[prost(uint64, tag = "2")]
+    pub users: u64,
+}
+
+/// `ConversionPage` and `DropOffPage` have the same shape.
+#[derive(Clone, PartialEq, Message)]
+pub struct Page {
+    #[prost(string, tag = "1")]
+    pub url: String,
+    #[prost(message, optional, tag = "2")]
+    pub first: Option<RoleCount>,
+    #[prost(message, optional, tag = "3")]
+    pub assist: Option<RoleCount>,
+    #[prost(message, optional, tag = "4")]
+    pub landing: Option<RoleCount>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct PagesResponse {
+    #[prost(message, optional, tag = "1")]
+    pub time_frame: Option<TimeFrame>,
+    #[prost(message, optional, tag = "2")]
+    pub summary_totals: Option<SummaryTotals>,
+    #[prost(message, repeated, tag = "3")]
+    pub conversion_performance: Vec<Page>,
+    #[prost(message, repeated, tag = "4")]
+    pub drop_off_performance: Vec<Page>,
+    #[prost(string, tag = "5")]
+    pub message: String,
+}

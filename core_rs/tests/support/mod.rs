@@ -1,0 +1,139 @@
+//! What the tests share: a small world of sessions, the streams that a host would make of it, and a
+//! naive reading of the same world to compare with.
+#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop anywhere"
+)]
+
+pub mod messages;
+pub mod oracle;
+pub mod streams;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+/// The same cases in every run; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` bring others.
+pub fn config() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    let rng_seed = match config.rng_seed {
+        RngSeed::Random => RngSeed::Fixed(20_250_701),
+        given @ RngSeed::Fixed(_) => given,
+    };
+    ProptestConfig {
+        rng_seed,
+        failure_persistence: None,
+        ..config
+    }
+}
+
+/// The window of all test worlds.
+pub const START_MS: i64 = 10;
+pub const END_MS: i64 = 20;
+
+#[derive(Debug, Clone)]
+pub struct Conversion {
+    /// 0: no page.
+    pub page: u64,
+    /// How many leading views assist it.
+    pub assist_views: u32,
+    /// Passes the conversion filters.
+    pub matches: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub user: u64,
+    pub started_at: i64,
+    pub session_id: String,
+    /// Passes the session filters.
+    pub passes: bool,
+    pub pages: Vec<u64>,
+    pub conversions: Vec<Conversion>,
+}
+
+impl Session {
+    pub fn is_in_window(&self) -> bool {
+        (START_MS..=END_MS).contains(&self.started_at)
+    }
+
+    /// The conversions that count.
+    pub fn matching(&self, conversion_filter: bool) -> Vec<&Conversion> {
+        let conversions = self.conversions.iter();
+        conversions
+            .filter(|conversion| conversion.matches || !conversion_filter)
+            .collect()
+    }
+
+    pub fn before_exit(&self) -> Option<u64> {
+        let exit = self.pages.last()?;
+        self.pages.iter().rev().find(|page| *page != exit).copied()
+    }
+}
+
+/// A question: the scope's number and whether conversion filters are set.
+pub type Question = (i64, bool);
+
+pub fn questions() -> impl Iterator<Item = Question> {
+    (0..=5).flat_map(|scope| [(scope, false), (scope, true)])
+}
+
+pub fn url(page: u64) -> String {
+    format!("https://example.com/{page}")
+}
+
+/// Few users, pages and moments, so that everything repeats and ties; some keys are large.
+pub fn worlds() -> impl Strategy<Value = Vec<Session>> {
+    vec(session(), 0..40).prop_map(|mut sessions| {
+        for (number, session) in sessions.iter_mut().enumerate() {
+            // Unique, and in no relation to the order of the rows.
+            session.session_id = format!("{}-{number}", session.session_id);
+        }
+        sessions
+    })
+}
+
+fn session() -> impl Strategy<Value = Session> {
+    let user = (0_u64..8).prop_map(|user| {
+        if user % 2 == 0 {
+            user
+        } else {
+            user.wrapping_mul(u64::MAX / 7)
+        }
+    });
+    (
+        user,
+        6_i64..24,
+        "[abB]{0,2}",
+        any::<bool>(),
+        pages_and_conversions(),
+    )
+        .prop_map(
+            |(user, started_at, session_id, passes, (pages, conversions))| Session {
+                user,
+                started_at,
+                session_id,
+                passes,
+                pages,
+                conversions,
+            },
+        )
+}
+
+fn pages_and_conversions() -> impl Strategy<Value = (Vec<u64>, Vec<Conversion>)> {
+    vec(prop_oneof![1_u64..6, Just(u64::MAX)], 0..6).prop_flat_map(|pages| {
+        let views = u32::try_from(pages.len()).unwrap();
+        let conversion =
+            (0_u64..6, 0..=views, any::<bool>()).prop_map(|(page, assist_views, matches)| {
+                Conversion {
+                    page,
+                    assist_views,
+                    matches,
+                }
+            });
+        let conversions = prop_oneof![Just(Vec::new()), vec(conversion, 0..4)];
+        (Just(pages), conversions)
+    })
+}

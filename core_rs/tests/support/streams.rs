@@ -1,0 +1,259 @@
+//! Native streams, written as ClickHouse writes them.
+
+use super::{Question, START_MS, Session, url};
+
+/// The values of one column of a block.
+#[derive(Debug, Clone)]
+pub enum Values {
+    U8(Vec<u8>),
+    U32(Vec<u32>),
+    U64(Vec<u64>),
+    I64(Vec<i64>),
+    Text(Vec<Vec<u8>>),
+    U32s(Vec<Vec<u32>>),
+    U64s(Vec<Vec<u64>>),
+}
+
+impl Values {
+    fn type_name(&self) -> &'static str {
+        match self {
+            Self::U8(_) => "UInt8",
+            Self::U32(_) => "UInt32",
+            Self::U64(_) => "UInt64",
+            Self::I64(_) => "Int64",
+            Self::Text(_) => "String",
+            Self::U32s(_) => "Array(UInt32)",
+            Self::U64s(_) => "Array(UInt64)",
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::U8(values) => values.len(),
+            Self::U32(values) => values.len(),
+            Self::U64(values) => values.len(),
+            Self::I64(values) => values.len(),
+            Self::Text(values) => values.len(),
+            Self::U32s(values) => values.len(),
+            Self::U64s(values) => values.len(),
+        }
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::U8(values) => out.extend(values),
+            Self::U32(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+            Self::U64(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+            Self::I64(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+            Self::Text(values) => values.iter().for_each(|value| put_string(out, value)),
+            Self::U32s(values) => {
+                put_offsets(out, values);
+                let elements = values.iter().flatten();
+                out.extend(elements.flat_map(|value| value.to_le_bytes()));
+            }
+            Self::U64s(values) => {
+                put_offsets(out, values);
+                let elements = values.iter().flatten();
+                out.extend(elements.flat_map(|value| value.to_le_bytes()));
+            }
+        }
+    }
+}
+
+fn put_offsets<T>(out: &mut Vec<u8>, arrays: &[Vec<T>]) {
+    let mut end = 0_u64;
+    for array in arrays {
+        end += array.len() as u64;
+        out.extend(end.to_le_bytes());
+    }
+}
+
+pub fn put_varuint(out: &mut Vec<u8>, mut value: u64) {
+    while value > 127 {
+        out.push(u8::try_from(value % 128).unwrap() | 128);
+        value /= 128;
+    }
+    out.push(u8::try_from(value).unwrap());
+}
+
+pub fn put_string(out: &mut Vec<u8>, value: &[u8]) {
+    put_varuint(out, value.len() as u64);
+    out.extend(value);
+}
+
+/// One block.
+pub fn block(columns: &[(&str, Values)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_varuint(&mut out, columns.len() as u64);
+    put_varuint(
+        &mut out,
+        columns.first().map_or(0, |(_, values)| values.len() as u64),
+    );
+    for (name, values) in columns {
+        put_string(&mut out, name.as_bytes());
+        put_string(&mut out, values.type_name().as_bytes());
+        values.put(&mut out);
+    }
+    out
+}
+
+/// A header without rows, then blocks of a few rows each, whose columns change places.
+fn stream<R>(rows: &[R], columns: impl Fn(&[&R]) -> Vec<(&'static str, Values)>) -> Vec<u8> {
+    let mut out = block(&columns(&[]));
+    for (number, rows) in rows.chunks(7).enumerate() {
+        let mut columns = columns(&rows.iter().collect::<Vec<_>>());
+        let places = columns.len();
+        columns.rotate_left(number % places);
+        out.extend(block(&columns));
+    }
+    out
+}
+
+/// The three streams of a unit.
+#[derive(Debug, Clone, Default)]
+pub struct Streams {
+    pub sessions: Vec<u8>,
+    pub conversions: Vec<u8>,
+    pub users: Vec<u8>,
+}
+
+impl Streams {
+    /// What a host sends for a question about these users.
+    pub fn of(world: &[Session], (scope, filter): Question) -> Self {
+        let needs_order = matches!(scope, 2 | 4 | 5);
+        let converting_only = scope == 3 || (scope < 2 && filter);
+        let plain: Vec<_> = world
+            .iter()
+            .filter(|session| session.is_in_window() && session.conversions.is_empty())
+            .filter(|session| session.passes || needs_order)
+            .collect();
+        let converted: Vec<_> = world
+            .iter()
+            .filter(|session| !session.conversions.is_empty())
+            .collect();
+        let earlier: Vec<_> = world
+            .iter()
+            .filter(|session| session.started_at < START_MS)
+            .collect();
+        let mut streams = Self {
+            conversions: stream(&converted, |rows| conversion_columns(rows, filter)),
+            ..Self::default()
+        };
+        if !converting_only {
+            streams.sessions = stream(&plain, |rows| session_columns(rows, needs_order));
+        }
+        if matches!(scope, 2 | 4) {
+            streams.users = stream(&earlier, |rows| {
+                let users = rows.iter().map(|session| session.user).collect();
+                vec![("user_key", Values::U64(users))]
+            });
+        }
+        streams
+    }
+}
+
+fn u64s<'a>(rows: &[&&'a Session], value: impl Fn(&'a Session) -> Option<u64>) -> Values {
+    Values::U64(
+        rows.iter()
+            .map(|session| value(session).unwrap_or(0))
+            .collect(),
+    )
+}
+
+pub fn session_columns(rows: &[&&Session], ordered: bool) -> Vec<(&'static str, Values)> {
+    let mut columns = vec![
+        ("before_exit_key", u64s(rows, Session::before_exit)),
+        (
+            "exit_key",
+            u64s(rows, |session| session.pages.last().copied()),
+        ),
+        (
+            "landing_key",
+            u64s(rows, |session| session.pages.first().copied()),
+        ),
+        ("user_key", u64s(rows, |session| Some(session.user))),
+    ];
+    if ordered {
+        columns.extend(moment_columns(rows));
+        let included = rows
+            .iter()
+            .map(|session| u8::from(session.passes))
+            .collect();
+        columns.push(("included", Values::U8(included)));
+    }
+    columns
+}
+
+fn moment_columns(rows: &[&&Session]) -> [(&'static str, Values); 2] {
+    let started_at = rows.iter().map(|session| session.started_at).collect();
+    let ids = rows
+        .iter()
+        .map(|session| session.session_id.clone().into_bytes())
+        .collect();
+    [
+        ("started_at", Values::I64(started_at)),
+        ("session_id", Values::Text(ids)),
+    ]
+}
+
+pub fn conversion_columns(rows: &[&&Session], filter: bool) -> Vec<(&'static str, Values)> {
+    let included = |session: &Session| session.is_in_window() && session.passes;
+    let mut columns = session_columns(rows, false);
+    columns.extend(moment_columns(rows));
+    columns.push((
+        "included",
+        Values::U8(
+            rows.iter()
+                .map(|session| u8::from(included(session)))
+                .collect(),
+        ),
+    ));
+    let matching = |session: &Session| u32::try_from(session.matching(filter).len()).unwrap();
+    columns.push((
+        "conversions",
+        Values::U32(rows.iter().map(|session| matching(session)).collect()),
+    ));
+    let mut pages = Vec::new();
+    let mut targets = Vec::new();
+    let mut assists = Vec::new();
+    for session in rows {
+        let conversions = session.matching(filter);
+        if included(session) {
+            pages.push(session.pages.clone());
+            targets.push(
+                conversions
+                    .iter()
+                    .map(|conversion| conversion.page)
+                    .collect(),
+            );
+            assists.push(
+                conversions
+                    .iter()
+                    .map(|conversion| conversion.assist_views)
+                    .collect(),
+            );
+        } else {
+            pages.push(vec![]);
+            targets.push(vec![]);
+            assists.push(vec![]);
+        }
+    }
+    columns.push(("page_keys", Values::U64s(pages)));
+    columns.push(("conversion_keys", Values::U64s(targets)));
+    columns.push(("assist_views", Values::U32s(assists)));
+    columns
+}
+
+/// Names of pages.
+pub fn pages(keys: &[u64]) -> Vec<u8> {
+    stream(keys, |keys| {
+        let urls = keys.iter().map(|key| url(**key).into_bytes()).collect();
+        vec![
+            ("url", Values::Text(urls)),
+            (
+                "page_key",
+                Values::U64(keys.iter().map(|key| **key).collect()),
+            ),
+        ]
+    })
+}
