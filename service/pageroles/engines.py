@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import queue
 import threading
 from pathlib import Path
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from clickhouse_connect.driver.client import Client
+
+# What the driver would log of a failure, its error says too, and we say it.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 # Longer than any deadline that a call can have: an end for connections that nobody waits for any more.
 _SILENCE_SECONDS = 330

@@ -1,0 +1,216 @@
+"""The command, as a user runs it: real processes on stores of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PATIENCE = 60
+PAGEROLES = [str(Path(sys.executable).with_name("pageroles"))]
+SESSION = {
+    "domain": "example.com",
+    "session_id": "s1",
+    "user_id": "u1",
+    "started_at": "2025-07-03T10:00:00Z",
+    "page_views": [{"url": "https://example.com/pricing?ref=x", "viewed_at": "2025-07-03T10:00:00Z"}],
+    "conversions": [
+        {
+            "url": "https://example.com/signup",
+            "type": "hubspot_form",
+            "id": "form-1",
+            "occurred_at": "2025-07-03T10:02:00Z",
+        }
+    ],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "PAGEROLES_STORE": f"chdb://{folder}/store", "COLUMNS": "200", "NO_COLOR": "1"}
+
+
+def run(folder: Path, *args: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    """Run one command in a folder to its end."""
+    return subprocess.run(
+        [*PAGEROLES, *args], cwd=folder, env=environment(folder), input=text,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run `serve` until the block ends; give the process and its address."""
+    process = subprocess.Popen(
+        [*PAGEROLES, "serve", "--grpc-address", "127.0.0.1:0", *args],
+        cwd=folder, env=environment(folder), stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stderr is not None
+        line = json.loads(process.stderr.readline())
+        assert line["event"] == "serving"
+        yield process, line["grpc"]
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)
+
+
+def test_load_serve_ask(folder: Path) -> None:
+    (folder / "sessions.jsonl").write_text(json.dumps(SESSION) + "\n")
+    loaded = run(folder, "load", "sessions.jsonl")
+    assert loaded.returncode == 0, loaded.stderr
+    assert "1 sessions loaded" in loaded.stderr
+    created = run(folder, "keys", "create", "--domain", "example.com")
+    key = created.stdout.strip()
+    assert key.startswith("pr_")
+    with serving(folder) as (process, target):
+        asked = ["report", "--target", target, "--key", key, "--start-date", "2025-07-01", "--end-date", "2025-07-31"]
+        answer = json.loads(run(folder, *asked, "--json").stdout)
+        tables = run(folder, *asked).stdout
+        scoped = run(folder, *asked, "--touch-scope", "after").stdout
+        wrong = run(folder, *asked, "--touch-scope", "last")
+        refused = run(folder, "report", "--target", target, "--key", "no")
+        process.send_signal(signal.SIGTERM)
+        _, logs = process.communicate(timeout=PATIENCE)
+    assert answer == {
+        "time_frame": {"start": "2025-07-01T00:00:00Z", "end": "2025-07-31T23:59:59Z"},
+        "summary_totals": {
+            "total_sessions": 1,
+            "total_users": 1,
+            "total_conversion_events": 1,
+            "total_conversion_users": 1,
+        },
+        "conversion_performance": [
+            {
+                "url": "https://example.com/signup",
+                "conversion": {"sessions": 1, "users": 1},
+                "conversion_assist": {"sessions": 0, "users": 0},
+                "landing_assisted_conversion": {"sessions": 0, "users": 0},
+            },
+            {
+                "url": "https://example.com/pricing",
+                "conversion": {"sessions": 0, "users": 0},
+                "conversion_assist": {"sessions": 1, "users": 1},
+                "landing_assisted_conversion": {"sessions": 1, "users": 1},
+            },
+        ],
+        "drop_off_performance": [],
+    }
+    assert "https://example.com/signup" in tables
+    assert scoped.strip() == "No page data found for the given parameters."
+    assert "any, first, converting, assist, after" in wrong.stderr
+    assert (refused.returncode, "UNAUTHENTICATED" in refused.stderr) == (1, True)
+    assert process.returncode == 0
+    events = [json.loads(line) for line in logs.splitlines()]
+    assert [event["event"] for event in events] == ["request"] * 4 + ["stopping", "stopped"]
+    assert {event["status"] for event in events[:4]} == {"OK", "UNAUTHENTICATED"}
+    assert key not in logs
+
+
+def test_bad_rows_are_told_and_the_good_ones_loaded(folder: Path) -> None:
+    lines = [json.dumps(SESSION), "{oops", json.dumps({**SESSION, "session_id": 7})]
+    result = run(folder, "load", "-", text="\n".join(lines))
+    assert result.returncode == 2, result.stderr
+    assert "1 sessions loaded" in result.stderr
+    assert "2 rows of - rejected" in result.stderr
+    rejects = [json.loads(line) for line in (folder / "stdin.rejected.jsonl").read_text().splitlines()]
+    assert [row["line"] for row in rejects] == [2, 3]
+    assert "session_id" in rejects[1]["reason"]
+
+
+def test_a_held_store_says_so(folder: Path) -> None:
+    with serving(folder):
+        for command in (["load", "-"], ["keys", "list"], ["schema"], ["serve", "--grpc-address", "127.0.0.1:0"]):
+            result = run(folder, *command)
+            assert result.returncode == 1
+            assert "another process holds the embedded store" in result.stderr
+            assert "stop it first" in result.stderr
+            assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("store", "says"),
+    [
+        ("mysql://u:secret@h/d", "give chdb:///path/to/folder"),
+        ("chdb://relative/path", "chdb:///path/to/folder"),
+        ("chdb:///proc/nowhere", "can't use /proc/nowhere"),
+        ("clickhouse://u:secret@127.0.0.1:1/d", "can't reach ClickHouse at clickhouse://u:…@127.0.0.1:1/d"),
+    ],
+)
+def test_a_store_that_cannot_be_used_says_why(folder: Path, store: str, says: str) -> None:
+    result = run(folder, "keys", "list", "--store", store)
+    assert result.returncode == 1
+    assert says in result.stderr
+    assert "secret" not in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_taken_port_says_so(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = run(folder, "serve", "--grpc-address", address)
+    assert result.returncode == 1
+    assert f"can't serve at {address}" in result.stderr
+
+
+def test_keys_are_made_listed_and_revoked(folder: Path) -> None:
+    both = run(folder, "keys", "create", "--domain", "a.example", "--all-domains")
+    neither = run(folder, "keys", "create")
+    assert "give either" in both.stderr
+    assert "give either" in neither.stderr
+    one = run(folder, "keys", "create", "--domain", "a.example").stdout.split("_")[1]
+    run(folder, "keys", "create", "--all-domains")
+    revoked = run(folder, "keys", "revoke", one)
+    again = run(folder, "keys", "revoke", one)
+    assert (revoked.returncode, again.returncode) == (0, 0)
+    listed = run(folder, "keys", "list").stdout
+    assert f"{one}" in listed
+    assert "all domains" in listed
+    unknown = run(folder, "keys", "revoke", "nope")
+    assert unknown.returncode == 1
+    assert "keys list" in unknown.stderr
+
+
+def test_the_schema_is_printed_and_applied(folder: Path) -> None:
+    printed = run(folder, "schema", "--print").stdout
+    assert "CREATE TABLE IF NOT EXISTS sessions" in printed
+    assert not (folder / "store").exists()
+    assert run(folder, "schema").returncode == 0
+    assert run(folder, "schema").returncode == 0
+
+
+def test_the_demo_answers_and_ends(folder: Path) -> None:
+    demo = ["demo", "--once", "--grpc-address", "127.0.0.1:0", "--sessions", "5000"]
+    result = run(folder, *demo)
+    assert result.returncode == 0, result.stderr
+    assert "5,000 sessions" in result.stdout
+    assert "https://example.com" in result.stdout
+    assert run(folder, *demo).returncode == 0
+    (folder / "mine").mkdir()
+    (folder / "mine" / "thesis.txt").write_text("dear")
+    kept = run(folder, *demo, "--folder", "mine")
+    assert kept.returncode == 1
+    assert "no demo made" in kept.stderr
+    assert (folder / "mine" / "thesis.txt").read_text() == "dear"
+
+
+def test_help_names_the_commands_and_the_variables(folder: Path) -> None:
+    assert {"demo", "load", "serve", "keys", "report", "schema"} <= set(run(folder, "--help").stdout.split())
+    assert "PAGEROLES_STORE" in run(folder, "serve", "--help").stdout
+    assert run(folder, "--version").stdout.startswith("pageroles ")
