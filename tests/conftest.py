@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from pageroles.keys import KeyStore
 from pageroles.server import Server
+from pageroles.service import PagesService
 from pageroles.store import Store
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class Served:
     """A running server and its store."""
 
     store: Store
-    server: Server
+    service: PagesService
     target: str
     all_domains_key: str
 
@@ -56,6 +58,20 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 def served(store: Store) -> Iterator[Served]:
     """A server on the embedded store, with a key for all domains."""
     all_domains_key, _ = KeyStore(store).create(None)
-    server = Server(store, "127.0.0.1:0")
-    yield Served(store, server, f"127.0.0.1:{server.port}", all_domains_key)
+    service = PagesService(store)
+    server = Server(service, "127.0.0.1:0")
+    yield Served(store, service, f"127.0.0.1:{server.port}", all_domains_key)
     server.stop(grace=1)
+    service.close()
+
+
+@contextlib.contextmanager
+def serving(store: Store, **limits: Any) -> Iterator[tuple[str, PagesService, Server]]:
+    """Serve a store with limits of the test's own."""
+    service = PagesService(store, **limits)
+    server = Server(service, "127.0.0.1:0")
+    try:
+        yield f"127.0.0.1:{server.port}", service, server
+    finally:
+        server.stop(grace=1)
+        service.close()

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
+from conftest import serving
 from pageroles import sql
 from pageroles.errors import CancelledError, DeadlineError
-from pageroles.server import Server
 from pageroles.sql import Statement
 from wire import Asked
 
@@ -64,18 +64,12 @@ def test_the_callers_deadline_stops_the_query(served: Served) -> None:
 
 @pytest.mark.usefixtures("endless")
 def test_the_servers_own_limit_is_a_deadline_too(served: Served) -> None:
-    server = Server(served.store, "127.0.0.1:0", max_seconds=0.5)
-    try:
-        with (
-            Asked(f"127.0.0.1:{server.port}", served.all_domains_key, DOMAIN) as asked,
-            pytest.raises(grpc.RpcError) as caught,
-        ):
+    with serving(served.store, max_seconds=0.5) as (target, _, _):
+        with Asked(target, served.all_domains_key, DOMAIN) as asked, pytest.raises(grpc.RpcError) as caught:
             asked.pages(timeout=PATIENCE)
         assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
         assert "shorter window" in (caught.value.details() or "")
         assert until(lambda: running(served.store) == 0)
-    finally:
-        server.stop(grace=1)
 
 
 @pytest.mark.usefixtures("endless")
@@ -101,9 +95,10 @@ def test_a_stop_lets_requests_in_flight_finish_and_takes_no_new_ones(
         return estimate(query)
 
     monkeypatch.setattr(sql, "estimate", slow)
-    server = Server(served.store, "127.0.0.1:0")
-    target = f"127.0.0.1:{server.port}"
-    with Asked(target, served.all_domains_key, DOMAIN) as asked:
+    with (
+        serving(served.store) as (target, _, server),
+        Asked(target, served.all_domains_key, DOMAIN) as asked,
+    ):
         inflight = asked.future(timeout=PATIENCE)
         assert entered.wait(PATIENCE)
         stopping = threading.Thread(target=server.stop, kwargs={"grace": PATIENCE})

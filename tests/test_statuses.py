@@ -11,9 +11,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from conftest import serving
 from pageroles import keys as keys_module
 from pageroles.keys import KeyRing, KeyStore
-from pageroles.server import Server
 from pageroles.v1 import pages_pb2
 from wire import Asked, details
 
@@ -126,20 +126,16 @@ def test_a_key_for_all_domains_must_name_one(served: Served) -> None:
 
 
 def test_more_requests_than_places_are_told_when_to_come_back(served: Served, key: str) -> None:
-    server = Server(served.store, "127.0.0.1:0", max_requests=1)
-    try:
-        with Asked(f"127.0.0.1:{server.port}", key) as asked:
-            assert server._service._places.acquire(blocking=False)
-            try:
-                with pytest.raises(grpc.RpcError) as caught:
-                    asked.pages()
-            finally:
-                server._service._places.release()
-            assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert details(caught.value)[0].retry_delay.seconds >= 1
-            asked.pages()
-    finally:
-        server.stop(grace=1)
+    with serving(served.store, max_requests=1) as (target, service, _), Asked(target, key) as asked:
+        assert service._places.acquire(blocking=False)
+        try:
+            with pytest.raises(grpc.RpcError) as caught:
+                asked.pages()
+        finally:
+            service._places.release()
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert details(caught.value)[0].retry_delay.seconds >= 1
+        asked.pages()
 
 
 def test_a_fault_of_ours_tells_an_id_and_nothing_else(

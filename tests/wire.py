@@ -51,7 +51,7 @@ class Asked:
 def details(error: grpc.RpcError) -> list[Any]:
     """Return the rich details of a refusal."""
     status = rpc_status.from_call(cast("Any", error))
-    kinds = (error_details_pb2.BadRequest, error_details_pb2.RetryInfo)
+    kinds = (error_details_pb2.BadRequest, error_details_pb2.QuotaFailure, error_details_pb2.RetryInfo)
     found = []
     for packed in status.details if status else []:
         for kind in kinds:

@@ -91,16 +91,19 @@ def serve(
 ) -> None:
     """Serve the API until SIGTERM or Ctrl-C; requests in flight finish."""
     from pageroles.server import Server  # noqa: PLC0415 - the engine is imported only where it is used
+    from pageroles.service import PagesService  # noqa: PLC0415
     from pageroles.store import Store as OpenStore  # noqa: PLC0415
 
     stopping = _on_stop_signals()
     log = structlog.get_logger("pageroles")
     with OpenStore.open(store, readers=readers) as opened:
-        server = Server(opened, grpc_address, max_seconds=max_seconds, max_requests=max_requests)
+        service = PagesService(opened, max_seconds=max_seconds, max_requests=max_requests)
+        server = Server(service, grpc_address)
         log.info("serving", grpc=f"{grpc_address.rpartition(':')[0]}:{server.port}", version=__version__)
         stopping.wait()
         log.info("stopping", grace_seconds=grace)
         server.stop(grace)
+        service.close()
     log.info("stopped")
 
 

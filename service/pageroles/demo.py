@@ -15,6 +15,7 @@ from pageroles import client, loading, progress, show, traffic
 from pageroles.errors import SettingError
 from pageroles.keys import KeyStore
 from pageroles.server import Server
+from pageroles.service import PagesService
 from pageroles.store import Store
 from pageroles.v1 import pages_pb2
 
@@ -60,7 +61,8 @@ def run(*, folder: Path, grpc_address: str, sessions: int, console: Console, sto
             f"{loaded.seconds:.1f} s ({loaded.loaded / loaded.seconds:,.0f} a second)"
         )
         key, record = KeyStore(store).create(DOMAIN)
-        server = Server(store, grpc_address)
+        service = PagesService(store)
+        server = Server(service, grpc_address)
         host = grpc_address.rpartition(":")[0]
         target = f"{host}:{server.port}"
         try:
@@ -74,6 +76,7 @@ def run(*, folder: Path, grpc_address: str, sessions: int, console: Console, sto
             KeyStore(store).revoke(record.id)
         finally:
             server.stop(grace=5)
+            service.close()
 
 
 def _make_way(folder: Path) -> None:

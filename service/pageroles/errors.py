@@ -16,13 +16,25 @@ PagerolesError
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import grpc
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pageroles.quotas import QuotaState
 
 
 class PagerolesError(Exception):
     """The base of every fault below. The text is a sentence for the caller, without SQL, hosts or keys."""
 
     status: grpc.StatusCode = grpc.StatusCode.INTERNAL
+
+    @property
+    def ours(self) -> bool:
+        """Tell whether the fault is ours: then its text is for the log, and callers get an id to quote."""
+        return self.status is grpc.StatusCode.INTERNAL
 
 
 class InvalidArgumentError(PagerolesError):
@@ -67,6 +79,23 @@ class OverloadedError(PagerolesError):
         """Say what is exhausted and when to come back."""
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class QuotaExceededError(PagerolesError):
+    """The domain's requests of this month are used up.
+
+    Attributes:
+        quota: The quota's state.
+        retry_after: Seconds until the month is over.
+    """
+
+    status = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    def __init__(self, quota: QuotaState, now: datetime) -> None:
+        """Say what is used up."""
+        super().__init__("API monthly limit exceeded.")
+        self.quota = quota
+        self.retry_after = (quota.resets_at - now).total_seconds()
 
 
 class DeadlineError(PagerolesError):

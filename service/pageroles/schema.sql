@@ -203,3 +203,24 @@ CREATE TABLE IF NOT EXISTS api_keys
 )
 ENGINE = ReplacingMergeTree(written_at)
 ORDER BY id;
+
+
+-- How many requests a domain may make in a month; NULL: as many as it likes.
+CREATE TABLE IF NOT EXISTS quotas
+(
+    `domain` String,
+    `monthly_limit` Nullable(UInt64),
+    `written_at` DateTime64(6, 'UTC') DEFAULT now64(6)
+)
+ENGINE = ReplacingMergeTree(written_at)
+ORDER BY domain;
+
+-- Requests counted against the quotas, by all servers; rows add up.
+CREATE TABLE IF NOT EXISTS quota_usage
+(
+    `domain` String,
+    `month` Date,
+    `requests` Int64
+)
+ENGINE = SummingMergeTree
+ORDER BY (domain, month);
