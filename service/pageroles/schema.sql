@@ -41,12 +41,19 @@ CREATE TABLE IF NOT EXISTS sessions
     `user_key` UInt64 MATERIALIZED sipHash64(user_id),
     `session_key` UInt64 MATERIALIZED sipHash64(session_id),
 
+    -- The label in front keeps a leading `www.` and tells a bare public suffix from a domain; a host without a
+    -- registrable domain (an address, a bare name) tells nothing of the source.
+    `referrer_domain` LowCardinality(String) MATERIALIZED if(
+        isIPv4String(domainRFC(referrer)) OR isIPv6String(domainRFC(referrer))
+            OR cutToFirstSignificantSubdomain('http://label.' || lower(domainRFC(referrer)))
+               = 'label.' || lower(domainRFC(referrer)),
+        '', cutToFirstSignificantSubdomain('http://label.' || lower(domainRFC(referrer))))
+        COMMENT 'The registrable domain of the referrer',
     `effective_source` LowCardinality(String) MATERIALIZED multiIf(
         utm_source != '', utm_source,
         source != '', source,
-        -- A host without a registrable domain (an address, a bare name) tells nothing of the source.
-        isIPv4String(domain(referrer)) OR cutToFirstSignificantSubdomain(referrer) = '', '(direct)',
-        lower(cutToFirstSignificantSubdomain(referrer))),
+        referrer_domain != '', referrer_domain,
+        '(direct)'),
     `effective_medium` LowCardinality(String) MATERIALIZED multiIf(
         utm_medium != '', utm_medium,
         medium != '', medium,

@@ -1,0 +1,361 @@
+"""The report of one domain in plain Python: slow, and right by looking at it.
+
+The oracle of the tests. It follows docs/semantics.md sentence by sentence over sessions in the form in which
+they are loaded (JSON Lines), and shares no code with the service.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+class PageView(TypedDict):
+    url: str
+    viewed_at: str
+
+
+class Conversion(TypedDict):
+    url: NotRequired[str]
+    type: NotRequired[str]
+    id: NotRequired[str]
+    occurred_at: str
+
+
+class Session(TypedDict):
+    domain: str
+    session_id: str
+    user_id: str
+    started_at: str
+    source: NotRequired[str]
+    medium: NotRequired[str]
+    referrer: NotRequired[str]
+    utm_source: NotRequired[str]
+    utm_medium: NotRequired[str]
+    utm_campaign: NotRequired[str]
+    utm_content: NotRequired[str]
+    utm_term: NotRequired[str]
+    page_views: NotRequired[list[PageView]]
+    conversions: NotRequired[list[Conversion]]
+
+
+class InvalidRequestError(ValueError):
+    """A field of the request can't be used; `field` names it."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+
+
+MESSAGE = "No page data found for the given parameters."
+CONVERSION_ROLES = ("conversion", "conversion_assist", "landing_assisted_conversion")
+DROP_OFF_ROLES = ("drop_off", "drop_off_assist", "landing_assisted_drop_off")
+SCOPES = ("any", "first", "converting", "assist", "after")
+
+# ---- the window ----
+
+
+class Window(NamedTuple):
+    start: datetime
+    end: datetime
+    shown_end: datetime
+
+
+_LONGEST = timedelta(days=30)
+_MILLISECOND = timedelta(milliseconds=1)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def window(request: Mapping[str, str], now: datetime) -> Window:
+    now = now.astimezone(UTC).replace(microsecond=0)
+    start_text, end_text = request.get("start_date", ""), request.get("end_date", "")
+    end_given = _date("end_date", end_text) if end_text else now
+    if start_text:
+        start = _date("start_date", start_text)
+    elif end_given <= now - _LONGEST:
+        start = end_given - _LONGEST
+    else:
+        start = now - _LONGEST
+
+    end = shown_end = end_given
+    if _DATE.fullmatch(end_text):
+        end = end_given + timedelta(days=1) - _MILLISECOND
+        shown_end = end.replace(microsecond=0)
+    if start > end:
+        raise InvalidRequestError("start_date", "it is later than the end of the window")
+    if end_given - start > _LONGEST:
+        start = end_given - _LONGEST
+    return Window(start, end, shown_end)
+
+
+def _date(field: str, text: str) -> datetime:
+    if not _DATE.match(text):
+        raise InvalidRequestError(field, "neither YYYY-MM-DD nor an ISO 8601 date-time")
+    try:
+        return moment(text)
+    except ValueError as error:
+        raise InvalidRequestError(field, str(error)) from error
+
+
+def moment(text: str) -> datetime:
+    """Read an ISO 8601 date or date-time, UTC where it has no offset, in whole milliseconds."""
+    at = datetime.fromisoformat(text)
+    at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+def written(at: datetime) -> str:
+    """Write a time as answers do: whole seconds, or milliseconds where there are any."""
+    return at.isoformat(timespec="milliseconds" if at.microsecond else "seconds").replace("+00:00", "Z")
+
+
+# ---- one session ----
+
+# Enough of the public suffix list for the referrers in the tests; where nothing fits, the last label is the suffix.
+_SUFFIXES = {"co.uk", "org.uk", "com.au", "co.jp", "com.br"}
+
+
+def effective_source(session: Session) -> str:
+    return (
+        session.get("utm_source")
+        or session.get("source")
+        or registrable_domain(session.get("referrer", ""))
+        or "(direct)"
+    )
+
+
+def effective_medium(session: Session) -> str:
+    return session.get("utm_medium") or session.get("medium") or "(none)"
+
+
+def registrable_domain(referrer: str) -> str:
+    """Return the referrer's primary domain in lower case, or an empty string where it has none."""
+    host = urlsplit(referrer if "//" in referrer else f"//{referrer}").hostname or ""
+    labels = host.split(".")
+    if all(label.isdecimal() for label in labels):  # an IPv4 address
+        return ""
+    suffix_length = 2 if ".".join(labels[-2:]) in _SUFFIXES else 1
+    return ".".join(labels[-suffix_length - 1 :]) if len(labels) > suffix_length else ""
+
+
+def canonical(url: str) -> str:
+    without_query_and_fragment = re.split(r"[?#]", url, maxsplit=1)[0]
+    return without_query_and_fragment.rstrip("/") or "/"
+
+
+def pages(session: Session) -> list[str]:
+    """Return the canonical pages p1 … pn in order of viewing; sorting is stable, so ties keep input order."""
+    views = sorted(session.get("page_views", []), key=lambda view: moment(view["viewed_at"]))
+    return [canonical(view["url"]) for view in views]
+
+
+def views_until(session: Session, conversion: Conversion) -> int:
+    """Return k, the number of views up to the conversion's time."""
+    at = moment(conversion["occurred_at"])
+    return sum(moment(view["viewed_at"]) <= at for view in session.get("page_views", []))
+
+
+def conversion_page(session: Session, conversion: Conversion) -> str | None:
+    if conversion.get("url"):
+        return canonical(conversion["url"])
+    k = views_until(session, conversion)
+    return pages(session)[k - 1] if k else None
+
+
+def assisting_pages(session: Session, conversion: Conversion) -> list[str]:
+    """Return the leading page views that assist the conversion."""
+    k = views_until(session, conversion)
+    before = pages(session)[:k]
+    if before and before[-1] == conversion_page(session, conversion):
+        # The view is the conversion's own; a landing page that converts at once assists itself.
+        return before[:-1] if k > 1 else before
+    return before
+
+
+def conversion_side(session: Session, conversions: Iterable[Conversion]) -> dict[str, set[str]]:
+    converted: set[str] = set()
+    assisting: set[str] = set()
+    for conversion in conversions:
+        page = conversion_page(session, conversion)
+        if page is not None:
+            converted.add(page)
+        assisting.update(assisting_pages(session, conversion))
+    return {
+        "conversion": converted,
+        "conversion_assist": assisting,
+        "landing_assisted_conversion": set(pages(session)[:1]),
+    }
+
+
+def drop_off_side(session: Session) -> dict[str, set[str]]:
+    viewed = pages(session)
+    others = [page for page in viewed if page != viewed[-1]]
+    return {
+        "drop_off": set(viewed[-1:]),
+        "drop_off_assist": set(others[-1:]),
+        "landing_assisted_drop_off": set(viewed[:1]),
+    }
+
+
+# ---- filters ----
+
+
+def passes_session_filters(session: Session, request: Mapping[str, str]) -> bool:
+    has = {
+        "source": effective_source(session),
+        "medium": effective_medium(session),
+        "campaign": session.get("utm_campaign", ""),
+        "content": session.get("utm_content", ""),
+        "term": session.get("utm_term", ""),
+        "landing_page": next(iter(pages(session)), None),
+    }
+    return all(has[name] == request[name] for name in has if request.get(name))
+
+
+CONVERSION_FILTERS = ("conversion_page", "meta_type", "meta_id")
+
+
+def passes_conversion_filters(conversion: Conversion, request: Mapping[str, str]) -> bool:
+    has = {
+        "conversion_page": conversion.get("url", ""),
+        "meta_type": conversion.get("type", ""),
+        "meta_id": conversion.get("id", ""),
+    }
+    return all(has[name] == request[name] for name in has if request.get(name))
+
+
+# ---- journeys ----
+
+
+@dataclasses.dataclass(frozen=True)
+class Visit:
+    """A session as its user's journey sees it, with the conversions that match the conversion filters."""
+
+    session: Session
+    conversions: list[Conversion]
+
+    @property
+    def place(self) -> tuple[datetime, bytes]:
+        return moment(self.session["started_at"]), self.session["session_id"].encode()
+
+
+@dataclasses.dataclass(frozen=True)
+class Journey:
+    first: Visit
+    first_converting: Visit | None
+
+    def has_converted_before(self, visit: Visit) -> bool:
+        return self.first_converting is not None and visit.place > self.first_converting.place
+
+    def holds(self, visit: Visit, scope: str, *, only_converting_users: bool) -> bool:
+        match scope:
+            case "any":
+                return bool(visit.conversions) or not only_converting_users
+            case "first":
+                return visit is self.first and (self.first_converting is not None or not only_converting_users)
+            case "converting":
+                return bool(visit.conversions)
+            case "assist":
+                return (
+                    self.first_converting is not None and self.first.place < visit.place < self.first_converting.place
+                )
+            case "after":
+                return self.has_converted_before(visit)
+        raise InvalidRequestError("touch_scope", f"one of {', '.join(SCOPES)}")
+
+
+def journeys(visits: Iterable[Visit]) -> dict[str, Journey]:
+    by_user: dict[str, list[Visit]] = defaultdict(list)
+    for visit in sorted(visits, key=lambda visit: visit.place):
+        by_user[visit.session["user_id"]].append(visit)
+    return {
+        user: Journey(own[0], next((visit for visit in own if visit.conversions), None))
+        for user, own in by_user.items()
+    }
+
+
+# ---- the report ----
+
+
+def report(deliveries: Sequence[Session], domain: str, request: Mapping[str, str], now: datetime) -> dict[str, Any]:
+    """Return the answer in its REST shape.
+
+    `deliveries` are in order of writing: a later one of the same session replaces the earlier one whole.
+
+    Raises:
+        InvalidRequestError: A date can't be read, or the window would start after its end.
+    """
+    start, end, shown_end = window(request, now)
+    stored = {session["session_id"]: session for session in deliveries if session["domain"] == domain}
+    visits = [
+        Visit(session, [it for it in session.get("conversions", []) if passes_conversion_filters(it, request)])
+        for session in stored.values()
+    ]
+    journey_of = journeys(visits)
+    scope = request.get("touch_scope") or "any"
+    conversion_filter = any(request.get(name) for name in CONVERSION_FILTERS)
+    included = [
+        visit
+        for visit in visits
+        if start <= moment(visit.session["started_at"]) <= end
+        and passes_session_filters(visit.session, request)
+        and journey_of[visit.session["user_id"]].holds(visit, scope, only_converting_users=conversion_filter)
+    ]
+    if not included:
+        return {"message": MESSAGE}
+
+    conversion_performance, drop_off_performance = Performance(CONVERSION_ROLES), Performance(DROP_OFF_ROLES)
+    for visit in included:
+        if visit.conversions:
+            conversion_performance.add(visit.session, conversion_side(visit.session, visit.conversions))
+        if not visit.conversions or journey_of[visit.session["user_id"]].has_converted_before(visit):
+            drop_off_performance.add(visit.session, drop_off_side(visit.session))
+    return {
+        "time_frame": {"start": written(start), "end": written(shown_end)},
+        "summary_totals": {
+            "total_sessions": len(included),
+            "total_users": len({visit.session["user_id"] for visit in included}),
+            "total_conversion_events": sum(len(visit.conversions) for visit in included),
+            "total_conversion_users": len({visit.session["user_id"] for visit in included if visit.conversions}),
+        },
+        "conversion_performance": conversion_performance.rows(),
+        "drop_off_performance": drop_off_performance.rows(),
+    }
+
+
+class Performance:
+    """One side of the report: for each page and role the sessions and the users that had it."""
+
+    def __init__(self, roles: tuple[str, ...]) -> None:
+        self._roles = roles
+        self._sessions: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self._users: dict[tuple[str, str], set[str]] = defaultdict(set)
+
+    def add(self, session: Session, pages_in: Mapping[str, set[str]]) -> None:
+        for role, its_pages in pages_in.items():
+            for page in its_pages:
+                self._sessions[page, role].add(session["session_id"])
+                self._users[page, role].add(session["user_id"])
+
+    def rows(self) -> list[dict[str, Any]]:
+        def rank(page: str) -> tuple[list[int], bytes]:
+            return [-len(self._sessions.get((page, role), ())) for role in self._roles], page.encode()
+
+        return [
+            {"url": page}
+            | {
+                role: {
+                    "sessions": len(self._sessions.get((page, role), ())),
+                    "users": len(self._users.get((page, role), ())),
+                }
+                for role in self._roles
+            }
+            for page in sorted({page for page, _ in self._sessions}, key=rank)
+        ]
