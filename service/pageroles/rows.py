@@ -1,0 +1,320 @@
+"""One session as writers give it, checked, and the row that the store takes for it.
+
+Writers give a session as nested JSON (or the same nested columns in Parquet); the store takes flat columns, with
+parallel arrays for page views and conversions. A session that breaks a rule becomes a `BadRowError` whose text
+names the field and says what is accepted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+
+MAX_ID_BYTES = 1_024
+MAX_URL_BYTES = 8_192
+MAX_TEXT_BYTES = 2_048
+MAX_PAGE_VIEWS = 10_000
+MAX_CONVERSIONS = 1_000
+
+_Required = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class BadRowError(ValueError):
+    """A row that is not loaded. The text is a sentence that names the field and what is accepted."""
+
+
+class PageView(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """One view of a page; the order in the session's list is the order of views at the same time."""
+
+    url: _Required
+    viewed_at: str
+
+
+class Conversion(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """One conversion. Without a URL it counts for the page being viewed when it occurred."""
+
+    occurred_at: str
+    url: str | None = None
+    type: str | None = None
+    id: str | None = None
+
+
+class Session(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A session as writers give it; null means the same as leaving a field out.
+
+    Times are ISO 8601 with a date and a time of day; without an offset they are UTC. Whole milliseconds are kept
+    and finer digits are cut.
+    """
+
+    domain: _Required
+    session_id: _Required
+    user_id: _Required
+    started_at: str
+    source: str | None = None
+    medium: str | None = None
+    referrer: str | None = None
+    utm_source: str | None = None
+    utm_medium: str | None = None
+    utm_campaign: str | None = None
+    utm_content: str | None = None
+    utm_term: str | None = None
+    page_views: list[PageView] | None = None
+    conversions: list[Conversion] | None = None
+
+
+class Row(NamedTuple):
+    """A session in the form that the store takes.
+
+    Attributes:
+        key: Domain and session id: of two rows with the same key the later one counts.
+        line: One line of JSON with its newline, for ClickHouse's JSONEachRow.
+    """
+
+    key: tuple[str, str]
+    line: bytes
+
+
+class _StoredSession(msgspec.Struct, omit_defaults=True, gc=False):
+    """The plain columns of the table `sessions`; what is left out is empty there, too.
+
+    Times without an offset are UTC, as the columns are. ClickHouse cuts them to the milliseconds it keeps.
+    """
+
+    domain: str
+    session_id: str
+    user_id: str
+    started_at: datetime
+    source: str = ""
+    medium: str = ""
+    referrer: str = ""
+    utm_source: str = ""
+    utm_medium: str = ""
+    utm_campaign: str = ""
+    utm_content: str = ""
+    utm_term: str = ""
+    page_urls: list[str] = msgspec.field(name="page_views.url", default_factory=list)
+    viewed_at: list[datetime] = msgspec.field(name="page_views.viewed_at", default_factory=list)
+    conversion_urls: list[str] = msgspec.field(name="conversions.url", default_factory=list)
+    conversion_types: list[str] = msgspec.field(name="conversions.type", default_factory=list)
+    conversion_ids: list[str] = msgspec.field(name="conversions.id", default_factory=list)
+    occurred_at: list[datetime] = msgspec.field(name="conversions.occurred_at", default_factory=list)
+
+
+_decode = msgspec.json.Decoder(Session).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def parse_line(line: bytes) -> Row:
+    """Check one line of JSON Lines.
+
+    Args:
+        line: A JSON object in UTF-8; whitespace around it, as a line's end, does not matter.
+
+    Raises:
+        BadRowError: The line breaks a rule.
+    """
+    try:
+        session = _decode(line)
+    except msgspec.ValidationError as error:
+        raise BadRowError(_sentence(str(error))) from None
+    except msgspec.DecodeError as error:
+        raise BadRowError(f"not JSON: {error}") from None
+    except UnicodeDecodeError:
+        raise BadRowError("not valid UTF-8") from None
+    # No string is longer than its line, so most lines need no look at each string.
+    if len(line) > MAX_ID_BYTES or b"\\u0000" in line:
+        _check_strings(session)
+    return to_row(session)
+
+
+def parse_record(record: dict[str, Any]) -> Row:
+    """Check one session given as nested Python values with times as strings, as a record of a Parquet file.
+
+    Raises:
+        BadRowError: The record breaks a rule.
+    """
+    try:
+        session = msgspec.convert(record, Session)
+    except msgspec.ValidationError as error:
+        raise BadRowError(_sentence(str(error))) from None
+    _check_strings(session)
+    return to_row(session)
+
+
+def to_row(session: Session) -> Row:
+    """Turn a decoded session into the store's form.
+
+    Raises:
+        BadRowError: A time can't be used, or there are too many page views or conversions.
+    """
+    views = session.page_views or ()
+    conversions = session.conversions or ()
+    _check_count("page_views", len(views), MAX_PAGE_VIEWS)
+    _check_count("conversions", len(conversions), MAX_CONVERSIONS)
+    (started_at,) = _times([session.started_at], "started_at")
+    stored = _StoredSession(
+        session.domain,
+        session.session_id,
+        session.user_id,
+        started_at,
+        session.source or "",
+        session.medium or "",
+        session.referrer or "",
+        session.utm_source or "",
+        session.utm_medium or "",
+        session.utm_campaign or "",
+        session.utm_content or "",
+        session.utm_term or "",
+    )
+    if views:
+        stored.page_urls = [view.url for view in views]
+        stored.viewed_at = _times([view.viewed_at for view in views], "page_views[{}].viewed_at")
+    if conversions:
+        stored.conversion_urls = [conversion.url or "" for conversion in conversions]
+        stored.conversion_types = [conversion.type or "" for conversion in conversions]
+        stored.conversion_ids = [conversion.id or "" for conversion in conversions]
+        stored.occurred_at = _times([one.occurred_at for one in conversions], "conversions[{}].occurred_at")
+    return Row((session.domain, session.session_id), _encode(stored) + b"\n")
+
+
+_FIRST_YEAR = 1990
+_LAST_YEAR = 2099
+_TIME_FORM = "a time with a date and a time of day, as 2025-07-03T10:00:00Z"
+
+
+def _times(texts: list[str], path: str) -> list[datetime]:
+    """Read the times of one field; `path` is its name, with `{}` for the position."""
+    try:
+        return [_time(text) for text in texts]
+    except ValueError:
+        for position, text in enumerate(texts):
+            try:
+                _time(text)
+            except ValueError as error:
+                raise BadRowError(f"{path.format(position)} {error}") from None
+        raise
+
+
+def _time(text: str) -> datetime:
+    """Return the time in UTC, or without a time zone where the text has none."""
+    # A date alone has neither, nor has a date with an offset, which fromisoformat takes for a time of day.
+    if "T" not in text and " " not in text and "t" not in text:
+        raise ValueError(f"must be {_TIME_FORM}, not {_shown(text)}")
+    try:
+        instant = datetime.fromisoformat(text if text[-1] != "z" else text.upper())
+        if instant.tzinfo is not None:
+            instant = instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"must be {_TIME_FORM}, not {_shown(text)}") from None
+    if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
+        raise ValueError(f"must lie in the years {_FIRST_YEAR} to {_LAST_YEAR}, not {_shown(text)}")
+    return instant
+
+
+def _check_count(path: str, count: int, limit: int) -> None:
+    if count > limit:
+        raise BadRowError(f"{path} has {count:,} entries; at most {limit:,} are accepted")
+
+
+def _check_strings(session: Session) -> None:
+    for name in ("domain", "session_id", "user_id"):
+        _check_string(name, getattr(session, name), MAX_ID_BYTES)
+    _check_string("referrer", session.referrer, MAX_URL_BYTES)
+    for name in ("source", "medium", "utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term"):
+        _check_string(name, getattr(session, name), MAX_TEXT_BYTES)
+    for position, view in enumerate(session.page_views or ()):
+        _check_string(f"page_views[{position}].url", view.url, MAX_URL_BYTES)
+    for position, conversion in enumerate(session.conversions or ()):
+        _check_string(f"conversions[{position}].url", conversion.url, MAX_URL_BYTES)
+        _check_string(f"conversions[{position}].type", conversion.type, MAX_TEXT_BYTES)
+        _check_string(f"conversions[{position}].id", conversion.id, MAX_ID_BYTES)
+
+
+def _check_string(path: str, text: str | None, limit: int) -> None:
+    if not text:
+        return
+    if "\0" in text:
+        raise BadRowError(f"{path} must not hold a NUL character")
+    size = len(text) if text.isascii() else len(text.encode())
+    if size > limit:
+        raise BadRowError(f"{path} has {size:,} bytes; at most {limit:,} are accepted")
+
+
+_FAULT = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_MISTYPED = re.compile(r"Expected `.*`, got `(.*)`", re.DOTALL)
+_TOO_SHORT = "Expected `str` of length >= 1"
+_KINDS = {
+    "str": "a string",
+    "int": "a number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+}
+
+
+def _sentence(fault: str) -> str:
+    """Put msgspec's words for a fault into a sentence for the writer; unknown words stay as they are."""
+    parts = _FAULT.fullmatch(fault)
+    what, path = (parts["what"], parts["path"] or "") if parts else (fault, "")
+    if missing := _MISSING.fullmatch(what):
+        return missing_field(path, missing[1])
+    if unknown := _UNKNOWN.fullmatch(what):
+        return unknown_field(path, unknown[1])
+    if mistyped := _MISTYPED.fullmatch(what):
+        return f"{path or 'a row'} must be {_accepted(path)}, not {_KINDS.get(mistyped[1], mistyped[1])}"
+    if what == _TOO_SHORT:
+        return f"{path} must not be empty"
+    return f"{path}: {what}" if path else what
+
+
+def unknown_field(path: str, name: str) -> str:
+    """Return the sentence about a field that the object at `path` does not have: "" stands for the row itself."""
+    known = layout(path).__struct_fields__
+    shown = _shown(_joined(path, name))
+    if close := difflib.get_close_matches(name, known, 1):
+        return f"unknown field {shown}; did you mean {_joined(path, close[0])}?"
+    return f"unknown field {shown}; known are {', '.join(known)}"
+
+
+def missing_field(path: str, name: str) -> str:
+    """Return the sentence about a required field that the object at `path` lacks."""
+    name = _joined(path, name)
+    return f"{name} is missing; it must be {_accepted(name)}"
+
+
+def layout(path: str) -> type[Session | PageView | Conversion]:
+    """Return the form of the object at a path, as `page_views[3]`, `conversions`, or "" for the row."""
+    if path.startswith("page_views"):
+        return PageView
+    if path.startswith("conversions"):
+        return Conversion
+    return Session
+
+
+def _accepted(path: str) -> str:
+    name = path.rpartition(".")[2]
+    if not path or path.endswith("]"):
+        return "an object"
+    if name.endswith("_at"):
+        return _TIME_FORM
+    if name in {"page_views", "conversions"}:
+        return "a list of objects"
+    if name in {"domain", "session_id", "user_id"} or path.startswith("page_views"):
+        return "a non-empty string"
+    return "a string"
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _shown(text: str) -> str:
+    longest = 60
+    return repr(text if len(text) <= longest else text[:longest] + "…")

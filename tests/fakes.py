@@ -1,0 +1,52 @@
+"""A store that only remembers, and sessions to load into it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VIEWED = "2025-07-03T10:00:00Z"
+
+
+class FakeStore:
+    """Keeps the batches that it is given."""
+
+    def __init__(self, before_insert: Callable[[int], None] | None = None) -> None:
+        self.batches: list[list[dict[str, Any]]] = []
+        self.sizes: list[int] = []
+        self.tidied = 0
+        self._before_insert = before_insert
+
+    def insert(self, table: str, rows: bytes) -> None:
+        assert table == "sessions"
+        assert not self.tidied
+        if self._before_insert is not None:
+            self._before_insert(len(self.batches))
+        self.sizes.append(len(rows))
+        self.batches.append([json.loads(row) for row in rows.splitlines()])
+
+    def tidy(self) -> None:
+        self.tidied += 1
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return list(itertools.chain.from_iterable(self.batches))
+
+    @property
+    def content(self) -> dict[str, dict[str, Any]]:
+        return {row["session_id"]: row for row in self.rows}
+
+
+def session(name: object, **more: object) -> bytes:
+    return json.dumps(
+        {"domain": "example.com", "session_id": str(name), "user_id": "u1", "started_at": VIEWED, **more}
+    ).encode()
+
+
+def rejects_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(f"{path}.rejected.jsonl").read_bytes().splitlines()]
