@@ -11,6 +11,10 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from pageroles import serving
+from pageroles.backends import LocalBackend
+from pageroles.gateway import application
+from pageroles.http_server import HttpServer
 from pageroles.keys import KeyStore
 from pageroles.server import Server
 from pageroles.service import PagesService
@@ -44,7 +48,9 @@ class Served:
 
     def key(self, domain: str) -> str:
         """Make a key for one domain."""
-        return KeyStore(self.store).create(domain)[0]
+        key = KeyStore(self.store).create(domain)[0]
+        self.service._keys._read_at = -float("inf")  # known at once, not within a moment
+        return key
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +58,29 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """The one embedded store of this process."""
     with Store.open(f"chdb://{tmp_path_factory.mktemp('store')}") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def rest_in_process(served: Served) -> Iterator[str]:
+    """REST in the process of the service, as `pageroles serve` has it."""
+    app = application(LocalBackend(served.service), max_seconds=30)
+    server = HttpServer(app, "127.0.0.1:0", grace=1)
+    yield f"http://127.0.0.1:{server.port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def rest_in_front(served: Served) -> Iterator[str]:
+    """REST in front of a gRPC server, as `pageroles gateway` has it."""
+    with serving.gateway(served.target, http_address="127.0.0.1:0", max_seconds=30, grace=1) as address:
+        yield f"http://{address}"
+
+
+@pytest.fixture(params=["in process", "in front"])
+def rest(request: pytest.FixtureRequest) -> str:
+    """Either form of the gateway."""
+    form = {"in process": "rest_in_process", "in front": "rest_in_front"}[request.param]
+    return str(request.getfixturevalue(form))
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +95,7 @@ def served(store: Store) -> Iterator[Served]:
 
 
 @contextlib.contextmanager
-def serving(store: Store, **limits: Any) -> Iterator[tuple[str, PagesService, Server]]:
+def serving_with(store: Store, **limits: Any) -> Iterator[tuple[str, PagesService, Server]]:
     """Serve a store with limits of the test's own."""
     service = PagesService(store, **limits)
     server = Server(service, "127.0.0.1:0")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from conftest import serving
+from conftest import serving_with
 from pageroles import sql
 from pageroles.errors import CancelledError, DeadlineError
 from pageroles.sql import Statement
@@ -64,7 +64,7 @@ def test_the_callers_deadline_stops_the_query(served: Served) -> None:
 
 @pytest.mark.usefixtures("endless")
 def test_the_servers_own_limit_is_a_deadline_too(served: Served) -> None:
-    with serving(served.store, max_seconds=0.5) as (target, _, _):
+    with serving_with(served.store, max_seconds=0.5) as (target, _, _):
         with Asked(target, served.all_domains_key, DOMAIN) as asked, pytest.raises(grpc.RpcError) as caught:
             asked.pages(timeout=PATIENCE)
         assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
@@ -96,7 +96,7 @@ def test_a_stop_lets_requests_in_flight_finish_and_takes_no_new_ones(
 
     monkeypatch.setattr(sql, "estimate", slow)
     with (
-        serving(served.store) as (target, _, server),
+        serving_with(served.store) as (target, _, server),
         Asked(target, served.all_domains_key, DOMAIN) as asked,
     ):
         inflight = asked.future(timeout=PATIENCE)

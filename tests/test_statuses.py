@@ -11,9 +11,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from conftest import serving
+from conftest import serving_with
 from pageroles import keys as keys_module
-from pageroles.keys import KeyRing, KeyStore
+from pageroles.errors import UnauthenticatedError
+from pageroles.keys import ApiKey, KeyRing, KeyStore
 from pageroles.v1 import pages_pb2
 from wire import Asked, details
 
@@ -38,7 +39,7 @@ def key(served: Served) -> str:
     return served.key(DOMAIN)
 
 
-def refused(served: Served, key: str | None, domain: str | None = None, **fields: Any) -> grpc.Call:
+def refused(served: Served, key: str | None, domain: str | None = None, **fields: Any) -> Any:
     """Ask both methods, see the same refusal, and return it."""
     with Asked(served.target, key, domain) as asked:
         with pytest.raises(grpc.RpcError) as unary:
@@ -46,7 +47,7 @@ def refused(served: Served, key: str | None, domain: str | None = None, **fields
         with pytest.raises(grpc.RpcError) as stream:
             list(asked.stream(**fields))
     assert unary.value.code() == stream.value.code()
-    assert unary.value.details() == stream.value.details() or "quote" in unary.value.details()
+    assert unary.value.details() == stream.value.details() or "quote" in (unary.value.details() or "")
     return unary.value
 
 
@@ -126,7 +127,7 @@ def test_a_key_for_all_domains_must_name_one(served: Served) -> None:
 
 
 def test_more_requests_than_places_are_told_when_to_come_back(served: Served, key: str) -> None:
-    with serving(served.store, max_requests=1) as (target, service, _), Asked(target, key) as asked:
+    with serving_with(served.store, max_requests=1) as (target, service, _), Asked(target, key) as asked:
         assert service._places.acquire(blocking=False)
         try:
             with pytest.raises(grpc.RpcError) as caught:
@@ -146,24 +147,31 @@ def test_a_fault_of_ours_tells_an_id_and_nothing_else(
     )
     error = refused(served, key)
     assert error.code() == grpc.StatusCode.INTERNAL
-    trailing = {item.key: item.value for item in error.trailing_metadata()}
+    trailing = dict(error.trailing_metadata())
     with Asked(served.target, key) as asked:
         asked.metadata.append(("x-request-id", "quote-me.1"))
         with pytest.raises(grpc.RpcError) as again:
             asked.pages()
-    assert "quote-me.1" in again.value.details()
+    assert "quote-me.1" in (again.value.details() or "")
     assert trailing["x-request-id"] in error.details()
     assert "secret" not in error.details()
     assert "host" not in error.details()
 
 
+def _stub(kind: Any, channel: grpc.Channel) -> Any:
+    """Make a stub of a package whose stubs have no types."""
+    return kind(channel)
+
+
 def test_health_and_reflection_are_served(served: Served) -> None:
     with grpc.insecure_channel(served.target) as channel:
         for name in ("", "pageroles.v1.PageRolesService"):
-            response = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=name), timeout=5)
+            response = _stub(health_pb2_grpc.HealthStub, channel).Check(
+                health_pb2.HealthCheckRequest(service=name), timeout=5
+            )
             assert response.status == health_pb2.HealthCheckResponse.SERVING
         asked = [reflection_pb2.ServerReflectionRequest(list_services="")]
-        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        stub = _stub(reflection_pb2_grpc.ServerReflectionStub, channel)
         (listed,) = stub.ServerReflectionInfo(iter(asked), timeout=5)
     names = {service.name for service in listed.list_services_response.service}
     assert {"pageroles.v1.PageRolesService", "grpc.health.v1.Health"} <= names
@@ -180,7 +188,7 @@ def test_a_new_key_works_at_once_and_a_revoked_one_stops_within_30_seconds(serve
     now[0] = 9.9
     assert ring.caller(key, None).key_id == record.id
     now[0] = 29.9
-    with pytest.raises(keys_module.UnauthenticatedError):
+    with pytest.raises(UnauthenticatedError):
         ring.caller(key, None)
     later, _ = keys.create(DOMAIN)
     now[0] = 31.0
@@ -189,12 +197,17 @@ def test_a_new_key_works_at_once_and_a_revoked_one_stops_within_30_seconds(serve
 
 def test_strangers_do_not_wear_out_the_store(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = KeyStore(served.store)
-    looked = []
+    looked: list[int] = []
     found = keys.list()
-    monkeypatch.setattr(keys, "list", lambda: looked.append(1) or found)
+
+    def look() -> list[ApiKey]:
+        looked.append(1)
+        return found
+
+    monkeypatch.setattr(keys, "list", look)
     ring = KeyRing(keys, clock=lambda: 5.0)
     for number in range(100):
-        with pytest.raises(keys_module.UnauthenticatedError):
+        with pytest.raises(UnauthenticatedError):
             ring.caller(f"pr_{number:012x}_{'A' * 43}", None)
     assert len(looked) == 1
 

@@ -30,11 +30,15 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+domains_app = typer.Typer(help="Monthly quotas of requests per domain.", no_args_is_help=True)
+app.add_typer(domains_app, name="domains")
 
 _out = Console()
 _err = Console(stderr=True)
 
 EXIT_FAULT = 1
+# So much longer than a request may take, a connection without a sign of life is closed.
+_GIVE_UP_SECONDS = 10.0
 EXIT_BAD_ROWS = 2
 
 Store = Annotated[
@@ -49,7 +53,25 @@ Store = Annotated[
 GrpcAddress = Annotated[
     str, typer.Option(envvar="PAGEROLES_GRPC_ADDRESS", help="Where to serve gRPC, host:port; port 0: any free one.")
 ]
+HttpAddress = Annotated[
+    str, typer.Option(envvar="PAGEROLES_HTTP_ADDRESS", help="Where to serve REST, host:port; port 0: any free one.")
+]
+MaxSeconds = Annotated[
+    float, typer.Option(envvar="PAGEROLES_MAX_SECONDS", min=0.1, max=300, help="The longest that a request may take.")
+]
+AllowedOrigins = Annotated[
+    Optional[list[str]],  # noqa: UP045 - typer reads it
+    typer.Option(
+        "--allow-origin",
+        envvar="PAGEROLES_ALLOW_ORIGIN",
+        help="An origin whose pages may ask from a browser, such as https://app.example.com; may be repeated.",
+    ),
+]
+Grace = Annotated[
+    float, typer.Option(envvar="PAGEROLES_GRACE", min=0, help="Seconds that requests in flight get when stopping.")
+]
 DEFAULT_GRPC_ADDRESS = "127.0.0.1:50051"
+DEFAULT_HTTP_ADDRESS = "127.0.0.1:8080"
 
 
 def _print_version(given: bool) -> None:
@@ -75,35 +97,61 @@ def _common(
 def serve(
     store: Store,
     grpc_address: GrpcAddress = DEFAULT_GRPC_ADDRESS,
-    max_seconds: Annotated[
-        float,
-        typer.Option(envvar="PAGEROLES_MAX_SECONDS", min=0.1, max=300, help="The longest that a request may take."),
-    ] = 60.0,
+    http_address: HttpAddress = DEFAULT_HTTP_ADDRESS,
+    no_http: Annotated[bool, typer.Option("--no-http", help="Serve gRPC alone.")] = False,
+    allow_origin: AllowedOrigins = None,
+    max_seconds: MaxSeconds = 60.0,
     max_requests: Annotated[
         int, typer.Option(envvar="PAGEROLES_MAX_REQUESTS", min=1, max=1000, help="Requests taken on at once.")
     ] = 64,
     readers: Annotated[
         int, typer.Option(envvar="PAGEROLES_READERS", min=1, max=256, help="Queries at work in ClickHouse at once.")
     ] = 4,
-    grace: Annotated[
-        float, typer.Option(envvar="PAGEROLES_GRACE", min=0, help="Seconds that requests in flight get when stopping.")
-    ] = 30.0,
+    grace: Grace = 30.0,
 ) -> None:
     """Serve the API until SIGTERM or Ctrl-C; requests in flight finish."""
-    from pageroles.server import Server  # noqa: PLC0415 - the engine is imported only where it is used
-    from pageroles.service import PagesService  # noqa: PLC0415
+    from pageroles import serving  # noqa: PLC0415 - the engine is imported only where it is used
     from pageroles.store import Store as OpenStore  # noqa: PLC0415
 
     stopping = _on_stop_signals()
     log = structlog.get_logger("pageroles")
-    with OpenStore.open(store, readers=readers) as opened:
-        service = PagesService(opened, max_seconds=max_seconds, max_requests=max_requests)
-        server = Server(service, grpc_address)
-        log.info("serving", grpc=f"{grpc_address.rpartition(':')[0]}:{server.port}", version=__version__)
+    with (
+        OpenStore.open(store, readers=readers, silence=max_seconds + _GIVE_UP_SECONDS) as opened,
+        serving.serving(
+            opened,
+            grpc_address=grpc_address,
+            http_address=None if no_http else http_address,
+            allowed_origins=allow_origin or (),
+            max_seconds=max_seconds,
+            max_requests=max_requests,
+            grace=grace,
+        ) as served,
+    ):
+        log.info("serving", grpc=served.grpc, http=served.http, version=__version__)
         stopping.wait()
         log.info("stopping", grace_seconds=grace)
-        server.stop(grace)
-        service.close()
+    log.info("stopped")
+
+
+@app.command()
+def gateway(
+    target: Annotated[str, typer.Option(envvar="PAGEROLES_TARGET", help="The gRPC server, host:port.")],
+    http_address: HttpAddress = DEFAULT_HTTP_ADDRESS,
+    allow_origin: AllowedOrigins = None,
+    max_seconds: MaxSeconds = 60.0,
+    grace: Grace = 30.0,
+) -> None:
+    """Serve REST alone, in front of a gRPC server elsewhere."""
+    from pageroles import serving  # noqa: PLC0415
+
+    stopping = _on_stop_signals()
+    log = structlog.get_logger("pageroles")
+    with serving.gateway(
+        target, http_address=http_address, allowed_origins=allow_origin or (), max_seconds=max_seconds, grace=grace
+    ) as http:
+        log.info("serving", http=http, target=target, version=__version__)
+        stopping.wait()
+        log.info("stopping", grace_seconds=grace)
     log.info("stopped")
 
 
@@ -212,6 +260,7 @@ def schema(
 @app.command()
 def demo(
     grpc_address: GrpcAddress = DEFAULT_GRPC_ADDRESS,
+    http_address: HttpAddress = DEFAULT_HTTP_ADDRESS,
     folder: Annotated[
         Path, typer.Option(help="The folder of the demo's own embedded store; made anew each time.")
     ] = Path(".pageroles-demo"),
@@ -224,7 +273,12 @@ def demo(
     _set_up_logs("warning")  # the answer shall not drown in the server's lines
     stopping = _on_stop_signals()
     demonstration.run(
-        folder=folder, grpc_address=grpc_address, sessions=sessions, console=_out, stopping=None if once else stopping
+        folder=folder,
+        grpc_address=grpc_address,
+        http_address=http_address,
+        sessions=sessions,
+        console=_out,
+        stopping=None if once else stopping,
     )
 
 
@@ -272,6 +326,39 @@ def revoke_key(
         opened.check()
         record = KeyStore(opened).revoke(key_id)
     _err.print(f"key {record.id} is revoked", highlight=False)
+
+
+@domains_app.command("quota")
+def set_quota(
+    store: Store,
+    domain: Annotated[str, typer.Argument(help="The domain.")],
+    limit: Annotated[Optional[int], typer.Option(min=0, help="Requests a month.")] = None,  # noqa: UP045
+    unlimited: Annotated[bool, typer.Option("--unlimited", help="As many as it likes.")] = False,
+) -> None:
+    """Set how many requests a domain may make in a month; servers follow within 10 seconds."""
+    from pageroles.quotas import QuotaStore  # noqa: PLC0415
+    from pageroles.store import Store as OpenStore  # noqa: PLC0415
+
+    if unlimited == (limit is not None):
+        raise typer.BadParameter("give either --limit NUMBER or --unlimited")
+    with OpenStore.open(store) as opened:
+        opened.check()
+        QuotaStore(opened).set(domain, limit)
+    _err.print(f"{domain}: {'no quota' if limit is None else f'{limit:,} requests a month'}", highlight=False)
+
+
+@domains_app.command("list")
+def list_quotas(store: Store) -> None:
+    """List the domains that have a quota, with this month's count."""
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from pageroles import show  # noqa: PLC0415
+    from pageroles.quotas import QuotaStore  # noqa: PLC0415
+    from pageroles.store import Store as OpenStore  # noqa: PLC0415
+
+    with OpenStore.open(store) as opened:
+        opened.check()
+        _out.print(show.quotas(QuotaStore(opened).all(f"{datetime.now(UTC):%Y-%m}")))
 
 
 def main() -> None:

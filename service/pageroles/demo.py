@@ -6,18 +6,17 @@ import os
 import shutil
 import sys
 import time
+import urllib.request
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 from rich.text import Text
 
-from pageroles import client, loading, progress, show, traffic
+from pageroles import loading, progress, serving, show, traffic
 from pageroles.errors import SettingError
 from pageroles.keys import KeyStore
-from pageroles.server import Server
-from pageroles.service import PagesService
 from pageroles.store import Store
-from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
     import threading
@@ -30,53 +29,49 @@ SEED = 1
 DOMAIN = "example.com"
 _MARK = "made-by-pageroles-demo"
 _ROWS_SHOWN = 8
+_GOOGLE = '{"source": "google.com", "touch_scope": "converting"}'
 
 
-def run(*, folder: Path, grpc_address: str, sessions: int, console: Console, stopping: threading.Event | None) -> None:
+def run(
+    *,
+    folder: Path,
+    grpc_address: str,
+    http_address: str,
+    sessions: int,
+    console: Console,
+    stopping: threading.Event | None,
+) -> None:
     """Run the demo.
 
     Args:
         folder: Where the demo's own embedded store is made, anew each time.
-        grpc_address: Where to serve, `host:port`; port 0: any free one.
+        grpc_address: Where to serve gRPC, `host:port`; port 0: any free one.
+        http_address: Where to serve REST and the explorer.
         sessions: How many sessions to make up.
         console: Where to print.
         stopping: Serve until this is set; None: end after the answer.
 
     Raises:
-        SettingError: The folder holds something that no demo made.
+        SettingError: The folder holds something that no demo made, or an address can't be used.
     """
     _make_way(folder)
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    dsn = f"chdb://{folder.resolve()}/store"
-    with Store.open(dsn) as store:
+    with Store.open(f"chdb://{folder.resolve()}/store") as store:
         with progress.shown(console) as report:
-            loaded = loading.load_chunks(
-                store,
-                traffic.sessions(sessions, seed=SEED, end=today, days=DAYS),
-                name="made-up traffic",
-                report=report,
-            )
+            made_up = traffic.sessions(sessions, seed=SEED, end=today, days=DAYS)
+            loaded = loading.load_chunks(store, made_up, name="made-up traffic", report=report)
         console.print(
             f"[bold]{loaded.loaded:,}[/] sessions of {len(traffic.SITES)} made-up domains loaded in "
             f"{loaded.seconds:.1f} s ({loaded.loaded / loaded.seconds:,.0f} a second)"
         )
-        key, record = KeyStore(store).create(DOMAIN)
-        service = PagesService(store)
-        server = Server(service, grpc_address)
-        host = grpc_address.rpartition(":")[0]
-        target = f"{host}:{server.port}"
-        try:
-            _ask(console, target, key)
+        key, _ = KeyStore(store).create(DOMAIN)
+        with serving.serving(store, grpc_address=grpc_address, http_address=http_address, grace=5) as served:
+            _ask(console, f"http://{served.http}/api/v1/pages", key)
             if stopping is None:
                 console.print("Without --once the demo goes on serving, and says what to ask next.")
             else:
-                _tell_more(console, target, key)
-                console.print(f"Serving [bold]{target}[/] (gRPC); Ctrl-C ends it.")
+                _tell_more(console, served, key)
                 stopping.wait()
-            KeyStore(store).revoke(record.id)
-        finally:
-            server.stop(grace=5)
-            service.close()
 
 
 def _make_way(folder: Path) -> None:
@@ -91,27 +86,35 @@ def _make_way(folder: Path) -> None:
     mark.touch()
 
 
-def _ask(console: Console, target: str, key: str) -> None:
-    """Ask a question over the wire and print the answer."""
+def _ask(console: Console, url: str, key: str) -> None:
+    """Ask a question over REST and print the answer."""
     console.print()
     console.print(f"[bold]Which role did each page of {DOMAIN} play in the last 30 days?[/]")
+    request = urllib.request.Request(  # noqa: S310 - our own address
+        url, data=b"{}", headers={"Authentication": key}, method="POST"
+    )
+    request.add_header("Content-Type", "application/json")
     began = time.perf_counter()
-    found = client.ask(target, key, pages_pb2.PagesRequest(), seconds=30)
+    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - our own address
+        found = msgspec.json.decode(response.read())
     milliseconds = (time.perf_counter() - began) * 1000
     console.print(show.answer(found, rows=_ROWS_SHOWN))
-    console.print(f"Asked over gRPC, answered in [bold]{milliseconds:,.0f} ms[/].")
+    console.print(f"Asked over REST, answered in [bold]{milliseconds:,.0f} ms[/].")
 
 
-def _tell_more(console: Console, target: str, key: str) -> None:
-    command = f"{os.path.relpath(sys.argv[0])} report --target {target} --key {key}"
+def _tell_more(console: Console, served: serving.Served, key: str) -> None:
+    report = f"{os.path.relpath(sys.argv[0])} report --target {served.grpc} --key {key}"
+    curl = f"curl -X POST http://{served.http}/api/v1/pages -H 'Authentication: {key}'"
     lines = [
-        ("Sessions in which people who came by a search converted:", "--source google.com --touch-scope converting"),
-        ("What they read on the way, before they converted:", "--touch-scope assist"),
-        ("Who filled in a form, and where they had landed:", "--meta-type hubspot_form"),
-        ("The whole answer, in the JSON of the REST API:", "--json"),
+        ("The same over REST:", curl),
+        ("Who came by Google and converted:", f"""{curl} -H 'Content-Type: application/json' -d '{_GOOGLE}'"""),
+        ("What people read on the way, over gRPC:", f"{report} --touch-scope assist"),
+        ("Who filled in a form:", f"{report} --meta-type hubspot_form"),
     ]
     console.print("\n[bold]Ask it more[/], from another terminal:")
-    for what, options in lines:
+    for what, command in lines:
         console.print(f"\n  {what}")
-        console.print(Text(f"  {command} {options}"), soft_wrap=True, style="cyan")
-    console.print()
+        console.print(Text(f"  {command}"), soft_wrap=True, style="cyan")
+    console.print("\n[bold]Look around[/]: enter the key at the explorer, or try the API in its reference.\n")
+    console.print(Text(f"  http://{served.http}/\n  http://{served.http}/docs\n  key: {key}"), style="cyan")
+    console.print("\nServing until Ctrl-C.")

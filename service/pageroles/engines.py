@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 # What the driver would log of a failure, its error says too, and we say it.
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
-# Longer than any deadline that a call can have: an end for connections that nobody waits for any more.
-_SILENCE_SECONDS = 330
 _CONNECT_SECONDS = 5
 
 
@@ -52,7 +50,7 @@ class Engine(Protocol):
         """Close every client."""
 
 
-def connect(dsn: str, readers: int) -> Engine:
+def connect(dsn: str, readers: int, silence: float) -> Engine:
     """Open the engine that a DSN names.
 
     Raises:
@@ -64,7 +62,7 @@ def connect(dsn: str, readers: int) -> Engine:
     if scheme == "chdb":
         return _Embedded(_embedded_path(dsn), readers)
     if scheme in {"clickhouse", "clickhouses", "http", "https"}:
-        return _Server(dsn, readers)
+        return _Server(dsn, readers, silence)
     raise SettingError(
         f"can't use the store {_without_password(dsn)!r}: give chdb:///path/to/folder for an embedded store or "
         "clickhouse://user:password@host:8123/database for a server"
@@ -141,7 +139,7 @@ class _Server:
 
     embedded = False
 
-    def __init__(self, dsn: str, readers: int) -> None:
+    def __init__(self, dsn: str, readers: int, silence: float) -> None:
         secure = urlsplit(dsn).scheme in {"clickhouses", "https"}
         try:
             self._client = clickhouse_connect.get_client(
@@ -153,7 +151,7 @@ class _Server:
                 compress=False,
                 query_retries=2,
                 connect_timeout=_CONNECT_SECONDS,
-                send_receive_timeout=_SILENCE_SECONDS,
+                send_receive_timeout=int(silence),
                 show_clickhouse_errors="scrub",
                 pool_mgr=httputil.get_pool_manager(maxsize=readers + 4, block=True),
             )

@@ -41,7 +41,7 @@ class InvalidArgumentError(PagerolesError):
     """A field of a request is wrong.
 
     Attributes:
-        field: The field's name in the contract.
+        field: The field's name in the contract; empty where the fault is of the whole.
         description: What is wrong and what is accepted.
     """
 
@@ -49,7 +49,7 @@ class InvalidArgumentError(PagerolesError):
 
     def __init__(self, field: str, description: str) -> None:
         """Name the field and say what to change."""
-        super().__init__(f"{field}: {description}")
+        super().__init__(f"{field}: {description}" if field else description)
         self.field = field
         self.description = description
 

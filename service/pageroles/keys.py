@@ -36,7 +36,7 @@ REFRESH_SECONDS = 10.0
 # For so long the keys known last serve on where the store does not answer.
 _STALE_SECONDS = 25.0
 # An unknown key may be a new one; strangers must not make the store look it up more often than this.
-_UNKNOWN_REFRESH_SECONDS = 1.0
+_UNKNOWN_REFRESH_SECONDS = 0.2
 _LOOKUP_SECONDS = 5.0
 
 _KEY = re.compile(r"pr_([0-9a-f]{12})_[A-Za-z0-9_-]{43}", re.ASCII)

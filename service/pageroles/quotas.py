@@ -91,7 +91,7 @@ class QuotaStore:
         rows = self._rows("SELECT domain, monthly_limit FROM quotas FINAL WHERE isNotNull(monthly_limit)", {})
         return {str(domain): int(str(limit)) for domain, limit in rows}
 
-    def list(self, month: str) -> list[DomainQuota]:
+    def all(self, month: str) -> list[DomainQuota]:
         """Return every quota with its count in a month, `2025-07`."""
         return [DomainQuota(domain, limit, self.used(domain, month)) for domain, limit in sorted(self.limits().items())]
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
 
 import grpc
+import grpc.aio
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from pageroles.errors import InvalidArgumentError, OverloadedError, PagerolesError, QuotaExceededError
+from pageroles.quotas import QuotaState
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
-
-    from pageroles.quotas import QuotaState
 
 # Metadata that a caller may send, and that every answer carries.
 REQUEST_ID = "x-request-id"
@@ -46,6 +47,64 @@ def message(error: PagerolesError, request_id: str) -> str:
     if error.ours:
         return f"something went wrong on our side; quote {request_id} when you report it"
     return str(error)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a caller is told of a fault, whichever way it came.
+
+    Attributes:
+        status: The gRPC status.
+        message: A sentence.
+        field: The field at fault; empty where none is.
+        retry_after: Seconds after which to try again; None where the fault does not say.
+        quota: The quota that is used up; None where it is not about that.
+        metadata: What goes along as metadata or headers.
+    """
+
+    status: grpc.StatusCode
+    message: str
+    field: str = ""
+    retry_after: float | None = None
+    quota: QuotaState | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+def to_refusal(error: PagerolesError, request_id: str) -> Refusal:
+    """Return what a caller is told of a fault of this process."""
+    quota = error.quota if isinstance(error, QuotaExceededError) else None
+    retry_after = error.retry_after if isinstance(error, (OverloadedError, QuotaExceededError)) else None
+    field = error.field if isinstance(error, InvalidArgumentError) else ""
+    return Refusal(error.status, message(error, request_id), field, retry_after, quota, quota_metadata(quota))
+
+
+def from_wire(error: grpc.aio.AioRpcError) -> Refusal:
+    """Return what a caller is told of a fault that another server refused with."""
+    field, retry_after, subject = "", None, ""
+    status = rpc_status.from_call(cast("grpc.Call", error))  # has what it asks for
+    for packed in status.details if status else ():
+        bad, busy, spent = (
+            error_details_pb2.BadRequest(),
+            error_details_pb2.RetryInfo(),
+            error_details_pb2.QuotaFailure(),
+        )
+        if packed.Unpack(bad):
+            field = bad.field_violations[0].field
+        elif packed.Unpack(busy):
+            retry_after = float(busy.retry_delay.seconds)
+        elif packed.Unpack(spent):
+            subject = spent.violations[0].subject
+    trailing = {key: value for key, value in error.trailing_metadata() or () if isinstance(value, str)}
+    metadata = tuple((key, value) for key, value in trailing.items() if key.startswith("x-ratelimit-"))
+    quota = None
+    if subject:
+        quota = QuotaState(
+            domain=subject.removeprefix("domain:"),
+            limit=int(trailing["x-ratelimit-limit"]),
+            used=int(trailing["x-ratelimit-used"]),
+            resets_at=datetime.fromtimestamp(int(trailing["x-ratelimit-reset"]), UTC),
+        )
+    return Refusal(error.code(), error.details() or error.code().name, field, retry_after, quota, metadata)
 
 
 def to_status(error: PagerolesError, request_id: str) -> grpc.Status:

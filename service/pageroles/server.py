@@ -75,7 +75,10 @@ class _Servicer:
             answer = self._service.ask(asked, started)
         except PagerolesError as error:
             _abort(context, rpc.to_status(error, asked.request_id))
-        context.set_trailing_metadata(((rpc.REQUEST_ID, asked.request_id), *rpc.quota_metadata(answer.quota)))
+        told = ((rpc.REQUEST_ID, asked.request_id), *rpc.quota_metadata(answer.quota))
+        # First as well as last: a gateway must know them before it passes on the first byte.
+        context.send_initial_metadata(told)
+        context.set_trailing_metadata(told)
         return answer.report
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pageroles.client import Answer
     from pageroles.keys import ApiKey
+    from pageroles.quotas import DomainQuota
 
 _HEADINGS = {
     "conversion": "conversion",
@@ -75,4 +76,15 @@ def keys(records: list[ApiKey]) -> Table:
         domain: Any = Text("all domains", style="italic") if record.all_domains else Text(record.domain)
         revoked = f"{record.revoked_at:%Y-%m-%d %H:%M}" if record.revoked_at else ""
         table.add_row(record.id, domain, f"{record.created_at:%Y-%m-%d %H:%M}", revoked)
+    return table
+
+
+def quotas(records: list[DomainQuota]) -> Table:
+    """Return a table of quotas with this month's counts."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("domain")
+    table.add_column("requests this month", justify="right")
+    table.add_column("quota", justify="right")
+    for record in records:
+        table.add_row(record.domain, f"{record.used:,}", f"{record.limit:,}")
     return table

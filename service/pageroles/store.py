@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 import urllib3.exceptions
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
 from pageroles import engines, schema
 from pageroles.call import Call
@@ -64,19 +64,20 @@ class Store:
         self._closed = threading.Event()
 
     @classmethod
-    def open(cls, dsn: str, *, readers: int = 4) -> Self:
+    def open(cls, dsn: str, *, readers: int = 4, silence: float = 300.0) -> Self:
         """Open the store at a DSN; an embedded one gets its schema at once.
 
         Args:
             dsn: `chdb:///path/to/folder`, or `clickhouse://user:password@host:8123/database`.
             readers: How many streams may be open at once.
+            silence: Seconds after which a server that sends nothing is given up; longer than any call may take.
 
         Raises:
             SettingError: The DSN can't be used.
             StoreLockedError: Another process holds the embedded store.
             StoreUnavailableError: The server can't be reached.
         """
-        store = cls(engines.connect(dsn, readers), readers)
+        store = cls(engines.connect(dsn, readers, silence), readers)
         if store.embedded:
             store.apply_schema()
         return store
@@ -214,8 +215,10 @@ def _settings(call: Call) -> str:
 def _chunks(source: Any, call: Call) -> Iterator[bytes]:
     """Read a stream to its end, and find ClickHouse's own words where it broke off."""
     tail = b""
+    # Over HTTP `read` would gather up to its size, and lose what came before a break; `stream` gives what comes.
+    pieces = source.stream(_CHUNK_BYTES) if hasattr(source, "stream") else iter(lambda: source.read(_CHUNK_BYTES), b"")
     try:
-        while chunk := source.read(_CHUNK_BYTES):
+        for chunk in pieces:
             call.remaining()
             tail = chunk[-_TAIL_BYTES:]
             yield chunk
@@ -243,9 +246,7 @@ def _meaning(error: Exception) -> PagerolesError:
     code = getattr(error, "code", None)
     if code is not None:
         return _meaning_of_code(code, error)
-    if isinstance(error, (urllib3.exceptions.HTTPError, OSError)) or isinstance(
-        error.__cause__, urllib3.exceptions.HTTPError
-    ):
+    if isinstance(error, (urllib3.exceptions.HTTPError, OSError, OperationalError)):
         return StoreUnavailableError("ClickHouse can't be reached; try again")
     return InternalError(f"ClickHouse refused: {error}")
 

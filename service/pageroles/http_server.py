@@ -1,0 +1,100 @@
+"""Runs the gateway: uvicorn in a thread of its own, with limits on what strangers may take up."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from pageroles.errors import SettingError
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from starlette.applications import Starlette
+
+_MOST_CONNECTIONS = 1000
+_MOST_HEADER_BYTES = 16 << 10
+# A connection that has not sent the head of a request by then is closed.
+_HEAD_SECONDS = 10.0
+_IDLE_SECONDS = 60
+_START_SECONDS = 10.0
+
+
+class _PromptProtocol(H11Protocol):
+    """HTTP/1.1 that gives a new connection some seconds for its first request; uvicorn itself waits for ever."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._late = self.loop.call_later(_HEAD_SECONDS, self._close_if_silent)
+
+    def _close_if_silent(self) -> None:
+        if self.cycle is None:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._late.cancel()
+        super().connection_lost(exc)
+
+
+class HttpServer:
+    """A running HTTP server; started when made."""
+
+    def __init__(self, application: Starlette, address: str, *, grace: float = 30.0) -> None:
+        """Serve at `address`, `host:port`; port 0 lets the system choose.
+
+        Raises:
+            SettingError: The address can't be used.
+        """
+        self._socket = _bound(address)
+        self.port: int = self._socket.getsockname()[1]
+        config = uvicorn.Config(
+            application,
+            http=_PromptProtocol,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=_MOST_CONNECTIONS,
+            h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
+            timeout_keep_alive=_IDLE_SECONDS,
+            timeout_graceful_shutdown=int(grace),
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+        self._thread.start()
+        self._wait_until_started()
+
+    def _run(self) -> None:
+        with contextlib.suppress(SystemExit):  # how uvicorn says that it could not start
+            self._server.run(sockets=[self._socket])
+
+    def _wait_until_started(self) -> None:
+        waited = threading.Event()
+        for _ in range(int(_START_SECONDS / 0.01)):
+            if self._server.started or not self._thread.is_alive():
+                break
+            waited.wait(0.01)
+
+    def stop(self) -> None:
+        """Take no new requests, let those in flight finish, then end."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+
+def _bound(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    try:
+        found: list[Any] = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        family, _, _, _, place = found[0]
+        return socket.create_server(place[:2], family=family, backlog=1024)
+    except (OSError, ValueError, OverflowError):
+        raise SettingError(
+            f"can't serve at {address}: the port is taken or the address is not of this machine; "
+            "choose another with --http-address"
+        ) from None
