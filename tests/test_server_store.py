@@ -18,6 +18,7 @@ from conftest import serving_with
 from pageroles.client import to_answer
 from pageroles.errors import SettingError, StoreUnavailableError
 from pageroles.keys import KeyStore
+from pageroles.quotas import QuotaStore
 from pageroles.store import Store
 from pageroles.v1 import pages_pb2
 from wire import Asked, details
@@ -200,3 +201,12 @@ def test_a_server_with_too_much_to_do_says_when_to_come_back(standin: StandIn, t
     assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "SELECT" not in error.details()
     assert details(error)[0].retry_delay.seconds >= 1
+
+
+def test_a_count_that_is_sent_again_counts_once(standin: StandIn, remote: Store) -> None:
+    """The connection drops after the insert was run, and the driver sends it again."""
+    quotas = QuotaStore(remote)
+    for _ in range(2):
+        standin.faults("drop", match="quota_usage", times=1)
+        quotas.count(DOMAIN, "2025-07", 3)
+    assert quotas.used(DOMAIN, "2025-07") == 6

@@ -230,4 +230,5 @@ CREATE TABLE IF NOT EXISTS quota_usage
     `requests` Int64
 )
 ENGINE = SummingMergeTree
-ORDER BY (domain, month);
+ORDER BY (domain, month)
+SETTINGS non_replicated_deduplication_window = 1000;

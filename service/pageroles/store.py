@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
@@ -131,7 +132,9 @@ class Store:
             rows: One object per line with the names of the table's plain columns.
         """
         with _translated(), self._engine.writer() as client:
-            client.raw_insert(table, insert_block=rows, fmt="JSONEachRow", settings=_INSERT_SETTINGS)
+            # The driver sends an insert again when the connection broke; the token keeps it from counting twice.
+            settings = {**_INSERT_SETTINGS, "insert_deduplication_token": secrets.token_hex(16)}
+            client.raw_insert(table, insert_block=rows, fmt="JSONEachRow", settings=settings)
 
     def tidy(self) -> None:
         """Drop the deletion marks of converting_sessions, so that journeys stay cheap to read."""
@@ -220,7 +223,7 @@ def _chunks(source: Any, call: Call) -> Iterator[bytes]:
     try:
         for chunk in pieces:
             call.remaining()
-            tail = chunk[-_TAIL_BYTES:]
+            tail = (tail + chunk[-_TAIL_BYTES:])[-_TAIL_BYTES:]
             yield chunk
     except urllib3.exceptions.HTTPError as error:
         if (fault := _fault_in(tail)) is not None:
