@@ -1,0 +1,67 @@
+// One question to the API of the same origin.
+
+// What came instead of an answer. `status` 0: nothing came; "unreadable": something that is no answer.
+export class Refusal extends Error {
+  constructor(status, { message = "", field = null, requestId = "", retrySeconds = null, quota = null } = {}) {
+    super(message);
+    Object.assign(this, { status, field, requestId, retrySeconds, quota });
+  }
+}
+
+// Asks, and returns the answer as it came. Rejects with a Refusal, or with an AbortError once `signal` aborts.
+//
+// `domain` is for keys that read all domains; else it is empty.
+export async function ask({ key, domain, body, signal }) {
+  let response;
+  let text;
+  try {
+    response = await fetch("/api/v1/pages", {
+      method: "POST",
+      headers: { Authentication: key, "Content-Type": "application/json", ...(domain !== "" && { Domain: domain }) },
+      body: JSON.stringify(body),
+      cache: "no-store",
+      credentials: "omit",
+      redirect: "error",
+      referrerPolicy: "no-referrer",
+      signal,
+    });
+    text = await response.text();
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw new Refusal(0);
+  }
+  const requestId = response.headers.get("X-Request-Id") ?? "";
+  const found = parsed(text);
+  if (!response.ok) {
+    throw new Refusal(response.status, {
+      message: typeof found?.error === "string" ? found.error : "",
+      field: typeof found?.field === "string" ? found.field : null,
+      requestId,
+      quota: Number.isInteger(found?.limit) && Number.isInteger(found?.used) ? { limit: found.limit, used: found.used } : null,
+      retrySeconds: retrySeconds(response.headers.get("Retry-After")),
+    });
+  }
+  if (!isAnswer(found)) throw new Refusal("unreadable", { requestId });
+  return found;
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function isAnswer(found) {
+  if (typeof found?.message === "string") return true;
+  return Boolean(found?.time_frame && found.summary_totals)
+    && Array.isArray(found.conversion_performance) && Array.isArray(found.drop_off_performance);
+}
+
+// `Retry-After` is a number of seconds or a date.
+function retrySeconds(header) {
+  if (header === null) return null;
+  const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
+  return Number.isFinite(seconds) ? Math.max(0, Math.ceil(seconds)) : null;
+}

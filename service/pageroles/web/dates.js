@@ -1,0 +1,49 @@
+// Dates as the API takes them, as the two kinds of input hold them, and the ready-made ones. All in UTC.
+
+const DAY = 86_400_000;
+
+const day = (instant) => new Date(instant).toISOString().slice(0, 10);
+const monthStart = (year, month) => day(Date.UTC(year, month, 1));
+
+// Returns the ready-made dates at an instant: their label, start and end.
+export function presets(now) {
+  const today = new Date(now);
+  const [year, month] = [today.getUTCFullYear(), today.getUTCMonth()];
+  return [
+    { label: "Yesterday", start: day(now - DAY), end: day(now - DAY) },
+    { label: "7 days", start: day(now - 6 * DAY), end: day(now) },
+    { label: "30 days", start: day(now - 29 * DAY), end: day(now) },
+    { label: "This month", start: monthStart(year, month), end: day(now) },
+    { label: "Last month", start: monthStart(year, month - 1), end: day(Date.UTC(year, month, 0)) },
+  ];
+}
+
+// Returns the kind of input and the value that hold a date of the API; null: none can.
+export function toInput(text) {
+  if (/^\d{4}-\d\d-\d\d$/.test(text)) {
+    return isNaN(Date.parse(text)) || day(Date.parse(text)) !== text ? null : { type: "date", value: text };
+  }
+  const parts = /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)(Z|[+-]\d\d(?::?\d\d)?)?$/i.exec(text);
+  if (parts === null) return null;
+  const offset = (parts[3] ?? "Z").replace(/^([+-]\d\d):?(\d\d)?$/, (_, hours, minutes) => `${hours}:${minutes ?? "00"}`);
+  const instant = Date.parse(`${parts[1]}T${parts[2]}${offset.toUpperCase()}`);
+  return isNaN(instant) ? null : { type: "datetime-local", value: new Date(instant).toISOString().slice(0, -1) };
+}
+
+// Returns a date of the API for what an input holds.
+export function fromInput({ type, value }) {
+  if (type === "date" || value === "") return value;
+  return new Date(`${value}Z`).toISOString().replace(".000Z", "Z");
+}
+
+// Returns the value for the other kind of input: a day becomes its first or last moment, a moment its day.
+export function otherKind({ type, value }, isEnd) {
+  if (value === "") return "";
+  if (type === "date") return `${value}T${isEnd ? "23:59:59.999" : "00:00:00"}`;
+  return value.slice(0, 10);
+}
+
+// Returns `2025-07-01T00:00:00Z` for people.
+export function shown(text) {
+  return text.replace("T", " ").replace(/Z$/, "");
+}
