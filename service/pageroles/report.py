@@ -7,15 +7,16 @@ up exactly; workers take them in turn, each into a tally of its own, and the tal
 from __future__ import annotations
 
 import collections
+import dataclasses
 import math
 import os
 import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pageroles import _core, sql
 from pageroles.errors import InternalError
-from pageroles.model import to_milliseconds
+from pageroles.model import TouchScope, to_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,6 +61,13 @@ class Report:
         return self._tally.responses(self._start, self._end, MAX_MESSAGE_BYTES)
 
 
+class _Plan(NamedTuple):
+    """The units of a report, and how their sessions are read."""
+
+    units: list[KeyRange]
+    reading: sql.Reading
+
+
 class Reporter:
     """Answers questions from a store, with a fixed number of workers for all of them."""
 
@@ -84,10 +92,10 @@ class Reporter:
         Raises:
             PagerolesError: What the store could not do, or the call's end; nothing of it keeps running.
         """
-        units = self._run(call, lambda: self._plan(query, call))
-        pending = collections.deque(units)
-        workers = min(len(units), self._workers_per_report)
-        tallies = self._run_all(call, [lambda: self._count(query, pending, call)] * workers)
+        plan = self._run(call, lambda: self._plan(query, call))
+        pending = collections.deque(plan.units)
+        workers = min(len(plan.units), self._workers_per_report)
+        tallies = self._run_all(call, [lambda: self._count(query, plan.reading, pending, call)] * workers)
         tally = tallies[0]
         for other in tallies[1:]:
             tally.merge(other)
@@ -97,16 +105,33 @@ class Reporter:
 
     # ---- the stages ----
 
-    def _plan(self, query: PagesQuery, call: Call) -> list[KeyRange]:
-        """Cut the work into units by how many rows the index promises."""
+    def _plan(self, query: PagesQuery, call: Call) -> _Plan:
+        """Cut the work into units by how many rows the index promises, and choose how to read them."""
         found = self._store.rows(sql.estimate(query), call)
         rows = sum(int(str(row[3])) for row in found)
         count = math.ceil(rows / ROWS_PER_UNIT)
-        if rows >= _ROWS_WORTH_SPLITTING:
+        large = rows >= _ROWS_WORTH_SPLITTING
+        if large:
             count = max(count, self._workers_per_report)
-        return sql.key_ranges(max(count, 1))
+        return _Plan(
+            units=sql.key_ranges(max(count, 1)),
+            reading=sql.Reading(
+                versions=large and self._is_unmerged(query, call),
+                # The other ordered scopes look at few sessions, those of users who converted.
+                ids=query.touch_scope is not TouchScope.FIRST,
+            ),
+        )
 
-    def _count(self, query: PagesQuery, pending: collections.deque[KeyRange], call: Call) -> _core.Tally:
+    def _is_unmerged(self, query: PagesQuery, call: Call) -> bool:
+        try:
+            return bool(self._store.rows(sql.unmerged(query), call)[0][0])
+        except InternalError:
+            # A user who may not see the parts; reading all versions is right anyway.
+            return True
+
+    def _count(
+        self, query: PagesQuery, reading: sql.Reading, pending: collections.deque[KeyRange], call: Call
+    ) -> _core.Tally:
         """Count units until none is left."""
         tally = _core.Tally(query.touch_scope, bool(query.conversions))
         while True:
@@ -115,13 +140,21 @@ class Reporter:
             except IndexError:
                 return tally
             try:
-                self._feed(tally.feed_sessions, sql.sessions(query, keys), call)
-                self._feed(tally.feed_conversions, sql.conversions(query, keys), call)
-                self._feed(tally.feed_users, sql.users(query, keys), call)
-                tally.finish_unit()
+                try:
+                    self._count_unit(tally, query, keys, reading, call)
+                except _core.TieError:
+                    self._count_unit(tally, query, keys, dataclasses.replace(reading, ids=True), call)
             except BaseException:
                 pending.clear()
                 raise
+
+    def _count_unit(
+        self, tally: _core.Tally, query: PagesQuery, keys: KeyRange, reading: sql.Reading, call: Call
+    ) -> None:
+        self._feed(tally.feed_sessions, sql.sessions(query, keys, reading), call)
+        self._feed(tally.feed_conversions, sql.conversions(query, keys), call)
+        self._feed(tally.feed_users, sql.users(query, keys), call)
+        tally.finish_unit()
 
     def _name(self, query: PagesQuery, tally: _core.Tally, call: Call) -> None:
         """Look up the names of the pages in the answer."""

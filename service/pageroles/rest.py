@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # Filters have at most 8 KiB each; what is larger is no question.
 MAX_BODY_BYTES = 64 << 10
 
+# For readers of the document; `window.py` reads dates, and says more.
+_DATE = r"^$|^\d{4}-\d{2}-\d{2}([Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?([Zz]|[+-]\d{2}(:?\d{2})?)?)?$"
+
 Scope = Literal["any", "first", "converting", "assist", "after"]
 
 # Not in the standard, but known by it: the caller left before the answer.
@@ -38,8 +41,8 @@ HTTP_STATUS = {
 }
 
 
-def _text(description: str, *examples: str) -> msgspec.Meta:
-    return msgspec.Meta(description=description, examples=list(examples) or None)
+def _text(description: str, *examples: str, pattern: str | None = None) -> msgspec.Meta:
+    return msgspec.Meta(description=description, examples=list(examples) or None, pattern=pattern)
 
 
 class PagesBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -55,6 +58,7 @@ class PagesBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
             "are in. Default: 30 days before now, or before `end_date` where that is earlier.",
             "2025-07-01",
             "2025-07-01T09:30:00Z",
+            pattern=_DATE,
         ),
     ] = ""
     end_date: Annotated[
@@ -64,6 +68,7 @@ class PagesBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
             "30 days is cut to the last 30 before `end_date`; `time_frame` shows the window that was used.",
             "2025-07-31",
             "2025-07-31T23:59:59Z",
+            pattern=_DATE,
         ),
     ] = ""
     conversion_page: Annotated[

@@ -71,25 +71,67 @@ def estimate(query: PagesQuery) -> Statement:
     )
 
 
-def sessions(query: PagesQuery, keys: KeyRange) -> Statement | None:
-    """Select the window's sessions that carry no conversion at all, or None where none can be included."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """How the sessions stream is read; the answer is the same whichever way.
+
+    Attributes:
+        versions: Read every stored version of a session, for the core to keep the last, rather than have ClickHouse
+            keep it (`FINAL`). Faster where the versions lie in several parts, slower where they are merged.
+        ids: Bring the ids of sessions, which tell the order of those that started together. Without them the
+            core may ask for them (`TieError`).
+    """
+
+    versions: bool = False
+    ids: bool = True
+
+
+def unmerged(query: PagesQuery) -> Statement:
+    """Ask whether the window's months have several parts each, or parts never merged; one row, one column."""
+    return Statement(
+        "SELECT count() > 0 FROM (SELECT partition FROM system.parts "
+        "WHERE active AND database = currentDatabase() AND table = 'sessions' "
+        "AND partition >= formatDateTime(fromUnixTimestamp64Milli({start:Int64}, 'UTC'), '%Y%m') "
+        "AND partition <= formatDateTime(fromUnixTimestamp64Milli({end:Int64}, 'UTC'), '%Y%m') "
+        "GROUP BY partition HAVING count() > 1 OR min(level) = 0)",
+        _window_parameters(query),
+    )
+
+
+def sessions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement | None:
+    """Select the window's sessions that carry no conversion at all, or None where none can be included.
+
+    Where versions are read, all versions of all sessions come; which to drop, only the last version can tell.
+    """
     scope = query.touch_scope
-    only_converting = scope is TouchScope.CONVERTING or (scope is TouchScope.ANY and bool(query.conversions))
-    if only_converting:
+    if scope is TouchScope.CONVERTING or (scope is TouchScope.ANY and query.conversions):
         return None
+    ordered = scope is not TouchScope.ANY
     passes = _conditions(query.sessions, _SESSION_FILTERS)
     columns = ["s.user_key AS user_key", "s.landing_key AS landing_key", "s.exit_key AS exit_key",
                "s.before_exit_key AS before_exit_key"]  # fmt: skip
-    where = ["s.domain = {domain:String}", _IN_DAYS, _IN_KEYS, _IN_WINDOW, "NOT s.converting"]
-    if scope is TouchScope.ANY:
-        where += passes
+    where = ["s.domain = {domain:String}", _IN_DAYS, _IN_KEYS, _IN_WINDOW]
+    if reading.versions:
+        columns += [_WRITTEN_AT, "CAST(s.converting AS UInt8) AS converting"]
     else:
-        # Whether a session was the first is a matter of all sessions: those that the filters drop come too.
-        columns += [_STARTED_AT, "s.session_id AS session_id", f"CAST({_all(passes)} AS UInt8) AS included"]
+        where.append("NOT s.converting")
+    if ordered:
+        columns += [_STARTED_AT]
+    if ordered and reading.ids:
+        columns += ["s.session_id AS session_id"]
+    if reading.versions or (ordered and not reading.ids):
+        columns += ["s.session_key AS session_key"]
+    if ordered or (reading.versions and passes):
+        # Whether a session was the first is a matter of all sessions, and which version is the last, of all versions:
+        # those that the filters drop come too.
+        columns += [f"CAST({_all(passes)} AS UInt8) AS included"]
+    else:
+        where += passes
     if scope in {TouchScope.ASSIST, TouchScope.AFTER} or (scope is TouchScope.FIRST and query.conversions):
         where.append(f"s.user_key IN (SELECT s.user_key FROM converting_sessions AS s FINAL WHERE {_all(_OF_USERS)})")
+    final = "" if reading.versions else "FINAL "
     return Statement(
-        f"SELECT {', '.join(columns)} FROM sessions AS s FINAL WHERE {_all(where)}", _parameters(query, keys)
+        f"SELECT {', '.join(columns)} FROM sessions AS s {final}WHERE {_all(where)}", _parameters(query, keys)
     )
 
 
@@ -110,7 +152,7 @@ def conversions(query: PagesQuery, keys: KeyRange) -> Statement:
         count, conversion_keys, assist_views = "length(s.conversion_keys)", "s.conversion_keys", "s.assist_views"
     return Statement(
         f"SELECT s.user_key AS user_key, {_STARTED_AT}, s.session_id AS session_id, "
-        f"CAST({included} AS UInt8) AS included, "
+        f"s.session_key AS session_key, CAST({included} AS UInt8) AS included, "
         f"toUInt32({count}) AS conversions, s.landing_key AS landing_key, s.exit_key AS exit_key, "
         "s.before_exit_key AS before_exit_key, if(included, s.page_keys, []) AS page_keys, "
         f"if(included, {conversion_keys}, []) AS conversion_keys, if(included, {assist_views}, []) AS assist_views "
@@ -151,6 +193,7 @@ def page_names_in_sessions(query: PagesQuery, page_keys: Sequence[int]) -> State
     )
 
 
+_WRITTEN_AT = "toUnixTimestamp64Micro(s.written_at) AS written_at"
 _STARTED_AT = "toUnixTimestamp64Milli(s.started_at) AS started_at"
 _IN_DAYS = (
     "s.day >= toDate(fromUnixTimestamp64Milli({start:Int64}, 'UTC')) "
