@@ -49,6 +49,13 @@ def message(error: PagerolesError, request_id: str) -> str:
     return str(error)
 
 
+_OF_THE_TRANSPORT = {
+    grpc.StatusCode.UNAVAILABLE: "the server behind this gateway can't be reached; try again",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "the time for this request is over; ask for a shorter window",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "the server behind this gateway has too much to do; try again",
+}
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refusal:
     """What a caller is told of a fault, whichever way it came.
@@ -104,7 +111,11 @@ def from_wire(error: grpc.aio.AioRpcError) -> Refusal:
             used=int(trailing["x-ratelimit-used"]),
             resets_at=datetime.fromtimestamp(int(trailing["x-ratelimit-reset"]), UTC),
         )
-    return Refusal(error.code(), error.details() or error.code().name, field, retry_after, quota, metadata)
+    told = error.details() or error.code().name
+    if REQUEST_ID not in trailing:
+        # Not the server's words but the transport's, which speak of addresses.
+        told = _OF_THE_TRANSPORT.get(error.code(), "the server behind this gateway failed; try again")
+    return Refusal(error.code(), told, field, retry_after, quota, metadata)
 
 
 def to_status(error: PagerolesError, request_id: str) -> grpc.Status:
