@@ -9,7 +9,7 @@ use pageroles_core::native::Reader;
 use pageroles_core::rows::SessionColumns;
 
 fn read(criterion: &mut Criterion) {
-    let stream = traffic::sessions(5_000);
+    let stream = traffic::sessions(traffic::SESSIONS, 5_000, traffic::Form::Once);
     let mut reader = Reader::<SessionColumns>::default();
     let mut group = criterion.benchmark_group("native");
     group

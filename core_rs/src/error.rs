@@ -6,7 +6,8 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// A stream holds something other than Native blocks of its columns.
+    /// A stream holds something other than Native blocks of its columns, or an answer something
+    /// other than messages of the contract.
     Malformed {
         /// The stream's name.
         stream: &'static str,
@@ -22,6 +23,9 @@ pub enum Error {
         /// Bytes of the stream that arrived.
         at: u64,
     },
+    /// The answer depends on the order of two sessions that started together, and their ids, which
+    /// would tell, were not fed.
+    Tied,
     /// More of something than the counters can hold.
     TooMany(&'static str),
     /// A touch scope that the contract does not have.
@@ -48,6 +52,10 @@ impl fmt::Display for Error {
                     "{stream} stream is truncated: it ends inside a block, at byte {at}"
                 )
             }
+            Self::Tied => f.write_str(
+                "sessions of a user started together and their order matters: feed the unit again \
+                 with column session_id",
+            ),
             Self::TooMany(what) => write!(f, "too many {what}: a tally holds at most {}", u32::MAX),
             Self::UnknownScope(number) => {
                 write!(f, "touch scope {number} is unknown: 0 to 5 are accepted")

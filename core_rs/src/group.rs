@@ -1,9 +1,14 @@
 //! Brings the rows of each user together.
 
 /// A row that belongs to a user.
-pub(crate) trait Keyed {
+pub(crate) trait Keyed: Sized {
     /// The user's key.
     fn user(&self) -> u64;
+
+    /// Sorts by user and, where it matters to the rows of a user, by what else.
+    fn sort(rows: &mut [Self]) {
+        rows.sort_unstable_by_key(Self::user);
+    }
 }
 
 impl Keyed for u64 {
@@ -17,7 +22,7 @@ const SMALL: usize = 1 << 10;
 /// Rows that a bucket should get.
 const ROWS_PER_BUCKET: usize = 16;
 
-/// Sorts rows by user.
+/// Sorts rows as [`Keyed::sort`] does, stably where that is stable.
 ///
 /// User keys are hashes, so their leading bits spread rows evenly: one pass deals a million rows to
 /// buckets of a few, and each is then sorted where it lies in the cache. Measured on a million rows:
@@ -42,7 +47,7 @@ impl<R: Keyed + Copy> Grouper<R> {
     /// Sorts `rows` by user.
     pub(crate) fn group(&mut self, rows: &mut [R]) {
         if rows.len() < SMALL {
-            rows.sort_unstable_by_key(Keyed::user);
+            R::sort(rows);
             return;
         }
         let (low, high) = rows
@@ -81,7 +86,7 @@ impl<R: Keyed + Copy> Grouper<R> {
         let mut start = 0;
         for &end in &self.starts {
             if let Some(bucket) = rows.get_mut(start..end) {
-                bucket.sort_unstable_by_key(Keyed::user);
+                R::sort(bucket);
             }
             start = end;
         }

@@ -13,6 +13,7 @@
 //! | [`counts`] | roles → sessions and distinct users of each page |
 //! | [`tally`] | the above in their order, and merging |
 //! | [`answer`] | counts → ordered rows → protobuf |
+//! | [`json`] | the messages of an answer → JSON |
 //! | [`error`] | what can go wrong |
 //!
 //! ```
@@ -35,6 +36,7 @@ pub mod counts;
 pub mod error;
 mod group;
 pub mod journey;
+pub mod json;
 pub mod native;
 pub mod pages;
 pub mod roles;
@@ -45,4 +47,5 @@ pub use answer::Answer;
 pub use counts::Totals;
 pub use error::{Error, Result};
 pub use journey::Scope;
+pub use json::JsonAnswer;
 pub use tally::Tally;

@@ -1,6 +1,6 @@
 //! Pages: 64-bit keys outside, small dense numbers inside.
 
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::num::NonZeroU32;
 
 use hashbrown::HashMap;
@@ -43,12 +43,21 @@ impl PageId {
 /// The pages that a tally has met.
 #[derive(Debug, Default)]
 pub struct Pages {
-    ids: HashMap<u64, PageId, BuildHasherDefault<KeyHasher>>,
+    ids: HashMap<u64, PageId, Factor>,
     keys: Vec<u64>,
     names: Vec<Option<Box<str>>>,
 }
 
 impl Pages {
+    /// No pages yet, in a table whose steps are the same for the same seed.
+    #[must_use]
+    pub fn with_seed(seed: u64) -> Self {
+        Self {
+            ids: HashMap::with_hasher(Factor::of_seed(seed)),
+            ..Self::default()
+        }
+    }
+
     /// Number of pages.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -127,23 +136,87 @@ impl Pages {
     }
 }
 
-/// Keys are hashes already (the store's, of the URL): hashing them again would buy nothing.
-#[derive(Default)]
-struct KeyHasher(u64);
+/// Chooses the places of keys in the table.
+///
+/// Keys are hashes already, but anybody can work them out, and so find URLs whose keys share the bits
+/// that choose a place: enough of those would make every look-up a long search. So a place depends on
+/// one multiplication by an odd number that each table draws. The halves of the product are folded:
+/// its low bits know nothing of the high bits of the key, and the table takes the place from the low
+/// bits and a tag from the highest seven.
+#[derive(Debug, Clone, Copy)]
+struct Factor(u64);
+
+impl Factor {
+    fn of_seed(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+}
+
+impl Default for Factor {
+    fn default() -> Self {
+        Self::of_seed(RandomState::new().hash_one(0))
+    }
+}
+
+impl BuildHasher for Factor {
+    type Hasher = KeyHasher;
+
+    #[inline]
+    fn build_hasher(&self) -> KeyHasher {
+        KeyHasher {
+            factor: *self,
+            hash: 0,
+        }
+    }
+}
+
+struct KeyHasher {
+    factor: Factor,
+    hash: u64,
+}
 
 impl Hasher for KeyHasher {
     fn finish(&self) -> u64 {
-        self.0
+        self.hash
     }
 
     fn write(&mut self, bytes: &[u8]) {
         // Only u64 keys come here; other bytes get some hash, as the trait demands.
         for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+            self.write_u64(self.hash.rotate_left(8) ^ u64::from(byte));
         }
     }
 
+    #[inline]
     fn write_u64(&mut self, key: u64) {
-        self.0 = key;
+        let low = key.wrapping_mul(self.factor.0);
+        let high = (u128::from(key) * u128::from(self.factor.0)) >> 64;
+        self.hash = low ^ u64::try_from(high).unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// Keys that differ in a few bits only, wherever those are, still spread over both the places
+    /// and the tags.
+    #[test]
+    fn keys_with_bits_in_common_spread() {
+        for seed in [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93] {
+            for shift in [0, 20, 40, 52] {
+                let hashes = (1..=4096_u64).map(|key| Factor::of_seed(seed).hash_one(key << shift));
+                let (mut places, mut tags) = (HashSet::new(), HashSet::new());
+                for hash in hashes {
+                    places.insert(hash & 4095);
+                    tags.insert(hash >> 57);
+                }
+                // Chance would take 2589 places and all 128 tags; the bare keys take one of either.
+                assert!(places.len() > 1000, "{} places at {shift}", places.len());
+                assert!(tags.len() > 100, "{} tags at {shift}", tags.len());
+            }
+        }
     }
 }

@@ -7,7 +7,9 @@ use crate::journey::{Journey, Scope, Selection};
 use crate::native::Reader;
 use crate::pages::{PageColumns, PageId, Pages};
 use crate::roles::{conversion_side, drop_off_side};
-use crate::rows::{ConversionColumns, SessionColumns, Text, Unit, User, UserColumns};
+use crate::rows::{
+    ConversionColumns, Converted, SessionColumns, Text, Unit, User, UserColumns, When,
+};
 
 /// The counts of one question, over the units that one worker was given.
 ///
@@ -48,7 +50,17 @@ impl Tally {
         }
     }
 
-    /// Takes a chunk of the unit's sessions without conversions ([`SessionColumns`]).
+    /// An empty tally that takes the same steps in every run, for measurements. Its table of pages
+    /// has no secret that keeps made-up URLs from crowding one place.
+    #[must_use]
+    pub fn with_seed(scope: Scope, conversion_filter: bool, seed: u64) -> Self {
+        Self {
+            pages: Pages::with_seed(seed),
+            ..Self::new(scope, conversion_filter)
+        }
+    }
+
+    /// Takes a chunk of the unit's sessions ([`SessionColumns`]).
     ///
     /// # Errors
     ///
@@ -89,15 +101,31 @@ impl Tally {
     /// # Errors
     ///
     /// [`Error::Truncated`] where a stream stopped inside a block, the error of a failed feed, or
-    /// [`Error::TooMany`]. Then nothing is counted.
+    /// [`Error::TooMany`]. Then nothing is counted. [`Error::Tied`] where the order of sessions that
+    /// started together matters and is not known; then nothing is counted either, and the unit's
+    /// rows are forgotten, so that it can be fed again, with ids.
     pub fn finish_unit(&mut self) -> Result<()> {
         self.sessions.finish()?;
         self.conversions.finish()?;
         self.users.finish()?;
         self.counts.prepare(&self.pages, self.unit.sessions())?;
+        self.unit.group();
         let (counts, selection) = (&mut self.counts, self.selection);
-        self.unit
-            .by_user(|text, user| count_user(counts, selection, text, user));
+        let text = self.unit.text();
+        if !selection.scope.needs_order() {
+            for user in self.unit.undated_users() {
+                count_undated(counts, selection, text, &user);
+            }
+        } else if !self.unit.lacks_ids()
+            || (self.unit.dated_users()).all(|user| is_decided(selection, text, &user))
+        {
+            for user in self.unit.dated_users() {
+                count_dated(counts, selection, text, &user);
+            }
+        } else {
+            self.unit.clear();
+            return Err(Error::Tied);
+        }
         self.unit.clear();
         self.revision += 1;
         Ok(())
@@ -204,41 +232,57 @@ impl Tally {
     }
 }
 
-/// Counts one user: the whole of `docs/semantics.md`, from journey to roles, in one place.
+/// Counts one user where it does not matter when a session took place that has no conversion.
 #[inline]
-fn count_user(counts: &mut Counts, selection: Selection, text: &Text, user: User<'_>) {
+fn count_undated(counts: &mut Counts, selection: Selection, text: &Text, user: &User<'_, ()>) {
     counts.begin_user();
     if selection.includes_undated() {
-        for session in user.undated {
+        user.each_session(|session, _| {
+            if session.is_included() {
+                counts.begin_session();
+                drop_off_side(session.ends, |role, page| counts.add(role, page));
+            }
+        });
+    }
+    if !user.converted.is_empty() {
+        let mut journey = Journey::default();
+        add_converted(&mut journey, text, user.converted);
+        count_converted(counts, selection, text, user.converted, &journey);
+    }
+}
+
+/// Counts one user where the order of all sessions matters.
+#[inline]
+fn count_dated(counts: &mut Counts, selection: Selection, text: &Text, user: &User<'_, When>) {
+    counts.begin_user();
+    let journey = dated_journey(text, user);
+    user.each_session(|session, key| {
+        let is_counted = session.is_included() && {
+            let moment = text.moment_of_dated(session, key);
+            selection.includes(&moment, false, &journey) == Some(true)
+        };
+        if is_counted {
             counts.begin_session();
             drop_off_side(session.ends, |role, page| counts.add(role, page));
         }
+    });
+    if !user.converted.is_empty() {
+        count_converted(counts, selection, text, user.converted, &journey);
     }
-    if user.dated.is_empty() && user.converted.is_empty() {
-        return;
-    }
+}
 
-    let mut journey = Journey::default();
-    for session in user.dated {
-        journey.add(text.moment_of_dated(session), false);
-    }
-    for session in user.converted {
-        journey.add(text.moment_of_converted(session), session.conversions > 0);
-    }
-    if user.came_earlier {
-        journey.first = None;
-    }
-
-    for session in user.dated.iter().filter(|session| session.included) {
-        if selection.includes(text.moment_of_dated(session), false, &journey) {
-            counts.begin_session();
-            drop_off_side(session.ends, |role, page| counts.add(role, page));
-        }
-    }
-    for session in user.converted.iter().filter(|session| session.included) {
+/// Counts a user's sessions that have conversions, though a filter may have left none.
+fn count_converted(
+    counts: &mut Counts,
+    selection: Selection,
+    text: &Text,
+    sessions: &[Converted],
+    journey: &Journey<'_>,
+) {
+    for session in sessions.iter().filter(|session| session.included) {
         let moment = text.moment_of_converted(session);
         let converts = session.conversions > 0;
-        if !selection.includes(moment, converts, &journey) {
+        if selection.includes(&moment, converts, journey) != Some(true) {
             continue;
         }
         counts.begin_session();
@@ -248,8 +292,48 @@ fn count_user(counts: &mut Counts, selection: Selection, text: &Text, user: User
                 counts.add(role, page);
             });
         }
-        if !converts || journey.has_converted_before(moment) {
+        if !converts || journey.has_converted_before(&moment) == Some(true) {
             drop_off_side(session.ends, |role, page| counts.add(role, page));
         }
+    }
+}
+
+/// Whether it is known of each session of a user if it counts.
+#[inline]
+fn is_decided(selection: Selection, text: &Text, user: &User<'_, When>) -> bool {
+    if user.is_alone() {
+        return true;
+    }
+    let journey = dated_journey(text, user);
+    let mut is_decided = true;
+    user.each_session(|session, key| {
+        let moment = text.moment_of_dated(session, key);
+        is_decided &=
+            !session.is_included() || selection.includes(&moment, false, &journey).is_some();
+    });
+    for session in user.converted.iter().filter(|session| session.included) {
+        let moment = text.moment_of_converted(session);
+        let converts = session.conversions > 0;
+        is_decided &= selection.includes(&moment, converts, &journey).is_some();
+    }
+    is_decided
+}
+
+#[inline]
+fn dated_journey<'a>(text: &'a Text, user: &User<'_, When>) -> Journey<'a> {
+    let mut journey = Journey::default();
+    user.each_session(|session, key| {
+        journey.add(text.moment_of_dated(session, key), false);
+    });
+    add_converted(&mut journey, text, user.converted);
+    if user.came_earlier {
+        journey.came_earlier();
+    }
+    journey
+}
+
+fn add_converted<'a>(journey: &mut Journey<'a>, text: &'a Text, sessions: &[Converted]) {
+    for session in sessions {
+        journey.add(text.moment_of_converted(session), session.conversions > 0);
     }
 }

@@ -9,17 +9,24 @@ use proptest::prelude::*;
 use prost::Message;
 use support::messages::{Page, PagesResponse, RoleCount, SummaryTotals};
 use support::streams::{self, Streams};
-use support::{Conversion, END_MS, Question, START_MS, Session, oracle, questions, worlds};
+use support::{
+    Conversion, END_MS, Form, Question, START_MS, Session, Version, forms, histories, oracle,
+    questions, worlds,
+};
 
 fn empty((scope, filter): Question) -> Tally {
     Tally::new(Scope::from_number(scope).unwrap(), filter)
 }
 
 fn feed_unit(tally: &mut Tally, streams: &Streams) {
+    try_unit(tally, streams).unwrap();
+}
+
+fn try_unit(tally: &mut Tally, streams: &Streams) -> Result<(), Error> {
     tally.feed_sessions(&streams.sessions).unwrap();
     tally.feed_users(&streams.users).unwrap();
     tally.feed_conversions(&streams.conversions).unwrap();
-    tally.finish_unit().unwrap();
+    tally.finish_unit()
 }
 
 fn name_pages(tally: &mut Tally) {
@@ -67,6 +74,56 @@ proptest! {
     fn counts_are_those_of_a_naive_reading(world in worlds()) {
         for question in questions() {
             same(&count(&world, question), &oracle::answer(&world, question), question);
+        }
+    }
+
+    #[test]
+    fn the_last_version_of_a_session_counts(history in histories(), form in forms()) {
+        let world = oracle::last_written(&history);
+        for question in questions() {
+            let expected = oracle::answer(&world, question);
+            let with_ids = Form { ids: true, ..form };
+            let streams = Streams::of_history(&history, question, with_ids);
+            let mut tally = empty(question);
+            feed_unit(&mut tally, &streams);
+            same(&response(&mut tally), &expected, question);
+        }
+    }
+
+    #[test]
+    fn ids_are_asked_for_where_order_matters(
+        history in histories(),
+        form in forms(),
+        before in worlds(),
+    ) {
+        let form = Form { ids: false, ..form };
+        let world = oracle::last_written(&history);
+        let orders = ["", " ", "~"].map(|prefix| reordered(&world, prefix));
+        for question in questions() {
+            let expected = oracle::answer(&world, question);
+            let mut tally = empty(question);
+            feed_unit(&mut tally, &Streams::of(&shifted(&before), question));
+            let totals = tally.totals();
+            match try_unit(&mut tally, &Streams::of_history(&history, question, form)) {
+                Ok(()) => {
+                    // Another order of ids would have changed nothing that was decided without.
+                    if form.versions == u8::MAX {
+                        for order in &orders {
+                            prop_assert_eq!(&oracle::answer(order, question), &expected);
+                        }
+                    }
+                }
+                Err(error) => {
+                    prop_assert_eq!(error, Error::Tied);
+                    prop_assert!(question.0 > 1 && oracle::has_ties(&world));
+                    prop_assert_eq!(tally.totals(), totals);
+                    let with_ids = Form { ids: true, ..form };
+                    feed_unit(&mut tally, &Streams::of_history(&history, question, with_ids));
+                }
+            }
+            let mut whole = shifted(&before);
+            whole.extend(world.iter().cloned());
+            same(&response(&mut tally), &oracle::answer(&whole, question), question);
         }
     }
 
@@ -157,6 +214,22 @@ proptest! {
     }
 }
 
+/// The same sessions, those without conversions in another order where they started together: with
+/// a prefix that is below or above all ids, before or after all others.
+fn reordered(world: &[Session], prefix: &str) -> Vec<Session> {
+    let mut world = world.to_vec();
+    for session in &mut world {
+        if session.conversions.is_empty() {
+            let reversed = session
+                .session_id
+                .bytes()
+                .map(|byte| char::from(160 - byte));
+            session.session_id = prefix.chars().chain(reversed).collect();
+        }
+    }
+    world
+}
+
 /// The same sessions of other users.
 fn shifted(world: &[Session]) -> Vec<Session> {
     let mut world = world.to_vec();
@@ -172,6 +245,144 @@ fn cut<'a>(mut stream: &'a [u8], sizes: &'a [usize]) -> impl Iterator<Item = &'a
         stream = rest;
         (!chunk.is_empty()).then_some(chunk)
     })
+}
+
+/// A user's sessions, each on a page of its own: start and conversions; ids fall as places rise.
+fn journey(sessions: &[(i64, usize)]) -> Vec<Session> {
+    (1..)
+        .zip(sessions)
+        .map(|(number, &(started_at, conversions))| Session {
+            user: 7,
+            started_at,
+            session_id: format!("{}", 9 - number),
+            passes: true,
+            pages: vec![number],
+            conversions: vec![
+                Conversion {
+                    page: number,
+                    assist_views: 1,
+                    matches: true,
+                };
+                conversions
+            ],
+        })
+        .collect()
+}
+
+fn without_ids(world: &[Session], question: Question) -> Result<u64, Error> {
+    let history: Vec<_> = world
+        .iter()
+        .map(|session| Version {
+            session: session.clone(),
+            written_at: 0,
+        })
+        .collect();
+    let form = Form {
+        versions: u8::MAX,
+        ids: false,
+        conversion_keys: true,
+    };
+    let mut tally = empty(question);
+    try_unit(&mut tally, &Streams::of_history(&history, question, form))?;
+    assert_eq!(
+        response(&mut tally),
+        oracle::answer(world, question).encode_to_vec()
+    );
+    Ok(tally.totals().sessions)
+}
+
+#[test]
+fn ties_matter_at_the_decisive_instants_only() {
+    let (first, assist, after) = ((2, false), (4, false), (5, false));
+    let later_tie = journey(&[(11, 0), (12, 0), (12, 0), (13, 1), (14, 0), (14, 0)]);
+    assert_eq!(without_ids(&later_tie, first), Ok(1));
+    assert_eq!(without_ids(&later_tie, assist), Ok(2));
+    assert_eq!(without_ids(&later_tie, after), Ok(2));
+
+    let two_first = journey(&[(11, 0), (11, 0), (13, 1)]);
+    assert_eq!(without_ids(&two_first, first), Err(Error::Tied));
+    assert_eq!(without_ids(&two_first, assist), Err(Error::Tied));
+    assert_eq!(without_ids(&two_first, after), Ok(0));
+
+    // The conversions stream has ids of its own.
+    let two_converting = journey(&[(11, 1), (11, 1), (13, 0)]);
+    assert_eq!(without_ids(&two_converting, first), Ok(1));
+    assert_eq!(without_ids(&two_converting, after), Ok(2));
+
+    let first_converts = journey(&[(11, 1), (11, 0)]);
+    assert_eq!(without_ids(&first_converts, first), Err(Error::Tied));
+    assert_eq!(without_ids(&first_converts, assist), Ok(0));
+    assert_eq!(without_ids(&first_converts, after), Err(Error::Tied));
+
+    let at_the_conversion = journey(&[(11, 0), (12, 0), (12, 1)]);
+    assert_eq!(without_ids(&at_the_conversion, first), Ok(1));
+    assert_eq!(without_ids(&at_the_conversion, assist), Err(Error::Tied));
+    assert_eq!(without_ids(&at_the_conversion, after), Err(Error::Tied));
+
+    // Nobody converts, and who never came first does not matter.
+    let none_converts = journey(&[(11, 0), (11, 0)]);
+    assert_eq!(without_ids(&none_converts, (2, true)), Ok(0));
+    assert_eq!(without_ids(&none_converts, assist), Ok(0));
+    let mut filtered = none_converts;
+    for session in &mut filtered {
+        session.passes = false;
+    }
+    assert_eq!(without_ids(&filtered, first), Ok(0));
+    let seen_before = journey(&[(9, 0), (11, 0), (11, 0)]);
+    assert_eq!(without_ids(&seen_before, first), Ok(0));
+}
+
+/// A session that was replaced between the reading of two streams is one session still.
+#[test]
+fn a_session_in_both_streams_is_no_tie() {
+    let converted = journey(&[(11, 1)]);
+    let mut plain = converted.clone();
+    plain[0].conversions.clear();
+    let form = Form {
+        versions: u8::MAX,
+        ids: false,
+        conversion_keys: true,
+    };
+    let streams = |world: &[Session], question| {
+        let version = |session: &Session| Version {
+            session: session.clone(),
+            written_at: 0,
+        };
+        let history: Vec<_> = world.iter().map(version).collect();
+        Streams::of_history(&history, question, form)
+    };
+    for scope in [2, 4, 5] {
+        let question = (scope, false);
+        let mut both = streams(&converted, question);
+        both.sessions = streams(&plain, question).sessions;
+        assert_eq!(try_unit(&mut empty(question), &both), Ok(()));
+    }
+}
+
+/// Sorted and not compared pair by pair: a minute would not be enough for that.
+#[test]
+fn a_user_may_have_very_many_sessions() {
+    let sessions = 100_000_u64;
+    let numbers = || (0..2 * sessions).map(|number| number % sessions);
+    let keys: Vec<_> = numbers()
+        .map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        .collect();
+    let converting = numbers().map(|number| u8::from(number % 4 == 0));
+    let ones = || streams::Values::U64(vec![1; keys.len()]);
+    let columns = [
+        ("user_key", ones()),
+        ("landing_key", ones()),
+        ("exit_key", ones()),
+        ("before_exit_key", ones()),
+        ("converting", streams::Values::U8(converting.collect())),
+        ("session_key", streams::Values::U64(keys.clone())),
+        ("written_at", streams::Values::I64(vec![0; keys.len()])),
+    ];
+    let mut tally = empty((1, false));
+    tally.feed_sessions(&streams::block(&columns)).unwrap();
+    tally.finish_unit().unwrap();
+    let totals = tally.totals();
+    assert_eq!((totals.sessions, totals.users), (sessions / 4 * 3, 1));
 }
 
 mod page {

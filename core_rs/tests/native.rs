@@ -71,7 +71,18 @@ proptest! {
         damages in vec((any::<prop::sample::Index>(), any::<u8>(), 0..4), 1..4),
         chunk in 1_usize..200,
     ) {
-        for (feed, mut stream) in FEEDS.into_iter().zip(valid(&world)) {
+        let versions: Vec<_> = world
+            .iter()
+            .map(|session| support::Version {
+                session: session.clone(),
+                written_at: session.started_at % 3,
+            })
+            .collect();
+        let form = support::Form { versions: u8::MAX, ids: false, conversion_keys: true };
+        let keyed = Streams::of_history(&versions, (2, false), form);
+        let keyed = [keyed.sessions, keyed.conversions];
+        let streams = valid(&world).into_iter().chain(keyed);
+        for (feed, mut stream) in FEEDS.into_iter().cycle().zip(streams) {
             for (index, byte, damage) in &damages {
                 let at = index.index(stream.len());
                 match damage {
@@ -341,29 +352,87 @@ fn rows_must_agree_with_themselves() {
 
 #[test]
 fn moments_come_whole_and_where_they_are_needed() {
-    let session = support::Session {
-        user: 1,
-        started_at: 12,
-        session_id: "s".to_owned(),
-        passes: true,
-        pages: vec![1],
-        conversions: vec![],
-    };
-    let mut columns = streams::session_columns(&[&&session], true);
-    columns.pop();
-    assert_eq!(
-        refusal(Tally::feed_sessions, &block(&columns)),
-        "columns started_at, session_id and included come together"
-    );
+    let session = plain_session();
     let undated = block(&streams::session_columns(&[&&session], false));
-    assert_eq!(
-        refusal(Tally::feed_sessions, &undated),
-        "the touch scope needs columns started_at, session_id and included"
-    );
+    let without = |column: &str| {
+        let mut columns = streams::session_columns(&[&&session], true);
+        columns.retain(|(name, _)| *name != column);
+        block(&columns)
+    };
+    for stream in [
+        undated.clone(),
+        without("started_at"),
+        without("session_id"),
+        without("included"),
+    ] {
+        assert_eq!(
+            refusal(Tally::feed_sessions, &stream),
+            "the touch scope needs columns started_at and included, and session_id or session_key"
+        );
+    }
     let mut any = Tally::new(Scope::Any, false);
     any.feed_sessions(&undated).unwrap();
     let dated = streams::session_columns(&[&&session], true);
     any.feed_sessions(&block(&dated)).unwrap();
     any.finish_unit().unwrap();
     assert_eq!(any.totals().sessions, 2);
+}
+
+#[test]
+fn included_may_stand_alone_in_any() {
+    let session = plain_session();
+    let mut any = Tally::new(Scope::Any, false);
+    for included in [0, 1, 0] {
+        let mut columns = streams::session_columns(&[&&session], false);
+        columns.push(("included", Values::U8(vec![included])));
+        any.feed_sessions(&block(&columns)).unwrap();
+    }
+    any.finish_unit().unwrap();
+    assert_eq!(any.totals().sessions, 1);
+}
+
+#[test]
+fn versions_come_whole() {
+    let version = support::Version {
+        session: plain_session(),
+        written_at: 1,
+    };
+    let complete = streams::version_columns(&[&&version], true, false);
+    for column in ["session_key", "written_at", "converting"] {
+        let mut columns = complete.clone();
+        columns.retain(|(name, _)| *name != column);
+        assert_eq!(
+            refusal(Tally::feed_sessions, &block(&columns)),
+            "columns session_key, written_at and converting come together"
+        );
+    }
+    let flags = |name: &str| {
+        let mut columns = complete.clone();
+        let column = columns.iter_mut().find(|(column, _)| *column == name);
+        column.unwrap().1 = Values::U8(vec![2]);
+        refusal(Tally::feed_sessions, &block(&columns))
+    };
+    assert_eq!(
+        flags("converting"),
+        "column converting holds 2, neither 0 nor 1"
+    );
+    assert_eq!(
+        flags("included"),
+        "column included holds 2, neither 0 nor 1"
+    );
+    // A key may come alone: an identity, with nothing to replace.
+    let mut columns = complete;
+    columns.retain(|(name, _)| !matches!(*name, "written_at" | "converting"));
+    assert_eq!(feed_all(Tally::feed_sessions, &block(&columns), 9), Ok(()));
+}
+
+fn plain_session() -> support::Session {
+    support::Session {
+        user: 1,
+        started_at: 12,
+        session_id: "s".to_owned(),
+        passes: true,
+        pages: vec![1],
+        conversions: vec![],
+    }
 }

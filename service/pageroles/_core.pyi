@@ -1,11 +1,11 @@
 # The extension has no Python source, so its documentation is here.
 # ruff: noqa: PYI021
-"""The Rust core: blocks of session rows in, counts per page and role out, as protobuf messages."""
+"""The Rust core: blocks of session rows in, counts per page and role out, as protobuf or JSON."""
 
 from collections.abc import Iterator
 from typing import Final, final
 
-__all__ = ["CoreError", "Tally", "__build__", "__version__"]
+__all__ = ["CoreError", "JsonAnswer", "Tally", "TieError", "__build__", "__version__"]
 
 __version__: Final[str]
 """The version of the compiled core; the package takes its own from here."""
@@ -17,6 +17,14 @@ class CoreError(Exception):
     """Data or a question that the core refuses; the text says which and why.
 
     Nothing of what was refused has been counted. A stream that was refused can't be read on.
+    """
+
+class TieError(CoreError):
+    """A unit that can't be counted without the ids of its sessions.
+
+    Sessions of a user started together, the answer depends on which came first, and the sessions
+    stream had no `session_id`. Nothing of the unit is counted, its rows are forgotten, and the tally
+    goes on: feed the unit again, all its streams, with `session_id`.
     """
 
 @final
@@ -46,12 +54,25 @@ class Tally:
         """
 
     def feed_sessions(self, chunk: bytes) -> None:
-        """Take a chunk of the unit's sessions in the window that have no conversion at all.
+        """Take a chunk of the unit's sessions in the window.
 
         Columns, in any order: `user_key`, `landing_key`, `exit_key`, `before_exit_key` (`UInt64`);
-        and, all or none, `started_at` (`Int64`, ms since the epoch), `session_id` (`String`) and
+        and some of those that follow, which may differ from block to block.
+
         `included` (`UInt8`: 1, or 0 for a session that fails the session filters and is only
-        evidence for who came first). The scopes first, assist and after need them.
+        evidence for who came first); all are included where it is absent. `started_at` (`Int64`, ms
+        since the epoch). `session_id` (`String`). The scopes first, assist and after need `included`
+        and `started_at`, and either `session_id` or `session_key`; the others do without, and ignore
+        `started_at` and `session_id`.
+
+        `session_key` (`UInt64`, a hash of the session's id), `written_at` (`Int64`, any unit) and
+        `converting` (`UInt8`: 1 where this version of the session has a conversion). Without them
+        the stream has only sessions that have no conversion at all, each once. With them it has
+        every version of every session: of a user's rows with the same `session_key`, the one with
+        the greatest `written_at` counts (of several, the last in the stream), and where that one is
+        converting, none does, since the other stream has the session. All versions of a session must
+        come in this form. `session_key` may come without the other two, for the order; then each
+        session comes once.
 
         Raises:
             CoreError: The bytes are no such blocks.
@@ -66,7 +87,9 @@ class Tally:
         `landing_key`, `exit_key`, `before_exit_key` (`UInt64`), `page_keys` (`Array(UInt64)`, in
         viewing order), `conversion_keys` (`Array(UInt64)`, one for each of `conversions`) and
         `assist_views` (`Array(UInt32)`, likewise: how many of the first `page_keys` assist it).
-        The arrays of rows that are not included are ignored.
+        The arrays of rows that are not included are ignored. `session_key` (`UInt64`) may be there,
+        too: where the sessions stream has keys and no ids, it keeps a session that is replaced
+        between the reading of the two from being tied with itself.
 
         Raises:
             CoreError: The bytes are no such blocks, or a row disagrees with itself.
@@ -85,6 +108,7 @@ class Tally:
         """Count the unit's rows and forget them.
 
         Raises:
+            TieError: The unit must be fed again with `session_id`. Nothing is counted.
             CoreError: A stream stopped inside a block, or was refused before. Nothing is counted.
         """
 
@@ -158,4 +182,42 @@ class Tally:
         Raises:
             CoreError: A unit is not finished, or pages have no name; while iterating: the tally
                 was fed, merged or asked to count since.
+        """
+
+@final
+class JsonAnswer:
+    """One answer as JSON, written while its messages come.
+
+    The joined bytes are an object with `time_frame` (`start`, `end`: ISO 8601 in UTC, with
+    milliseconds only where there are any), `summary_totals`, `conversion_performance` and
+    `drop_off_performance`, or with `message` alone. All roles and totals are there, with zeros, and
+    both lists, though they may be empty. An answer gives the same bytes whether it comes as the
+    message of `Pages` or as those of `StreamPages`.
+
+    Its methods release the GIL. After a `CoreError`, all further calls raise the same.
+    """
+
+    def __new__(cls) -> JsonAnswer:
+        """Begin an answer."""
+
+    def feed(self, message: bytes) -> bytes:
+        """Take the next serialized `PagesResponse`.
+
+        Fields that the contract does not have are skipped.
+
+        Returns:
+            The bytes that this message adds; none are possible.
+
+        Raises:
+            CoreError: The bytes are no such message, or rows come before the head or out of order.
+        """
+
+    def finish(self) -> bytes:
+        """End the answer.
+
+        Returns:
+            The closing bytes.
+
+        Raises:
+            CoreError: The answer has no head, or is finished already.
         """

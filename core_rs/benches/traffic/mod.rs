@@ -35,64 +35,252 @@ fn put_varuint(out: &mut Vec<u8>, mut value: usize) {
     out.push(value.to_le_bytes()[0]);
 }
 
-fn block(names: &[&str], rows: &[Vec<u64>]) -> Vec<u8> {
+/// The values of a column.
+enum Values {
+    U8(Vec<u8>),
+    U32(Vec<u32>),
+    U64(Vec<u64>),
+    I64(Vec<i64>),
+    Text(Vec<String>),
+    /// Arrays of as many elements as there are rows in the second.
+    U32s(Vec<u32>, Vec<u64>),
+    U64s(Vec<u64>, Vec<u64>),
+}
+
+impl Values {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::U8(values) => out.extend(values),
+            Self::U32(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+            Self::U64(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+            Self::I64(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+            Self::Text(values) => values.iter().for_each(|value| put_string(out, value)),
+            Self::U32s(values, ends) => {
+                out.extend(ends.iter().flat_map(|end| end.to_le_bytes()));
+                out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            }
+            Self::U64s(values, ends) => {
+                out.extend(ends.iter().flat_map(|end| end.to_le_bytes()));
+                out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            }
+        }
+    }
+
+    fn type_name(&self) -> &'static str {
+        match self {
+            Self::U8(_) => "UInt8",
+            Self::U32(_) => "UInt32",
+            Self::U64(_) => "UInt64",
+            Self::I64(_) => "Int64",
+            Self::Text(_) => "String",
+            Self::U32s(..) => "Array(UInt32)",
+            Self::U64s(..) => "Array(UInt64)",
+        }
+    }
+}
+
+fn block(rows: usize, columns: &[(&str, Values)]) -> Vec<u8> {
     let mut out = Vec::new();
-    put_varuint(&mut out, names.len());
-    put_varuint(&mut out, rows.len());
-    for (column, name) in names.iter().enumerate() {
+    put_varuint(&mut out, columns.len());
+    put_varuint(&mut out, rows);
+    for (name, values) in columns {
         put_string(&mut out, name);
-        put_string(&mut out, "UInt64");
-        out.extend(rows.iter().flat_map(|row| row[column].to_le_bytes()));
+        put_string(&mut out, values.type_name());
+        values.put(&mut out);
     }
     out
 }
 
-/// A sessions stream: each day's run in order of users, two sessions a user, half of the sessions
-/// on one page only.
-pub fn sessions(pages: u64) -> Vec<u8> {
-    let users = SESSIONS as u64 / 2;
-    let mut rows: Vec<Vec<u64>> = Vec::with_capacity(SESSIONS);
+/// How the sessions stream comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Each session without conversions once.
+    Once,
+    /// The same, with starts and ids.
+    Dated,
+    /// All versions: one session in 16 was written twice, one in 25 converts.
+    Versions,
+    /// All versions with starts, in order without ids.
+    DatedVersions,
+    /// All versions with starts and ids.
+    DatedVersionsWithIds,
+}
+
+impl Form {
+    fn is_dated(self) -> bool {
+        !matches!(self, Self::Once | Self::Versions)
+    }
+
+    fn has_ids(self) -> bool {
+        matches!(self, Self::Dated | Self::DatedVersionsWithIds)
+    }
+
+    fn has_versions(self) -> bool {
+        !matches!(self, Self::Once | Self::Dated)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Session {
+    user: u64,
+    landing: u64,
+    exit: u64,
+    before_exit: u64,
+    number: u64,
+    started_at: i64,
+}
+
+impl Session {
+    fn id(&self) -> String {
+        let digits = mixed(self.number);
+        format!("{digits:016x}-{digits:016x}-ab")
+    }
+
+    fn converts(&self) -> bool {
+        self.number % 25 == 7
+    }
+}
+
+/// Each day's run in order of users, two sessions a user, half of the sessions on one page only.
+fn days(sessions: usize, pages: u64) -> Vec<Session> {
+    let users = sessions as u64 / 2;
+    let mut rows = Vec::with_capacity(sessions);
     for day in 0..DAYS {
-        let numbers = day * SESSIONS / DAYS..(day + 1) * SESSIONS / DAYS;
-        let mut run: Vec<Vec<u64>> = numbers
+        let numbers = day * sessions / DAYS..(day + 1) * sessions / DAYS;
+        let mut run: Vec<_> = numbers
             .map(|number| {
                 let seed = number as u64 * 4;
                 // A unit has a part of all keys: the leading bits are the same.
                 let user = mixed(mixed(seed) % users) >> 4;
                 let landing = page(pages, seed + 1);
-                if seed.is_multiple_of(8) {
-                    vec![user, landing, landing, 0]
+                let (exit, before_exit) = if seed.is_multiple_of(8) {
+                    (landing, 0)
                 } else {
-                    vec![user, landing, page(pages, seed + 2), page(pages, seed + 3)]
+                    (page(pages, seed + 2), page(pages, seed + 3))
+                };
+                Session {
+                    user,
+                    landing,
+                    exit,
+                    before_exit,
+                    number: number as u64,
+                    // All instants are different, as nothing here is about ties.
+                    started_at: (number as u64).cast_signed(),
                 }
             })
             .collect();
         run.sort_unstable();
         rows.extend(run);
     }
-    let names = ["user_key", "landing_key", "exit_key", "before_exit_key"];
-    rows.chunks(BLOCK)
-        .flat_map(|rows| block(&names, rows))
+    rows
+}
+
+fn u64s(rows: &[Session], value: impl Fn(&Session) -> u64) -> Values {
+    Values::U64(rows.iter().map(value).collect())
+}
+
+fn ends(rows: &[Session]) -> Vec<(&'static str, Values)> {
+    vec![
+        ("user_key", u64s(rows, |row| row.user)),
+        ("landing_key", u64s(rows, |row| row.landing)),
+        ("exit_key", u64s(rows, |row| row.exit)),
+        ("before_exit_key", u64s(rows, |row| row.before_exit)),
+    ]
+}
+
+fn starts(rows: &[Session]) -> (&'static str, Values) {
+    let starts = rows.iter().map(|row| row.started_at).collect();
+    ("started_at", Values::I64(starts))
+}
+
+fn ids(rows: &[Session]) -> (&'static str, Values) {
+    (
+        "session_id",
+        Values::Text(rows.iter().map(Session::id).collect()),
+    )
+}
+
+/// A sessions stream of so many rows.
+pub fn sessions(rows: usize, pages: u64, form: Form) -> Vec<u8> {
+    let columns = |rows: &[Session]| {
+        let mut columns = ends(rows);
+        if form.is_dated() {
+            columns.push(starts(rows));
+        }
+        if form.has_ids() {
+            columns.push(ids(rows));
+        }
+        if form.is_dated() || form.has_versions() {
+            columns.push(("included", Values::U8(vec![1; rows.len()])));
+        }
+        if form.has_versions() {
+            let converting = rows.iter().map(|row| u8::from(row.converts())).collect();
+            columns.push(("session_key", u64s(rows, |row| mixed(row.number))));
+            columns.push(("written_at", Values::I64(vec![0; rows.len()])));
+            columns.push(("converting", Values::U8(converting)));
+        }
+        columns
+    };
+    let mut sessions = days(
+        if form.has_versions() {
+            rows - rows / 17
+        } else {
+            rows
+        },
+        pages,
+    );
+    if form.has_versions() {
+        let again = sessions.iter().step_by(16).copied().collect::<Vec<_>>();
+        sessions.extend(again);
+        sessions.truncate(rows);
+    }
+    let blocks = sessions.chunks(BLOCK);
+    blocks
+        .flat_map(|rows| block(rows.len(), &columns(rows)))
         .collect()
+}
+
+/// The conversions stream to [`sessions`] in versions: of three pages viewed, two assist the last.
+pub fn conversions(sessions: usize, pages: u64) -> Vec<u8> {
+    let mut rows = days(sessions, pages);
+    rows.retain(Session::converts);
+    let ends_after = |each: u64| {
+        (1..=rows.len() as u64)
+            .map(|row| row * each)
+            .collect::<Vec<_>>()
+    };
+    let mut columns = ends(&rows);
+    columns.extend([starts(&rows), ids(&rows)]);
+    let viewed = rows
+        .iter()
+        .flat_map(|row| [row.landing, row.before_exit.max(1), row.exit]);
+    let converted = rows.iter().map(|row| row.exit);
+    columns.extend([
+        ("included", Values::U8(vec![1; rows.len()])),
+        ("conversions", Values::U32(vec![1; rows.len()])),
+        ("page_keys", Values::U64s(viewed.collect(), ends_after(3))),
+        (
+            "conversion_keys",
+            Values::U64s(converted.collect(), ends_after(1)),
+        ),
+        (
+            "assist_views",
+            Values::U32s(vec![2; rows.len()], ends_after(1)),
+        ),
+        ("session_key", u64s(&rows, |row| mixed(row.number))),
+    ]);
+    block(rows.len(), &columns)
 }
 
 /// Names for these pages.
 pub fn names(keys: &[u64]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for keys in keys.chunks(BLOCK) {
-        put_varuint(&mut out, 2);
-        put_varuint(&mut out, keys.len());
-        put_string(&mut out, "page_key");
-        put_string(&mut out, "UInt64");
-        out.extend(keys.iter().flat_map(|key| key.to_le_bytes()));
-        put_string(&mut out, "url");
-        put_string(&mut out, "String");
-        for key in keys {
-            put_string(
-                &mut out,
-                &format!("https://www.example.com/shop/articles/{key:016x}"),
-            );
-        }
-    }
-    out
+    let url = |key: &u64| format!("https://www.example.com/shop/articles/{key:016x}");
+    let blocks = keys.chunks(BLOCK).map(|keys| {
+        let columns = [
+            ("page_key", Values::U64(keys.to_vec())),
+            ("url", Values::Text(keys.iter().map(url).collect())),
+        ];
+        block(keys.len(), &columns)
+    });
+    blocks.flatten().collect()
 }

@@ -13,13 +13,22 @@ create_exception!(
     PyException,
     "What the core refuses."
 );
+create_exception!(
+    pageroles._core,
+    TieError,
+    CoreError,
+    "A unit that needs the ids of its sessions."
+);
 
 type Message<'py> = PyResult<Bound<'py, PyBytes>>;
 
 /// The one way of the core's errors to Python; both types are foreign here, so it can't be a `From`.
 #[expect(clippy::needless_pass_by_value, reason = "as map_err calls")]
 fn raise(error: core::Error) -> PyErr {
-    CoreError::new_err(error.to_string())
+    match error {
+        core::Error::Tied => TieError::new_err(error.to_string()),
+        _ => CoreError::new_err(error.to_string()),
+    }
 }
 
 #[pyclass(module = "pageroles._core")]
@@ -130,6 +139,26 @@ impl Responses {
     }
 }
 
+#[pyclass(module = "pageroles._core")]
+struct JsonAnswer(core::JsonAnswer);
+
+#[pymethods]
+impl JsonAnswer {
+    #[new]
+    fn new() -> Self {
+        Self(core::JsonAnswer::default())
+    }
+
+    fn feed<'py>(&mut self, py: Python<'py>, message: &[u8]) -> Message<'py> {
+        let json = py.detach(|| self.0.feed(message));
+        to_bytes(py, &json.map_err(raise)?)
+    }
+    fn finish<'py>(&mut self, py: Python<'py>) -> Message<'py> {
+        let json = py.detach(|| self.0.finish());
+        to_bytes(py, &json.map_err(raise)?)
+    }
+}
+
 fn to_bytes<'py>(py: Python<'py>, message: &[u8]) -> Message<'py> {
     PyBytes::new_with(py, message.len(), |bytes| {
         py.detach(|| bytes.copy_from_slice(message));
@@ -141,7 +170,7 @@ fn to_bytes<'py>(py: Python<'py>, message: &[u8]) -> Message<'py> {
 #[allow(non_upper_case_globals, reason = "Python's names")]
 mod _core {
     #[pymodule_export]
-    use super::{CoreError, Tally};
+    use super::{CoreError, JsonAnswer, Tally, TieError};
     #[pymodule_export]
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]

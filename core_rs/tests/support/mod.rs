@@ -11,6 +11,8 @@ pub mod messages;
 pub mod oracle;
 pub mod streams;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -67,6 +69,13 @@ impl Session {
             .collect()
     }
 
+    /// A hash of the id, as the store has it.
+    pub fn key(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.session_id.hash(&mut hasher);
+        hasher.finish()
+    }
+
     pub fn before_exit(&self) -> Option<u64> {
         let exit = self.pages.last()?;
         self.pages.iter().rev().find(|page| *page != exit).copied()
@@ -92,6 +101,79 @@ pub fn worlds() -> impl Strategy<Value = Vec<Session>> {
             session.session_id = format!("{}-{number}", session.session_id);
         }
         sessions
+    })
+}
+
+/// A session as it was written once; it may have been written again.
+#[derive(Debug, Clone)]
+pub struct Version {
+    pub session: Session,
+    pub written_at: i64,
+}
+
+/// Sessions in all their versions, in no order. Some were written twice in the same instant.
+pub fn histories() -> impl Strategy<Value = Vec<Version>> {
+    let rewritten = (
+        any::<prop::sample::Index>(),
+        any::<bool>(),
+        pages_and_conversions(),
+    );
+    let times = vec(-2_i64..2, 80);
+    (worlds(), vec(rewritten, 0..40), times)
+        .prop_map(|(mut sessions, rewritten, times)| {
+            let known = sessions.len();
+            for (index, passes, (pages, conversions)) in rewritten {
+                if known > 0 {
+                    let session = sessions[index.index(known)].clone();
+                    sessions.push(Session {
+                        passes,
+                        pages,
+                        conversions,
+                        ..session
+                    });
+                }
+            }
+            let versions = sessions.into_iter().zip(times);
+            versions
+                .map(|(session, written_at)| Version {
+                    session,
+                    written_at,
+                })
+                .collect()
+        })
+        .prop_shuffle()
+}
+
+/// How a host sends the sessions stream.
+#[derive(Debug, Clone, Copy)]
+pub struct Form {
+    /// Of eight parts of the sessions, those that come in all their versions, one bit a part.
+    pub versions: u8,
+    /// Whether ids come with versions, too, where time matters.
+    pub ids: bool,
+    /// Whether the conversions stream has keys.
+    pub conversion_keys: bool,
+}
+
+impl Form {
+    /// As sessions come that the store has replaced already.
+    pub const REPLACED: Self = Self {
+        versions: 0,
+        ids: true,
+        conversion_keys: false,
+    };
+
+    pub fn has_versions_of(self, session: &Session) -> bool {
+        self.versions >> (session.key() % 8) & 1 == 1
+    }
+}
+
+pub fn forms() -> impl Strategy<Value = Form> {
+    let versions = prop_oneof![any::<u8>(), Just(u8::MAX)];
+    (versions, any::<bool>(), any::<bool>()).prop_map(|(versions, ids, conversion_keys)| Form {
+        versions,
+        ids,
+        conversion_keys,
     })
 }
 

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::messages::{Page, PagesResponse, RoleCount, SummaryTotals, TimeFrame, Timestamp};
-use super::{END_MS, Question, START_MS, Session, url};
+use super::{END_MS, Question, START_MS, Session, Version, url};
 
 /// For each page, for each of three roles, who had it: (user, number of the session).
 type Sightings = BTreeMap<u64, [BTreeSet<(u64, usize)>; 3]>;
@@ -64,6 +64,36 @@ pub fn answer(world: &[Session], (scope, filter): Question) -> PagesResponse {
         drop_off_performance: rows(drop_off_side),
         message: String::new(),
     }
+}
+
+/// What the store holds after all: of each session the version written last; of those written in the
+/// same instant, the last one that was read.
+pub fn last_written(history: &[Version]) -> Vec<Session> {
+    let is_replaced = |place: usize, version: &Version| {
+        let mut others = history.iter().enumerate();
+        others.any(|(other_place, other)| {
+            other.session.session_id == version.session.session_id
+                && (other.written_at, other_place) > (version.written_at, place)
+        })
+    };
+    let last = history
+        .iter()
+        .enumerate()
+        .filter(|(place, version)| !is_replaced(*place, version));
+    last.map(|(_, version)| version.session.clone()).collect()
+}
+
+/// Whether a user has two sessions that started together, of which one at least is without
+/// conversions.
+pub fn has_ties(world: &[Session]) -> bool {
+    world.iter().any(|one| {
+        one.conversions.is_empty()
+            && world.iter().any(|other| {
+                other.user == one.user
+                    && other.started_at == one.started_at
+                    && other.session_id != one.session_id
+            })
+    })
 }
 
 fn includes(world: &[Session], session: &Session, scope: i64, filter: bool) -> bool {

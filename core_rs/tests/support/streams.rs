@@ -1,6 +1,6 @@
 //! Native streams, written as ClickHouse writes them.
 
-use super::{Question, START_MS, Session, url};
+use super::{Form, Question, START_MS, Session, Version, oracle, url};
 
 /// The values of one column of a block.
 #[derive(Debug, Clone)]
@@ -118,14 +118,33 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// What a host sends for a question about these users.
-    pub fn of(world: &[Session], (scope, filter): Question) -> Self {
+    /// What a host sends for a question about these users, when the store has replaced.
+    pub fn of(world: &[Session], question: Question) -> Self {
+        let history: Vec<_> = world
+            .iter()
+            .map(|session| Version {
+                session: session.clone(),
+                written_at: 0,
+            })
+            .collect();
+        Self::of_history(&history, question, Form::REPLACED)
+    }
+
+    /// What a host sends that leaves a part of the replacing to the core.
+    pub fn of_history(history: &[Version], (scope, filter): Question, form: Form) -> Self {
+        let world = oracle::last_written(history);
         let needs_order = matches!(scope, 2 | 4 | 5);
         let converting_only = scope == 3 || (scope < 2 && filter);
         let plain: Vec<_> = world
             .iter()
             .filter(|session| session.is_in_window() && session.conversions.is_empty())
             .filter(|session| session.passes || needs_order)
+            .filter(|session| !form.has_versions_of(session))
+            .collect();
+        let versions: Vec<_> = history
+            .iter()
+            .filter(|version| version.session.is_in_window())
+            .filter(|version| form.has_versions_of(&version.session))
             .collect();
         let converted: Vec<_> = world
             .iter()
@@ -136,11 +155,22 @@ impl Streams {
             .filter(|session| session.started_at < START_MS)
             .collect();
         let mut streams = Self {
-            conversions: stream(&converted, |rows| conversion_columns(rows, filter)),
+            conversions: stream(&converted, |rows| {
+                let mut columns = conversion_columns(rows, filter);
+                if form.conversion_keys {
+                    let keys = rows.iter().map(|session| session.key()).collect();
+                    columns.push(("session_key", Values::U64(keys)));
+                }
+                columns
+            }),
             ..Self::default()
         };
         if !converting_only {
             streams.sessions = stream(&plain, |rows| session_columns(rows, needs_order));
+            if form.versions != 0 {
+                let columns = |rows: &[&&Version]| version_columns(rows, needs_order, form.ids);
+                streams.sessions.extend(stream(&versions, columns));
+            }
         }
         if matches!(scope, 2 | 4) {
             streams.users = stream(&earlier, |rows| {
@@ -150,6 +180,32 @@ impl Streams {
         }
         streams
     }
+}
+
+/// Sessions in all their versions.
+pub fn version_columns(
+    versions: &[&&Version],
+    ordered: bool,
+    ids: bool,
+) -> Vec<(&'static str, Values)> {
+    let sessions: Vec<_> = versions.iter().map(|version| &version.session).collect();
+    let rows: Vec<_> = sessions.iter().collect();
+    let mut columns = session_columns(&rows, true);
+    columns.retain(|(name, _)| match *name {
+        "started_at" => ordered,
+        "session_id" => ordered && ids,
+        _ => true,
+    });
+    let keys = rows.iter().map(|session| session.key()).collect();
+    let times = versions.iter().map(|version| version.written_at).collect();
+    let converting = rows.iter();
+    let converting = converting.map(|session| u8::from(!session.conversions.is_empty()));
+    columns.extend([
+        ("session_key", Values::U64(keys)),
+        ("written_at", Values::I64(times)),
+        ("converting", Values::U8(converting.collect())),
+    ]);
+    columns
 }
 
 fn u64s<'a>(rows: &[&&'a Session], value: impl Fn(&'a Session) -> Option<u64>) -> Values {

@@ -1,0 +1,515 @@
+//! The answer as JSON: the messages of the contract, one after another, as the REST face shows them.
+//!
+//! The messages may come from anywhere, so nothing in them is believed: every length is held against
+//! the bytes that are there, and what comes out of a message is at most in proportion to it.
+
+use crate::error::{Error, Result};
+use crate::roles::Side;
+
+/// What is wrong with the bytes; the answer adds where.
+type Fault = String;
+
+/// The sessions and users of one role.
+type Count = [u64; 2];
+
+/// Names of `SummaryTotals`, in the order of its fields.
+const TOTALS: [&str; 4] = [
+    "total_sessions",
+    "total_users",
+    "total_conversion_events",
+    "total_conversion_users",
+];
+
+/// How far the JSON has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing is written; the head gathers.
+    Head,
+    /// In the rows of a side.
+    Rows(Side),
+    /// There are no rows, but a message.
+    Message,
+    Finished,
+}
+
+/// Writes one answer as JSON, from the message of `Pages` or from those of `StreamPages`.
+#[derive(Debug)]
+pub struct JsonAnswer {
+    state: State,
+    head: Head,
+    /// Whether the side has a row.
+    follows: bool,
+    /// What stands before the counts of each role, for each side.
+    labels: [[String; 3]; 2],
+    position: u64,
+    failed: Option<Error>,
+}
+
+/// Everything but the rows.
+#[derive(Debug, Default)]
+struct Head {
+    time_frame: Option<[Timestamp; 2]>,
+    totals: Option<[u64; 4]>,
+    message: String,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Timestamp {
+    seconds: i64,
+    nanos: i64,
+}
+
+#[derive(Debug, Default)]
+struct Page<'a> {
+    url: &'a str,
+    roles: [Count; 3],
+}
+
+impl Default for JsonAnswer {
+    fn default() -> Self {
+        let label = |name| format!(",\"{name}\":{{\"sessions\":");
+        Self {
+            state: State::Head,
+            head: Head::default(),
+            follows: false,
+            labels: Side::ALL.map(|side| side.roles().map(|role| label(role.name()))),
+            position: 0,
+            failed: None,
+        }
+    }
+}
+
+impl JsonAnswer {
+    /// Takes the next message; gives the bytes that it adds, if any.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`] for bytes that are no such message, for rows before the head or out of
+    /// order, and after the end. The answer can't go on after that: further calls bring the same
+    /// error.
+    pub fn feed(&mut self, message: &[u8]) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        self.guarded(|answer| answer.take(message, &mut out))?;
+        self.position += message.len() as u64;
+        Ok(out)
+    }
+
+    /// Gives the closing bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`] where the head is not complete; after a failed feed, its error.
+    pub fn finish(&mut self) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        self.guarded(|answer| {
+            match answer.state {
+                State::Head => return Err("the answer ends before its head is complete".into()),
+                State::Rows(side) => {
+                    if side == Side::Conversion {
+                        begin_drop_offs(&mut out);
+                    }
+                    out.extend_from_slice(b"]}");
+                }
+                State::Message => out.push(b'}'),
+                State::Finished => return Err("the answer is finished".into()),
+            }
+            answer.state = State::Finished;
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    fn guarded(
+        &mut self,
+        step: impl FnOnce(&mut Self) -> std::result::Result<(), Fault>,
+    ) -> Result<()> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        step(self).map_err(|reason| {
+            let error = Error::Malformed {
+                stream: "answer",
+                at: self.position,
+                reason,
+            };
+            self.failed = Some(error.clone());
+            error
+        })
+    }
+
+    fn take(&mut self, message: &[u8], out: &mut Vec<u8>) -> std::result::Result<(), Fault> {
+        if self.state == State::Finished && !message.is_empty() {
+            return Err("the answer is finished".into());
+        }
+        // Rows are about three times as long in JSON.
+        out.reserve(message.len().saturating_mul(3));
+        let mut fields = Fields(message);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => {
+                    let ends = self.head_part(number)?.time_frame.get_or_insert_default();
+                    each_field(value.bytes(number)?, |number, value| {
+                        match number {
+                            1 => ends[0].read(value.bytes(number)?)?,
+                            2 => ends[1].read(value.bytes(number)?)?,
+                            _ => {}
+                        }
+                        Ok(())
+                    })?;
+                }
+                2 => {
+                    let totals = self.head_part(number)?.totals.get_or_insert_default();
+                    read_numbers(value.bytes(number)?, totals)?;
+                }
+                3 => self.row(Side::Conversion, value.bytes(number)?, out)?,
+                4 => self.row(Side::DropOff, value.bytes(number)?, out)?,
+                5 => {
+                    let text = utf8(value.bytes(number)?)?;
+                    text.clone_into(&mut self.head_part(number)?.message);
+                }
+                _ => {}
+            }
+        }
+        self.end_of_head(out)
+    }
+
+    /// The head, as long as it is not written.
+    fn head_part(&mut self, number: u32) -> std::result::Result<&mut Head, Fault> {
+        if self.state == State::Head {
+            Ok(&mut self.head)
+        } else {
+            Err(format!("field {number} of the head comes after the head"))
+        }
+    }
+
+    /// Writes the head once it is complete.
+    fn end_of_head(&mut self, out: &mut Vec<u8>) -> std::result::Result<(), Fault> {
+        if self.state != State::Head {
+            return Ok(());
+        }
+        let Head {
+            time_frame,
+            totals,
+            message,
+        } = &self.head;
+        if !message.is_empty() {
+            if time_frame.is_some() || totals.is_some() {
+                return Err("an answer has a message or pages, not both".into());
+            }
+            out.extend_from_slice(b"{\"message\":\"");
+            put_text(out, message);
+            out.push(b'"');
+            self.state = State::Message;
+        } else if let (Some([start, end]), Some(totals)) = (time_frame, totals) {
+            out.extend_from_slice(b"{\"time_frame\":{\"start\":\"");
+            start.put(out)?;
+            out.extend_from_slice(b"\",\"end\":\"");
+            end.put(out)?;
+            out.extend_from_slice(b"\"},\"summary_totals\":");
+            for (separator, (name, total)) in std::iter::once(b'{')
+                .chain(std::iter::repeat(b','))
+                .zip(TOTALS.iter().zip(totals))
+            {
+                out.extend_from_slice(&[separator, b'"']);
+                out.extend_from_slice(name.as_bytes());
+                out.extend_from_slice(b"\":");
+                put_number(out, *total);
+            }
+            out.extend_from_slice(b"},\"conversion_performance\":[");
+            self.state = State::Rows(Side::Conversion);
+        }
+        Ok(())
+    }
+
+    fn row(
+        &mut self,
+        side: Side,
+        message: &[u8],
+        out: &mut Vec<u8>,
+    ) -> std::result::Result<(), Fault> {
+        self.end_of_head(out)?;
+        match (self.state, side) {
+            (State::Rows(Side::Conversion), Side::DropOff) => {
+                begin_drop_offs(out);
+                self.state = State::Rows(side);
+                self.follows = false;
+            }
+            (State::Rows(Side::DropOff), Side::Conversion) => {
+                return Err(
+                    "a row of conversion_performance comes after drop_off_performance".into(),
+                );
+            }
+            (State::Rows(_), _) => {}
+            _ => return Err("a row comes before the head is complete".into()),
+        }
+        let page = Page::read(side, message)?;
+        let opening = if self.follows {
+            ",{\"url\":\""
+        } else {
+            "{\"url\":\""
+        };
+        out.extend_from_slice(opening.as_bytes());
+        put_text(out, page.url);
+        out.push(b'"');
+        for (label, [sessions, users]) in self.labels[side as usize].iter().zip(page.roles) {
+            out.extend_from_slice(label.as_bytes());
+            put_number(out, sessions);
+            out.extend_from_slice(b",\"users\":");
+            put_number(out, users);
+            out.push(b'}');
+        }
+        out.push(b'}');
+        self.follows = true;
+        Ok(())
+    }
+}
+
+fn begin_drop_offs(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"],\"drop_off_performance\":[");
+}
+
+impl<'a> Page<'a> {
+    #[inline]
+    fn read(side: Side, message: &'a [u8]) -> std::result::Result<Self, Fault> {
+        let mut page = Self::default();
+        each_field(message, |number, value| {
+            if number == 1 {
+                page.url = utf8(value.bytes(number)?)?;
+            }
+            for (role, count) in side.roles().into_iter().zip(&mut page.roles) {
+                if number == role.field() {
+                    read_numbers(value.bytes(number)?, count)?;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(page)
+    }
+}
+
+impl Timestamp {
+    /// From year 1 to year 9999, as the type promises.
+    const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+
+    fn read(&mut self, message: &[u8]) -> std::result::Result<(), Fault> {
+        each_field(message, |number, value| {
+            match number {
+                1 => self.seconds = value.number(number)?.cast_signed(),
+                2 => self.nanos = value.number(number)?.cast_signed(),
+                _ => {}
+            }
+            Ok(())
+        })
+    }
+
+    fn put(self, out: &mut Vec<u8>) -> std::result::Result<(), Fault> {
+        let Self { seconds, nanos } = self;
+        if !Self::SECONDS.contains(&seconds) || !(0..1_000_000_000).contains(&nanos) {
+            return Err(format!("{seconds} s and {nanos} ns are no time"));
+        }
+        let (year, month, day) = date(seconds.div_euclid(86_400));
+        let second = seconds.rem_euclid(86_400);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let time = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+        out.extend_from_slice(time.as_bytes());
+        if let millis @ 1.. = nanos / 1_000_000 {
+            out.extend_from_slice(format!(".{millis:03}").as_bytes());
+        }
+        out.push(b'Z');
+        Ok(())
+    }
+}
+
+/// Year, month and day of a day, counted from 1970-01-01.
+fn date(day: i64) -> (i64, i64, i64) {
+    // Counted from 0000-03-01, the odd day of a leap year is the last of its year, and every span of
+    // 400 years is the same.
+    const FROM_YEAR_0: i64 = 719_468;
+    const DAYS_OF_400_YEARS: i64 = 146_097;
+    let day = day + FROM_YEAR_0;
+    let (span, day) = (
+        day.div_euclid(DAYS_OF_400_YEARS),
+        day.rem_euclid(DAYS_OF_400_YEARS),
+    );
+    // A leap day every 4 years (1461 days), but for the last of each 100 years (36,524 days).
+    let year = (day - day / 1460 + day / 36_524 - day / (DAYS_OF_400_YEARS - 1)) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    // From March on, five months have 153 days, over and over.
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next_year) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    (span * 400 + year + next_year, month, day)
+}
+
+/// Appends a text as it stands between quotation marks.
+#[inline]
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    // No early exit, so that many bytes are looked at in one step; most URLs are plain.
+    if text
+        .bytes()
+        .fold(true, |plain, byte| plain & is_plain(byte))
+    {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    for byte in text.bytes() {
+        let short = match byte {
+            b'"' | b'\\' => byte,
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            0x08 => b'b',
+            0x0c => b'f',
+            _ if byte < b' ' => {
+                let digit = b"0123456789abcdef"[usize::from(byte & 15)];
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', b'0' + (byte >> 4), digit]);
+                continue;
+            }
+            _ => {
+                out.push(byte);
+                continue;
+            }
+        };
+        out.extend_from_slice(&[b'\\', short]);
+    }
+}
+
+#[inline]
+fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len();
+    for (place, digit) in digits.iter_mut().enumerate().rev() {
+        *digit += (number % 10).to_le_bytes()[0];
+        number /= 10;
+        start = place;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+/// The value of a field.
+#[derive(Debug, Clone, Copy)]
+enum Value<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+    /// Of a width that no field of the contract has.
+    Other,
+}
+
+impl<'a> Value<'a> {
+    #[inline]
+    fn bytes(self, number: u32) -> std::result::Result<&'a [u8], Fault> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            _ => Err(format!("field {number} is no message or string")),
+        }
+    }
+
+    #[inline]
+    fn number(self, number: u32) -> std::result::Result<u64, Fault> {
+        match self {
+            Self::Number(value) => Ok(value),
+            _ => Err(format!("field {number} is no number")),
+        }
+    }
+}
+
+/// The fields of a message that are still to be read.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    #[inline]
+    fn next(&mut self) -> std::result::Result<Option<(u32, Value<'a>)>, Fault> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let tag = self.varint()?;
+        let number = u32::try_from(tag >> 3)
+            .ok()
+            .filter(|number| (1..1 << 29).contains(number))
+            .ok_or_else(|| format!("a field of number {}", tag >> 3))?;
+        let value = match tag & 7 {
+            0 => Value::Number(self.varint()?),
+            1 => self.bytes(8).map(|_| Value::Other)?,
+            2 => {
+                let length = self.varint()?;
+                Value::Bytes(self.bytes(length)?)
+            }
+            5 => self.bytes(4).map(|_| Value::Other)?,
+            other => return Err(format!("field {number} has wire type {other}")),
+        };
+        Ok(Some((number, value)))
+    }
+
+    #[inline]
+    fn bytes(&mut self, length: u64) -> std::result::Result<&'a [u8], Fault> {
+        let parts = usize::try_from(length)
+            .ok()
+            .and_then(|length| self.0.split_at_checked(length));
+        let (bytes, rest) = parts
+            .ok_or_else(|| format!("a field of {length} bytes where {} are left", self.0.len()))?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    #[inline]
+    fn varint(&mut self) -> std::result::Result<u64, Fault> {
+        if let [byte @ ..0x80, rest @ ..] = self.0 {
+            self.0 = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> std::result::Result<u64, Fault> {
+        let mut value = 0;
+        for (place, &byte) in (0..).zip(self.0) {
+            let bits = u64::from(byte & 0x7f);
+            // The tenth byte has room for one bit.
+            if place > 9 || (place == 9 && bits > 1) {
+                return Err("a number of more than 64 bits".into());
+            }
+            value |= bits << (7 * place);
+            if byte < 0x80 {
+                self.0 = &self.0[place + 1..];
+                return Ok(value);
+            }
+        }
+        Err("the message ends inside a number".into())
+    }
+}
+
+#[inline]
+fn each_field<'a>(
+    message: &'a [u8],
+    mut read: impl FnMut(u32, Value<'a>) -> std::result::Result<(), Fault>,
+) -> std::result::Result<(), Fault> {
+    let mut fields = Fields(message);
+    while let Some((number, value)) = fields.next()? {
+        read(number, value)?;
+    }
+    Ok(())
+}
+
+/// Reads a message whose fields are numbers: 1, 2, 3, …
+#[inline]
+fn read_numbers(message: &[u8], numbers: &mut [u64]) -> std::result::Result<(), Fault> {
+    each_field(message, |number, value| {
+        if let Some(place) = numbers.get_mut(number as usize - 1) {
+            *place = value.number(number)?;
+        }
+        Ok(())
+    })
+}
+
+#[inline]
+fn utf8(bytes: &[u8]) -> std::result::Result<&str, Fault> {
+    std::str::from_utf8(bytes).map_err(|_| "a string is not UTF-8".into())
+}
