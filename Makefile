@@ -8,7 +8,7 @@ CORE := Cargo.toml Cargo.lock $(shell find core_rs -name '*.rs' -o -name Cargo.t
 STUBS := service/pageroles/v1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-rust test-python test-slow lint format proto check-proto lock fuzz clean
+.PHONY: help setup demo test test-rust test-python test-slow fuzz fuzz-rest check-instructions lint format proto check-proto lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,23 @@ test-python: $(STAMP) ## The service, over the wire
 
 test-slow: $(STAMP) ## The tests that take long
 	$(BIN)/python -m pytest -m slow
+
+fuzz-rest: $(STAMP) ## 5,000 made-up requests against the OpenAPI document
+	PAGEROLES_FUZZ_CASES=5000 $(BIN)/python -m pytest tests/test_fuzz_rest.py
+
+fuzz: ## The core's readers, coverage-guided, a minute each (needs cargo-fuzz: cargo install cargo-fuzz)
+	cd core_rs && RUSTC_BOOTSTRAP=1 cargo fuzz run native -- -dict=fuzz/native.dict -max_total_time=60
+	cd core_rs && RUSTC_BOOTSTRAP=1 cargo fuzz run json -- -max_total_time=60
+
+# Instructions, unlike seconds, are the same on a busy machine; some room for other compilers.
+MOST_INSTRUCTIONS := 240000000
+
+check-instructions: ## The core's work for a fixed load stays within a bound (needs valgrind)
+	CARGO_PROFILE_RELEASE_DEBUG=1 cargo build --release --locked --quiet --package pageroles-core --example count_instructions
+	@valgrind --tool=callgrind --toggle-collect='*measured_*' --callgrind-out-file=/dev/null \
+		target/release/examples/count_instructions 2>&1 | awk '/Collected/ { \
+			printf "%d instructions, at most %d\n", $$4, $(MOST_INSTRUCTIONS); found = 1; \
+			if ($$4 > $(MOST_INSTRUCTIONS)) exit 1 } END { if (!found) exit 1 }'
 
 lint: $(STAMP) check-proto ## Formatting, lints, types and stubs; warnings are errors
 	$(BIN)/ruff format --check .
