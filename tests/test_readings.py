@@ -108,19 +108,19 @@ def test_a_tie_is_counted_with_ids(store: Store, reporter: Reporter, monkeypatch
 
 
 def test_unmerged_parts_are_seen(store: Store) -> None:
-    query = convert.to_query(message({"start_date": "2019-01-01", "end_date": "2019-01-31"}), "parts.example.com", NOW)
+    query = convert.to_query(message({"start_date": "2091-03-01", "end_date": "2091-03-31"}), "parts.example.com", NOW)
 
     def unmerged() -> bool:
         return bool(store.rows(sql.unmerged(query), store.call(10))[0][0])
 
     assert not unmerged()
     row = (
-        '{"domain": "parts.example.com", "session_id": "s", "user_id": "u", "started_at": "2019-01-10T10:00:00Z", '
-        '"page_views.url": ["/"], "page_views.viewed_at": ["2019-01-10T10:00:00Z"]}'
+        '{"domain": "parts.example.com", "session_id": "s", "user_id": "u", "started_at": "2091-03-10T10:00:00Z", '
+        '"page_views.url": ["/"], "page_views.viewed_at": ["2091-03-10T10:00:00Z"]}'
     )
     store.insert("sessions", row.encode())
     assert not unmerged(), "one part, in which ClickHouse merged the rows when it was written"
     store.insert("sessions", row.encode())
     assert unmerged()
-    store.command("OPTIMIZE TABLE sessions PARTITION 201901 FINAL")
+    store.command("OPTIMIZE TABLE sessions PARTITION 209103 FINAL")
     assert not unmerged()

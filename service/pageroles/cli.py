@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -105,8 +106,15 @@ def serve(
         int, typer.Option(envvar="PAGEROLES_MAX_REQUESTS", min=1, max=1000, help="Requests taken on at once.")
     ] = 64,
     readers: Annotated[
-        int, typer.Option(envvar="PAGEROLES_READERS", min=1, max=256, help="Queries at work in ClickHouse at once.")
-    ] = 4,
+        Optional[int],  # noqa: UP045 - typer reads it
+        typer.Option(
+            envvar="PAGEROLES_READERS",
+            min=2,
+            max=256,
+            help="Queries at work in ClickHouse at once, as many of them for large reports as there are cores.",
+            show_default="the cores and two more",
+        ),
+    ] = None,
     grace: Grace = 30.0,
 ) -> None:
     """Serve the API until SIGTERM or Ctrl-C; requests in flight finish."""
@@ -116,7 +124,9 @@ def serve(
     stopping = _on_stop_signals()
     log = structlog.get_logger("pageroles")
     with (
-        OpenStore.open(store, readers=readers, silence=max_seconds + _GIVE_UP_SECONDS) as opened,
+        OpenStore.open(
+            store, readers=readers or (os.cpu_count() or 1) + 2, silence=max_seconds + _GIVE_UP_SECONDS
+        ) as opened,
         serving.serving(
             opened,
             grpc_address=grpc_address,

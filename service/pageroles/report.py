@@ -62,14 +62,15 @@ class Report:
 
 
 class _Plan(NamedTuple):
-    """The units of a report, and how their sessions are read."""
+    """The units of a report, how their sessions are read, and whether they go to the workers for large reports."""
 
     units: list[KeyRange]
     reading: sql.Reading
+    large: bool
 
 
 class Reporter:
-    """Answers questions from a store, with a fixed number of workers for all of them."""
+    """Answers questions from a store, with a fixed number of workers for all of them: one for each of its readers."""
 
     def __init__(self, store: Store, *, workers_per_report: int | None = None) -> None:
         """Start the workers.
@@ -80,11 +81,16 @@ class Reporter:
         """
         self._store = store
         self._workers_per_report = workers_per_report or os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(store.readers, thread_name_prefix="report")
+        # Large reports take their turns on workers of their own, one core each: together they are done no later than
+        # one after the other, in the memory of one, and small reports never wait behind them.
+        large = max(min(self._workers_per_report, store.readers - 1), 1)
+        self._large = ThreadPoolExecutor(large, thread_name_prefix="large-report")
+        self._small = ThreadPoolExecutor(max(store.readers - large, 1), thread_name_prefix="report")
 
     def close(self) -> None:
         """End the workers; units in progress finish first."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._large, self._small):
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def report(self, query: PagesQuery, call: Call) -> Report:
         """Answer a question.
@@ -95,7 +101,8 @@ class Reporter:
         plan = self._run(call, lambda: self._plan(query, call))
         pending = collections.deque(plan.units)
         workers = min(len(plan.units), self._workers_per_report)
-        tallies = self._run_all(call, [lambda: self._count(query, plan.reading, pending, call)] * workers)
+        pool = self._large if plan.large else self._small
+        tallies = self._run_all(pool, call, [lambda: self._count(query, plan.reading, pending, call)] * workers)
         tally = tallies[0]
         for other in tallies[1:]:
             tally.merge(other)
@@ -120,6 +127,7 @@ class Reporter:
                 # The other ordered scopes look at few sessions, those of users who converted.
                 ids=query.touch_scope is not TouchScope.FIRST,
             ),
+            large=large,
         )
 
     def _is_unmerged(self, query: PagesQuery, call: Call) -> bool:
@@ -181,12 +189,12 @@ class Reporter:
                     feed(chunk)
 
     def _run(self, call: Call, work: Callable[[], _T]) -> _T:
-        """Run one piece of work on a worker."""
-        return self._run_all(call, [work])[0]
+        """Run one small piece of work on a worker."""
+        return self._run_all(self._small, call, [work])[0]
 
-    def _run_all(self, call: Call, work: list[Callable[[], _T]]) -> list[_T]:
-        """Run work on the workers; leave in time, whatever they do, and leave nothing running."""
-        futures = [self._pool.submit(piece) for piece in work]
+    def _run_all(self, pool: ThreadPoolExecutor, call: Call, work: list[Callable[[], _T]]) -> list[_T]:
+        """Run work on workers; leave in time, whatever they do, and leave nothing running."""
+        futures = [pool.submit(piece) for piece in work]
         pending = set(futures)
         try:
             while pending:
