@@ -254,16 +254,21 @@ def report(
 def schema(
     store: Store,
     print_: Annotated[bool, typer.Option("--print", help="Print the SQL and change nothing.")] = False,
+    cluster: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads it
+        typer.Option(help="Make replicated and distributed tables on this cluster of the server's configuration."),
+    ] = None,
 ) -> None:
     """Apply the schema to the store; what is there already stays."""
     from pageroles import schema as sql_schema  # noqa: PLC0415
     from pageroles.store import Store as OpenStore  # noqa: PLC0415
 
     if print_:
-        sys.stdout.write(sql_schema.script())
+        made = sql_schema.cluster_statements(cluster) if cluster else []
+        sys.stdout.write("".join(f"{statement};\n\n" for statement in made) or sql_schema.script())
         return
     with OpenStore.open(store) as opened:
-        opened.apply_schema()
+        opened.apply_schema(cluster)
     _err.print("the store has the schema")
 
 

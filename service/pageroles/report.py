@@ -114,8 +114,7 @@ class Reporter:
 
     def _plan(self, query: PagesQuery, call: Call) -> _Plan:
         """Cut the work into units by how many rows the index promises, and choose how to read them."""
-        found = self._store.rows(sql.estimate(query), call)
-        rows = sum(int(str(row[3])) for row in found)
+        rows = int(str(self._store.rows(sql.estimate(query), call)[0][0]))
         count = math.ceil(rows / ROWS_PER_UNIT)
         large = rows >= _ROWS_WORTH_SPLITTING
         if large:

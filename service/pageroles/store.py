@@ -114,9 +114,9 @@ class Store:
 
     # ---- changing the store ----
 
-    def apply_schema(self) -> None:
-        """Create what is missing of the schema."""
-        for statement in schema.statements():
+    def apply_schema(self, cluster: str | None = None) -> None:
+        """Create what is missing of the schema, in its form for a cluster where one is named."""
+        for statement in schema.cluster_statements(cluster) if cluster else schema.statements():
             self.command(statement)
 
     def command(self, text: str, parameters: dict[str, object] | None = None) -> None:
@@ -138,7 +138,10 @@ class Store:
 
     def tidy(self) -> None:
         """Drop the deletion marks of converting_sessions, so that journeys stay cheap to read."""
-        self.command("OPTIMIZE TABLE converting_sessions FINAL CLEANUP")
+        with _translated(), self._engine.control() as client:
+            cluster = client.query(_CLUSTER).result_rows[0][0]
+        table = f"converting_sessions_local ON CLUSTER {cluster}" if cluster else "converting_sessions"
+        self.command(f"OPTIMIZE TABLE {table} FINAL CLEANUP")
 
     # ---- reading ----
 
@@ -204,14 +207,25 @@ class Store:
 
 
 # A batch may reach over any number of months.
-_INSERT_SETTINGS = {"max_partitions_per_insert_block": 0, "date_time_input_format": "best_effort"}
+_INSERT_SETTINGS = {
+    "max_partitions_per_insert_block": 0,
+    "date_time_input_format": "best_effort",
+    # Rows for other shards are there, not on their way, when an insert returns.
+    "distributed_foreground_insert": 1,
+}
+_CLUSTER = (
+    "SELECT anyOrNull(extract(engine_full, '^Distributed\\(\\'?(\\w+)')) FROM system.tables "
+    "WHERE database = currentDatabase() AND name = 'sessions' AND engine = 'Distributed'"
+)
 
 
 def _settings(call: Call) -> str:
     """Return the settings of a query, written in its text: handed over apart they would end streaming."""
     return (
         f" SETTINGS max_execution_time = {call.remaining():.3f}, log_comment = '{call.tag}', max_threads = 1, "
-        f"max_block_size = {_BLOCK_ROWS}, do_not_merge_across_partitions_select_final = 1"
+        f"max_block_size = {_BLOCK_ROWS}, do_not_merge_across_partitions_select_final = 1, "
+        # On a cluster a user's sessions lie on one shard, so what one shard asks of them it can answer itself.
+        "distributed_product_mode = 'local'"
     )
 
 
