@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from playwright.sync_api import expect
 
 import browser
 from browser import JULY, KEY, NOTHING, ROLES, WEB, Explorer, Stub, answer
@@ -787,3 +788,23 @@ def test_without_scripts_it_says_what_to_do(fresh: Callable[..., Page], stub: St
     page = fresh(java_script_enabled=False)
     page.goto(stub.url)
     assert "needs JavaScript" in page.locator("noscript").inner_text()
+
+
+# The reference
+
+
+def test_the_reference_takes_a_key_and_tries_a_request(
+    fresh: Callable[..., Page], rest_in_process: str, real_key: str
+) -> None:
+    page = fresh()
+    page.goto(f"{rest_in_process}/docs")
+    page.locator("button.authorize").click()
+    page.locator(".auth-container input").fill(real_key)
+    page.locator(".auth-btn-wrapper button.authorize").click()
+    page.locator(".auth-btn-wrapper .btn-done").click()
+    page.locator(".opblock-summary-control").click()
+    page.locator(".body-param textarea").fill('{"start_date": "2025-07-01", "end_date": "2025-07-31"}')
+    page.locator("button.execute").click()
+    answered = page.locator(".live-responses-table .response").first
+    expect(answered).to_contain_text("200")
+    expect(answered).to_contain_text("total_sessions")
