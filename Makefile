@@ -8,7 +8,7 @@ CORE := Cargo.toml Cargo.lock $(shell find core_rs -name '*.rs' -o -name Cargo.t
 STUBS := service/pageroles/v1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-rust test-python test-slow fuzz fuzz-rest check-instructions lint format proto check-proto lock clean
+.PHONY: help setup demo bench bench-quick bench-rest bench-twin load-test test test-rust test-python test-slow fuzz fuzz-rest check-instructions lint format proto check-proto lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,25 @@ check-instructions: ## The core's work for a fixed load stays within a bound (ne
 		target/release/examples/count_instructions 2>&1 | awk '/Collected/ { \
 			printf "%d instructions, at most %d\n", $$4, $(MOST_INSTRUCTIONS); found = 1; \
 			if ($$4 > $(MOST_INSTRUCTIONS)) exit 1 } END { if (!found) exit 1 }'
+
+$(VENV)/.benchmarks: $(STAMP) benchmarks/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement benchmarks/requirements.txt
+	touch $@
+
+bench: $(VENV)/.benchmarks ## pageroles beside SQL, DuckDB and Polars at 1 and 10 million sessions; writes docs/benchmarks.md
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-quick: $(VENV)/.benchmarks ## The same at small sizes, in a minute or two; writes into build/
+	$(BIN)/python -m benchmarks --quick $(BENCH_ARGS)
+
+load-test: $(VENV)/.benchmarks ## Many at once: small domains, large reports, both together (needs Go)
+	$(BIN)/python -m benchmarks.load $(BENCH_ARGS)
+
+bench-twin: $(VENV)/.benchmarks ## A million sessions beside the slow SQL twin
+	$(BIN)/python -m benchmarks.twin
+
+bench-rest: $(VENV)/.benchmarks ## What REST adds to a small request
+	$(BIN)/python -m benchmarks.rest
 
 lint: $(STAMP) check-proto ## Formatting, lints, types and stubs; warnings are errors
 	$(BIN)/ruff format --check .

@@ -112,3 +112,12 @@ def test_answers_say_json_and_are_not_kept(rest: str) -> None:
     assert response.headers["content-type"] == "application/json"
     assert response.headers["cache-control"] == "no-store"
     assert json.loads(response.content)["error"]
+
+
+def test_answers_are_sent_without_delay(served: Served) -> None:
+    """asyncio switches Nagle's algorithm off, whose pause is 40 ms, only where the socket says that it is TCP."""
+    server = HttpServer(application(LocalBackend(served.service), max_seconds=5), "127.0.0.1:0", grace=1)
+    try:
+        assert server._socket.proto == socket.IPPROTO_TCP
+    finally:
+        server.stop()

@@ -91,8 +91,17 @@ def _bound(address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     try:
         found: list[Any] = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
-        family, _, _, _, place = found[0]
-        return socket.create_server(place[:2], family=family, backlog=1024)
+        family, kind, _, _, place = found[0]
+        # asyncio turns off Nagle's delay, 40 ms here, only for sockets that say that they are TCP.
+        bound = socket.socket(family, kind, socket.IPPROTO_TCP)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind(place)
+            bound.listen(1024)
+        except OSError:
+            bound.close()
+            raise
+        return bound
     except (OSError, ValueError, OverflowError):
         raise SettingError(
             f"can't serve at {address}: the port is taken or the address is not of this machine; "
