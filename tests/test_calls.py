@@ -87,14 +87,14 @@ def test_a_stop_lets_requests_in_flight_finish_and_takes_no_new_ones(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered, leave = threading.Event(), threading.Event()
-    estimate = sql.estimate
+    conversions = sql.conversions
 
-    def slow(query: Any) -> Statement:
+    def slow(query: Any, keys: Any) -> Statement:
         entered.set()
         assert leave.wait(PATIENCE)
-        return estimate(query)
+        return conversions(query, keys)
 
-    monkeypatch.setattr(sql, "estimate", slow)
+    monkeypatch.setattr(sql, "conversions", slow)
     with (
         serving_with(served.store) as (target, _, server),
         Asked(target, served.all_domains_key, DOMAIN) as asked,

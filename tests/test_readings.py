@@ -71,6 +71,7 @@ def test_every_reading_gives_the_same_answer(
         for units in (1, 5):
             monkeypatch.setattr(sql, "key_ranges", lambda _, units=units: key_ranges(units))
             monkeypatch.setattr(report, "_ROWS_WORTH_SPLITTING", 0)
+            reporter._small.clear()
             monkeypatch.setattr(Reporter, "_is_unmerged", lambda *_, versions=versions: versions)
             for (seed, query), answer in zip(asked, expected, strict=True):
                 got = answered(reporter, store, query)

@@ -235,10 +235,10 @@ def test_a_client_that_hangs_up_stops_the_query(
 
 
 def test_a_fault_of_ours_is_a_500_with_an_id(rest: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("SELECT secret FROM host")
 
-    monkeypatch.setattr(sql, "estimate", fail)
+    monkeypatch.setattr(sql, "conversions", fail)
     response = post(rest, key, X_Request_Id="quote-me")
     assert response.status_code == 500
     assert "quote quote-me" in response.json()["error"]

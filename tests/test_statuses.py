@@ -143,7 +143,7 @@ def test_a_fault_of_ours_tells_an_id_and_nothing_else(
     served: Served, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "pageroles.sql.estimate", lambda _: (_ for _ in ()).throw(RuntimeError("SELECT secret FROM host"))
+        "pageroles.sql.conversions", lambda *_: (_ for _ in ()).throw(RuntimeError("SELECT secret FROM host"))
     )
     error = refused(served, key)
     assert error.code() == grpc.StatusCode.INTERNAL

@@ -101,7 +101,8 @@ def _bound(address: str) -> socket.socket:
         except OSError:
             bound.close()
             raise
-        return bound
+        else:
+            return bound
     except (OSError, ValueError, OverflowError):
         raise SettingError(
             f"can't serve at {address}: the port is taken or the address is not of this machine; "

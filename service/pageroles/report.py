@@ -10,6 +10,7 @@ import collections
 import dataclasses
 import math
 import os
+import threading
 import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -33,6 +34,9 @@ _T = TypeVar("_T")
 ROWS_PER_UNIT = 1_000_000
 # Below this a second worker costs more than it brings.
 _ROWS_WORTH_SPLITTING = 100_000
+# A domain known to be small is not looked at again for so long; growing meanwhile, it is counted in one piece.
+_SMALL_SECONDS = 60.0
+_MOST_REMEMBERED = 10_000
 # More names than this are read with all names of the domain rather than by a list of keys.
 _LISTED_NAMES = 1000
 # A session is seen a moment before its pages' names are.
@@ -85,11 +89,14 @@ class Reporter:
         # one after the other, in the memory of one, and small reports never wait behind them.
         large = max(min(self._workers_per_report, store.readers - 1), 1)
         self._large = ThreadPoolExecutor(large, thread_name_prefix="large-report")
-        self._small = ThreadPoolExecutor(max(store.readers - large, 1), thread_name_prefix="report")
+        self._others = ThreadPoolExecutor(max(store.readers - large, 1), thread_name_prefix="report")
+        self._lock = threading.Lock()
+        # When a domain was last seen to be small, on the clock of `time.monotonic`.
+        self._small: dict[str, float] = {}
 
     def close(self) -> None:
         """End the workers; units in progress finish first."""
-        for pool in (self._large, self._small):
+        for pool in (self._large, self._others):
             pool.shutdown(wait=True, cancel_futures=True)
 
     def report(self, query: PagesQuery, call: Call) -> Report:
@@ -101,7 +108,7 @@ class Reporter:
         plan = self._run(call, lambda: self._plan(query, call))
         pending = collections.deque(plan.units)
         workers = min(len(plan.units), self._workers_per_report)
-        pool = self._large if plan.large else self._small
+        pool = self._large if plan.large else self._others
         tallies = self._run_all(pool, call, [lambda: self._count(query, plan.reading, pending, call)] * workers)
         tally = tallies[0]
         for other in tallies[1:]:
@@ -114,7 +121,9 @@ class Reporter:
 
     def _plan(self, query: PagesQuery, call: Call) -> _Plan:
         """Cut the work into units by how many rows the index promises, and choose how to read them."""
-        rows = int(str(self._store.rows(sql.estimate(query), call)[0][0]))
+        if self._is_small(query.domain, call):
+            return _Plan(sql.key_ranges(1), sql.Reading(ids=query.touch_scope is not TouchScope.FIRST), large=False)
+        rows = self._rows(sql.estimate(query), call)
         count = math.ceil(rows / ROWS_PER_UNIT)
         large = rows >= _ROWS_WORTH_SPLITTING
         if large:
@@ -128,6 +137,23 @@ class Reporter:
             ),
             large=large,
         )
+
+    def _is_small(self, domain: str, call: Call) -> bool:
+        """Tell whether a domain has so few sessions that no window of it need be cut; remembered for a minute."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._small.get(domain, -math.inf) < _SMALL_SECONDS:
+                return True
+        if self._rows(sql.domain_size(domain), call) >= _ROWS_WORTH_SPLITTING:
+            return False
+        with self._lock:
+            if len(self._small) >= _MOST_REMEMBERED:
+                self._small.clear()
+            self._small[domain] = now
+        return True
+
+    def _rows(self, statement: Statement, call: Call) -> int:
+        return int(str(self._store.rows(statement, call)[0][0]))
 
     def _is_unmerged(self, query: PagesQuery, call: Call) -> bool:
         try:
@@ -189,7 +215,7 @@ class Reporter:
 
     def _run(self, call: Call, work: Callable[[], _T]) -> _T:
         """Run one small piece of work on a worker."""
-        return self._run_all(self._small, call, [work])[0]
+        return self._run_all(self._others, call, [work])[0]
 
     def _run_all(self, pool: ThreadPoolExecutor, call: Call, work: list[Callable[[], _T]]) -> list[_T]:
         """Run work on workers; leave in time, whatever they do, and leave nothing running."""

@@ -63,6 +63,11 @@ def key_ranges(count: int) -> list[KeyRange]:
     return [KeyRange(first, after - 1) for first, after in itertools.pairwise(edges)]
 
 
+def domain_size(domain: str) -> Statement:
+    """Ask how many rows a domain has, over all history; counted from the index."""
+    return Statement("SELECT count() FROM sessions WHERE domain = {domain:String}", {"domain": domain})
+
+
 def estimate(query: PagesQuery) -> Statement:
     """Ask how many rows the sessions stream would read, some twice; counted from the index."""
     return Statement(
