@@ -125,3 +125,32 @@ def test_unmerged_parts_are_seen(store: Store) -> None:
     assert unmerged()
     store.command("OPTIMIZE TABLE sessions PARTITION 209103 FINAL")
     assert not unmerged()
+
+
+def test_tidying_drops_the_deletion_marks(store: Store) -> None:
+    """Sessions without a conversion leave no row behind, and a conversion that was taken back stays taken back."""
+    when, domain = "2092-05-10T10:00:00Z", "tidy.example.com"
+
+    def insert(session: str, *converted: str) -> None:
+        urls = ", ".join(f'"{url}"' for url in converted)
+        times = ", ".join(f'"{when}"' for _ in converted)
+        store.insert(
+            "sessions",
+            f'{{"domain": "{domain}", "session_id": "{session}", "user_id": "u", "started_at": "{when}", '
+            f'"conversions.url": [{urls}], "conversions.type": [{urls}], "conversions.id": [{urls}], '
+            f'"conversions.occurred_at": [{times}]}}'.encode(),
+        )
+
+    def kept() -> list[str]:
+        statement = sql.Statement(
+            "SELECT session_id FROM converting_sessions WHERE domain = {domain:String} ORDER BY ALL", {"domain": domain}
+        )
+        return [str(row[0]) for row in store.rows(statement, store.call(10))]
+
+    insert("converts", "/a")
+    insert("does not")
+    insert("takes back", "/a")
+    insert("takes back")
+    assert len(kept()) == 4
+    store.tidy()
+    assert kept() == ["converts"]

@@ -137,11 +137,18 @@ class Store:
             client.raw_insert(table, insert_block=rows, fmt="JSONEachRow", settings=settings)
 
     def tidy(self) -> None:
-        """Drop the deletion marks of converting_sessions, so that journeys stay cheap to read."""
-        with _translated(), self._engine.control() as client:
-            cluster = client.query(_CLUSTER).result_rows[0][0]
-        table = f"converting_sessions_local ON CLUSTER {cluster}" if cluster else "converting_sessions"
-        self.command(f"OPTIMIZE TABLE {table} FINAL CLEANUP")
+        """Drop the deletion marks of converting_sessions, so that journeys stay cheap to read.
+
+        Only of the months that have changed; a user who may not, or a server that has no time, leaves it to the
+        merges that come by themselves.
+        """
+        try:
+            with _translated(), self._engine.control() as client:
+                cluster = client.query(_CLUSTER).result_rows[0][0]
+            table = f"converting_sessions_local ON CLUSTER {cluster}" if cluster else "converting_sessions"
+            self.command(f"OPTIMIZE TABLE {table} FINAL CLEANUP SETTINGS optimize_skip_merged_partitions = 1")
+        except PagerolesError as error:
+            _log.warning("deletion marks not dropped", error=str(error))
 
     # ---- reading ----
 
