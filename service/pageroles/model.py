@@ -72,6 +72,28 @@ class PagesQuery:
     touch_scope: TouchScope = TouchScope.ANY
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class QuotaState:
+    """A domain's quota after a request.
+
+    Attributes:
+        domain: The domain.
+        limit: Requests a month.
+        used: Requests of this month, this one included.
+        resets_at: When the month is over, UTC.
+    """
+
+    domain: str
+    limit: int
+    used: int
+    resets_at: datetime
+
+    @property
+    def remaining(self) -> int:
+        """Requests left this month."""
+        return max(self.limit - self.used, 0)
+
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pageroles.errors import InvalidArgumentError, QuotaExceededError, StoreError
+from pageroles.model import QuotaState
 from pageroles.sql import Statement
 
 if TYPE_CHECKING:
@@ -34,28 +35,6 @@ _MOST_SET_ASIDE = 1000
 _SHARE_SET_ASIDE = 20
 # A server that was refused looks again after this many seconds: another may have given back.
 _LOOK_AGAIN_SECONDS = 1.0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class QuotaState:
-    """A domain's quota after a request.
-
-    Attributes:
-        domain: The domain.
-        limit: Requests a month.
-        used: Requests of this month, this one included.
-        resets_at: When the month is over, UTC.
-    """
-
-    domain: str
-    limit: int
-    used: int
-    resets_at: datetime
-
-    @property
-    def remaining(self) -> int:
-        """Requests left this month."""
-        return max(self.limit - self.used, 0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from pageroles.errors import InvalidArgumentError, OverloadedError, PagerolesError, QuotaExceededError
-from pageroles.quotas import QuotaState
+from pageroles.model import QuotaState
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pageroles.call import Call
     from pageroles.keys import Caller
-    from pageroles.quotas import QuotaState
+    from pageroles.model import QuotaState
     from pageroles.report import Report
     from pageroles.store import Store
     from pageroles.v1 import pages_pb2
