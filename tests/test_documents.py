@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pageroles import cli
+from pageroles import admin, cli
 from test_rest import key
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def test_links_between_the_documents_lead_somewhere() -> None:
 
 
 def test_every_variable_is_documented() -> None:
-    used = set(re.findall(r"PAGEROLES_[A-Z_]+", Path(cli.__file__).read_text()))
+    sources = "".join(Path(str(module.__file__)).read_text() for module in (admin, cli))
+    used = set(re.findall(r"PAGEROLES_[A-Z_]+", sources))
     documented = set(re.findall(r"PAGEROLES_[A-Z_]+", (ROOT / "docs" / "operating.md").read_text()))
     assert used <= documented
 
