@@ -59,14 +59,14 @@ $(VENV)/.benchmarks: $(STAMP) benchmarks/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement benchmarks/requirements.txt
 	touch $@
 
-bench: $(VENV)/.benchmarks ## pageroles beside SQL, DuckDB and Polars at 1 and 10 million sessions; writes docs/benchmarks.md
-	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+bench: $(VENV)/.benchmarks ## pageroles beside SQL, DuckDB and Polars; writes docs/benchmarks.md (SIZE=1M, ROUNDS=3)
+	$(BIN)/python -m benchmarks run $(if $(SIZE),--size $(SIZE)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-quick: $(VENV)/.benchmarks ## The same at small sizes, in a minute or two; writes into build/
-	$(BIN)/python -m benchmarks --quick $(BENCH_ARGS)
+bench-quick: $(VENV)/.benchmarks ## The same at a million sessions, in a minute or two; writes into build/
+	$(BIN)/python -m benchmarks quick $(if $(SIZE),--size $(SIZE))
 
-load-test: $(VENV)/.benchmarks ## Many at once: small domains, large reports, both together (needs Go)
-	$(BIN)/python -m benchmarks.load $(BENCH_ARGS)
+load-test: $(VENV)/.benchmarks ## Many at once: small domains, large reports, both together (SIZE, SECONDS; needs Go)
+	$(BIN)/python -m benchmarks load $(if $(SIZE),--size $(SIZE)) $(if $(SECONDS),--seconds $(SECONDS))
 
 bench-twin: $(VENV)/.benchmarks ## A million sessions beside the slow SQL twin
 	$(BIN)/python -m benchmarks.twin

@@ -1,0 +1,114 @@
+"""What is asked, of which data."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, date, datetime, timedelta
+
+FIRST_DAY = date(2025, 7, 1)
+DAYS = 30
+LAST_DAY = FIRST_DAY + timedelta(days=DAYS - 1)
+DOMAIN = "shop.example"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Traffic:
+    """Made-up traffic of 30 days; the same values give the same sessions.
+
+    Attributes:
+        sessions: How many, of all domains together; half as many users.
+        pages: Distinct pages of each domain; a few have most of the views.
+        domains: How many domains share the sessions equally.
+        converts: How many of a hundred sessions convert.
+        rewritten: How many of a hundred sessions are delivered twice: unfinished at first, then whole.
+        seed: Of all chance.
+    """
+
+    sessions: int
+    pages: int = 5000
+    domains: int = 1
+    converts: int = 4
+    rewritten: int = 1
+    seed: int = 1
+
+    @property
+    def name(self) -> str:
+        """Name the traffic, also as a folder."""
+        shared = f"-{self.domains}-domains" if self.domains > 1 else ""
+        return f"{short(self.sessions)}-{short(self.pages)}-pages{shared}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Question:
+    """A question to a store of one domain: whole days, a scope, at most one filter."""
+
+    name: str
+    first_day: date = FIRST_DAY
+    last_day: date = LAST_DAY
+    scope: str = "any"
+    filter: tuple[str, str] | None = None
+
+    @property
+    def start_ms(self) -> int:
+        """First instant, in milliseconds since 1970."""
+        return _milliseconds(self.first_day)
+
+    @property
+    def end_ms(self) -> int:
+        """Last instant, in milliseconds since 1970."""
+        return _milliseconds(self.last_day + timedelta(days=1)) - 1
+
+    @property
+    def days(self) -> int:
+        """How many days the window has."""
+        return (self.last_day - self.first_day).days + 1
+
+
+ANY = Question("any")
+# No session lies in it: whoever has answered it has everything open and holds no data.
+NOTHING = Question("nothing", date(2024, 1, 1), date(2024, 1, 2))
+
+SCOPES = tuple(Question(scope, scope=scope) for scope in ("first", "converting", "assist", "after"))
+FILTERS = tuple(
+    Question(f"{name}={value}" if len(value) < 20 else name, filter=(name, value))
+    for name, value in (
+        ("source", "google.com"),
+        ("medium", "email"),
+        ("campaign", "summer-3"),
+        ("content", "top-link"),
+        ("term", "running shoes"),
+        ("landing_page", f"https://{DOMAIN}/catalogue/page-0"),
+        ("conversion_page", f"https://{DOMAIN}/thanks"),
+        ("meta_type", "hubspot_form"),
+        ("meta_id", "form-7"),
+    )
+)
+_SECOND_HALF = FIRST_DAY + timedelta(days=15)
+WINDOWS = (
+    Question("any, last 15 days", _SECOND_HALF),
+    Question("first, last 15 days", _SECOND_HALF, scope="first"),
+    Question("any, 7 days", FIRST_DAY + timedelta(days=10), FIRST_DAY + timedelta(days=16)),
+    Question("any, 1 day", FIRST_DAY + timedelta(days=10), FIRST_DAY + timedelta(days=10)),
+)
+
+
+def short(number: int) -> str:
+    """Return a number as `10M`, `200k` or `37`."""
+    for unit, letter in ((1_000_000, "M"), (1000, "k")):
+        if number >= unit and number % unit == 0:
+            return f"{number // unit}{letter}"
+    return str(number)
+
+
+def number(text: str) -> int:
+    """Read `10M`, `200k` or `37`.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    units = {"M": 1_000_000, "k": 1000}
+    return int(text[:-1]) * units[text[-1]] if text[-1:] in units else int(text)
+
+
+def _milliseconds(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)

@@ -1,0 +1,249 @@
+"""The best ClickHouse SQL over the same tables, with the columns that the store has ready.
+
+What is hard is the drop-off side: three pages of nearly every session, and distinct users of each. The forms differ
+there; the conversion side, a few percent of the sessions, is the same in all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Any, Self
+
+import clickhouse_connect
+
+from benchmarks.answers import Answer
+from benchmarks.cases import DOMAIN
+from benchmarks.contestants import ARRAYS, NO_FINAL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.cases import Question
+
+_ROLES = "(1, exit_key), (2, before_exit_key), (3, landing_key)"
+_PAIRS = f"arrayJoin([{_ROLES}])"
+_KEYS = ((1, "exit_key"), (2, "before_exit_key"), (3, "landing_key"))
+
+
+def _each(form: str) -> str:
+    """Repeat a form for each role, with `KEY` and `ROLE` filled in."""
+    return "\n    UNION ALL\n    ".join(form.replace("KEY", key).replace("ROLE", str(role)) for role, key in _KEYS)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Form:
+    """A way to count the drop-off roles: gives role, key, sessions, users; and how it is told."""
+
+    told: str
+    text: str
+    settings: str = ""
+
+
+_TWO_LEVEL = "group_by_two_level_threshold = 1, group_by_two_level_threshold_bytes = 1"
+
+_FORMS = {
+    "group by per role": Form(
+        "a GROUP BY for each role, `uniqExact` of the users",
+        _each(
+            "SELECT ROLE AS role, KEY AS key, count() AS sessions, "
+            "uniqExact(user_key) AS users FROM leaving GROUP BY key"
+        ),
+    ),
+    "array join": Form(
+        "one GROUP BY over `arrayJoin` of the three (role, page)",
+        f"SELECT {_PAIRS} AS played, played.1 AS role, played.2 AS key, count() AS sessions, "
+        "uniqExact(user_key) AS users "
+        "FROM leaving GROUP BY played",
+    ),
+    "grouping sets": Form(
+        "GROUPING SETS of the three pages",
+        "SELECT multiIf(grouping(exit_key) = 0, 1, grouping(before_exit_key) = 0, 2, 3) AS role, "
+        "multiIf(role = 1, exit_key, role = 2, before_exit_key, landing_key) AS key, "
+        "count() AS sessions, uniqExact(user_key) AS users "
+        "FROM leaving GROUP BY GROUPING SETS ((exit_key), (before_exit_key), (landing_key))",
+    ),
+    "pairs first": Form(
+        "for each role, GROUP BY page and user first, then by page",
+        _each(
+            "SELECT ROLE AS role, key, sum(visits) AS sessions, count() AS users FROM "
+            "(SELECT KEY AS key, user_key, count() AS visits FROM leaving GROUP BY key, user_key) GROUP BY key"
+        ),
+    ),
+    "pairs first, one pass": Form(
+        "GROUP BY role, page and user over `arrayJoin` first, then by role and page",
+        "SELECT played.1 AS role, played.2 AS key, sum(visits) AS sessions, "
+        "count() AS users FROM "
+        f"(SELECT {_PAIRS} AS played, user_key, count() AS visits FROM leaving GROUP BY played, user_key) "
+        "GROUP BY played",
+    ),
+    "users first": Form(
+        "GROUP BY user with the user's pages of each role, distinct ones, then by page",
+        _each(
+            "SELECT ROLE AS role, key, sum(visits) AS sessions, count() AS users FROM "
+            "(SELECT arrayJoin(pages) AS page, "
+            "page.1 AS key, page.2 AS visits FROM (SELECT user_key, sumMap([KEY], [toUInt32(1)]) AS maps, "
+            "arrayZip(maps.1, maps.2) AS pages FROM leaving GROUP BY user_key)) GROUP BY key"
+        ),
+    ),
+    "bitmaps": Form(
+        "a GROUP BY for each role, `groupBitmap` of the users",
+        _each(
+            "SELECT ROLE AS role, KEY AS key, count() AS sessions, "
+            "groupBitmap(user_key) AS users FROM leaving GROUP BY key"
+        ),
+    ),
+    "runs": Form(
+        "for each role, ORDER BY page and user, and count where either changes",
+        _each(
+            "SELECT ROLE AS role, key, count() AS sessions, countIf(fresh) AS users FROM (SELECT KEY AS key, "
+            "(key, user_key) != (lagInFrame(key) OVER w, lagInFrame(user_key) OVER w) "
+            "OR row_number() OVER w = 1 AS fresh "
+            "FROM leaving WINDOW w AS (ORDER BY KEY, user_key ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) "
+            "GROUP BY key"
+        ),
+    ),
+    "ranges of users": Form(
+        "a GROUP BY page and range of users for each role, `uniqExact` within it, then the sum: smaller sets",
+        _each(
+            "SELECT ROLE AS role, key, sum(visits) AS sessions, sum(different) AS users FROM (SELECT KEY AS key, "
+            "count() AS visits, uniqExact(user_key) AS different FROM leaving "
+            "GROUP BY key, bitShiftRight(user_key, 60)) "
+            "GROUP BY key"
+        ),
+    ),
+    "group by per role, two-level": Form(
+        "the first form, with two-level hash tables from the start",
+        _each(
+            "SELECT ROLE AS role, KEY AS key, count() AS sessions, "
+            "uniqExact(user_key) AS users FROM leaving GROUP BY key"
+        ),
+        _TWO_LEVEL,
+    ),
+    "dense users": Form(
+        "a GROUP BY for each role, `groupBitmap` of the rank of each user among all",
+        _each(
+            "SELECT ROLE AS role, KEY AS key, count() AS sessions, groupBitmap(rank) AS users FROM ranked GROUP BY key"
+        ),
+    ),
+}
+FORMS = {name: form.told for name, form in _FORMS.items()}
+
+_REPORT = """
+WITH
+    history AS
+    (
+        SELECT *, row_number() OVER (PARTITION BY user_key ORDER BY started_at, session_id) AS nth
+        FROM
+        (
+            SELECT user_key, started_at, session_id, landing_key, exit_key, before_exit_key, page_keys,
+                conversion_keys, assist_views
+            FROM converting_sessions FINAL
+            WHERE domain = {domain:String} AND started_at < toDateTime64({last_day:Date} + 1, 3, 'UTC')
+        )
+    ),
+    converting_now AS (SELECT * FROM history WHERE started_at >= toDateTime64({first_day:Date}, 3, 'UTC')),
+    leaving AS
+    (
+        SELECT user_key, PAGES
+        FROM sessions FINAL
+        WHERE domain = {domain:String} AND day BETWEEN {first_day:Date} AND {last_day:Date} AND NOT converting
+        UNION ALL
+        SELECT user_key, landing_key, exit_key, before_exit_key FROM converting_now WHERE nth > 1
+    ),RANKED
+    roles AS
+    (
+        SELECT 1 AS side, played.1 AS role, played.2 AS key, count() AS sessions, uniqExact(user_key) AS users
+        FROM
+        (
+            SELECT user_key, arrayJoin(arrayDistinct(arrayConcat(
+                arrayMap(key -> (1, key), conversion_keys),
+                arrayMap(key -> (2, key), arraySlice(page_keys, 1, arrayMax(assist_views))),
+                [(3, landing_key)]))) AS played
+            FROM converting_now
+        )
+        GROUP BY played
+        UNION ALL
+        SELECT 2 AS side, role, key, sessions, users FROM (
+    DROP_OFF
+        )
+    )
+SELECT side, url, sumIf(sessions, role = 1) AS sessions_1, sumIf(users, role = 1) AS users_1,
+    sumIf(sessions, role = 2) AS sessions_2, sumIf(users, role = 2) AS users_2,
+    sumIf(sessions, role = 3) AS sessions_3, sumIf(users, role = 3) AS users_3
+FROM roles
+INNER JOIN (SELECT page_key, any(url) AS url FROM pages WHERE domain = {domain:String} GROUP BY page_key) AS names
+    ON names.page_key = roles.key
+WHERE key != 0
+GROUP BY side, url
+UNION ALL
+SELECT 0 AS side, '' AS url, sessions_1, users_1, sessions_2, users_2, 0 AS sessions_3, 0 AS users_3
+FROM
+(
+    SELECT count() AS sessions_1, uniqExact(user_key) AS users_1
+    FROM sessions FINAL
+    WHERE domain = {domain:String} AND day BETWEEN {first_day:Date} AND {last_day:Date}
+) AS all_of_them
+CROSS JOIN
+(
+    SELECT sum(length(conversion_keys)) AS sessions_2, uniqExact(user_key) AS users_2 FROM converting_now
+) AS converted
+ORDER BY side, sessions_1 DESC, sessions_2 DESC, sessions_3 DESC, url
+"""
+_RANKED = """
+    ranks AS (SELECT user_key, toUInt32(rowNumberInAllBlocks()) AS rank FROM leaving GROUP BY user_key),
+    ranked AS (SELECT leaving.*, rank FROM leaving INNER JOIN ranks USING user_key),"""
+
+
+_READY = "landing_key, exit_key, before_exit_key"
+_FROM_ARRAYS = (
+    "page_keys[1] AS landing_key, page_keys[-1] AS exit_key, "
+    "arrayLast(key -> key != page_keys[-1], page_keys) AS before_exit_key"
+)
+
+
+def statement(form: str) -> str:
+    """Return the whole report in one of the forms."""
+    chosen = _FORMS[form.partition(";")[0]]
+    text = _REPORT.replace("DROP_OFF", chosen.text).replace("RANKED", _RANKED if "ranked" in chosen.text else "")
+    text = text.replace("PAGES", _FROM_ARRAYS if ARRAYS in form else _READY)
+    if NO_FINAL in form:
+        # The deletion marks of converting_sessions are gone as well.
+        text = text.replace(" FINAL\n", "\n")
+    settings = [f"max_threads = {os.cpu_count()}", "do_not_merge_across_partitions_select_final = 1"]
+    if chosen.settings:
+        settings.append(chosen.settings)
+    return f"{text}SETTINGS {', '.join(settings)}"
+
+
+class ClickHouse:
+    """The embedded engine, asked in SQL."""
+
+    def __init__(self, store: Path, form: str) -> None:
+        self.pid = os.getpid()
+        self._client = clickhouse_connect.get_client(dsn=f"chdb://{store.resolve()}")
+        self._client.command("SYSTEM STOP MERGES")
+        self._text = statement(form)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def ask(self, question: Question) -> tuple[Question, bytes]:
+        """Give blocks of Native: no row becomes an object."""
+        return question, self._client.raw_query(self._text, parameters=_parameters(question), fmt="Native")
+
+    def read(self, answer: tuple[Question, bytes]) -> Answer:
+        """Ask again, for rows as objects."""
+        rows: Any = self._client.query(self._text, parameters=_parameters(answer[0])).result_rows
+        (totals,) = (row for row in rows if row[0] == 0)
+        return Answer.of(totals[2:6], [tuple(row) for row in rows if row[0] != 0])
+
+    def facts(self) -> dict[str, object]:
+        return {"version": self._client.server_version, "threads": os.cpu_count()}
+
+
+def _parameters(question: Question) -> dict[str, Any]:
+    return {"domain": DOMAIN, "first_day": question.first_day, "last_day": question.last_day}

@@ -1,0 +1,69 @@
+"""pageroles as its callers have it: a server in another process, a question over gRPC, the bytes of the answer."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Self
+
+from benchmarks import adapter
+from benchmarks.answers import Answer
+from benchmarks.cases import DOMAIN
+from pageroles.v1 import pages_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from benchmarks.answers import Row
+    from benchmarks.cases import Question
+
+
+class Served:
+    """A server and its client."""
+
+    def __init__(self, store: Path) -> None:
+        self._server = adapter.Running(store, merges=False)
+        self.pid = self._server.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.close()
+
+    def ask(self, question: Question) -> bytes:
+        return self._server.ask(adapter.request(question), DOMAIN)
+
+    def read(self, answer: bytes) -> Answer:
+        return _read(pages_pb2.PagesResponse.FromString(answer))
+
+    def facts(self) -> dict[str, object]:
+        return {"version": adapter.version(), "build": adapter.build(), "threads": os.cpu_count()}
+
+
+def _read(response: pages_pb2.PagesResponse) -> Answer:
+    totals = response.summary_totals
+    return Answer.of(
+        (
+            totals.total_sessions,
+            totals.total_users,
+            totals.total_conversion_events,
+            totals.total_conversion_users,
+        ),
+        _rows(response),
+    )
+
+
+def _rows(response: pages_pb2.PagesResponse) -> Iterator[Row]:
+    for page in response.conversion_performance:
+        first, second, third = page.conversion, page.conversion_assist, page.landing_assisted_conversion
+        yield 1, page.url, *_counts(first, second, third)
+    for left in response.drop_off_performance:
+        first, second, third = left.drop_off, left.drop_off_assist, left.landing_assisted_drop_off
+        yield 2, left.url, *_counts(first, second, third)
+
+
+def _counts(
+    first: pages_pb2.RoleCount, second: pages_pb2.RoleCount, third: pages_pb2.RoleCount
+) -> tuple[int, int, int, int, int, int]:
+    return first.sessions, first.users, second.sessions, second.users, third.sessions, third.users

@@ -1,0 +1,192 @@
+"""Writes docs/benchmarks.md, the plots and the raw figures."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+
+import msgspec
+
+from benchmarks import cases, plots, tell
+from benchmarks import load as loads
+from benchmarks.cases import short
+from benchmarks.load import Load
+from benchmarks.run import Results
+
+DOCS = Path("docs")
+
+
+def write(results: Results, docs: Path = DOCS) -> Path:
+    """Write everything; return the page."""
+    _keep(results, docs / "benchmarks" / "results.json")
+    return render(docs)
+
+
+def write_load(found: Load, docs: Path = DOCS) -> Path:
+    """Write what the load test found; return the page, which has it from then on."""
+    _keep(found, docs / "benchmarks" / "load.json")
+    return render(docs)
+
+
+def render(docs: Path = DOCS) -> Path:
+    """Write the page and the plots from the figures beside it."""
+    folder = docs / "benchmarks"
+    parts: list[str] = []
+    if (kept := folder / "results.json").exists():
+        results = msgspec.json.decode(kept.read_text(), type=Results)
+        parts.append(_page(results, plots.draw(results, folder)))
+    if (kept := folder / "load.json").exists():
+        parts.append(_load(msgspec.json.decode(kept.read_text(), type=Load)))
+    page = docs / "benchmarks.md"
+    page.write_text("\n".join(parts))
+    return page
+
+
+def _keep(figures: object, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    raw = msgspec.json.decode(msgspec.json.encode(figures))
+    path.write_text(json.dumps(raw, indent=1) + "\n")
+
+
+def _load(load: Load) -> str:
+    parts = [
+        "## Under load\n",
+        _wrapped(
+            f"Written by `make load-test`. One store with a domain of {load.sessions:,} sessions and "
+            f"{load.domains:,} domains of 1,000 sessions each, one server, its callers on the same cores; each step "
+            f"of small requests lasts {load.seconds} s, load average {load.load_before[0]:.1f} before. ghz puts the "
+            "small requests, for a domain picked at random; the bare loop asks what their reports ask, through the "
+            "same store and without a server."
+        ),
+    ]
+    for _, columns, rows in loads.tables(load):
+        parts.append(tell.Sheet("", columns, rows).markdown())
+    return "\n".join(parts)
+
+
+def _page(results: Results, drawn: dict[str, str]) -> str:
+    size, small = short(results.size), short(results.size // 10)
+    machine = results.machine
+    large = results.loading[results.sizes.large]
+    before, after = machine["load_before"][0], machine["load_after"][0]
+    parts = [
+        "# Benchmarks\n",
+        _wrapped(
+            f"Written by `make bench`, with the plots and the raw figures in [benchmarks/](benchmarks/results.json). "
+            f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_bytes'] / 2**30:.0f} GiB; load average "
+            f"{before:.1f} before and {after:.1f} after. pageroles {machine['pageroles']}, {machine['build']} build; "
+            f"{_versions(results)}."
+        ),
+        "## Targets\n",
+        tell.targets(results).markdown(),
+        _wrapped(
+            "“Our ready columns” are those that the store works out at insert (landing, exit and before-exit page as "
+            "keys): the others get them too. “From page arrays” is what they take without them, with each session's "
+            "pages as a list."
+        ),
+        f"## Who takes how long for `any`, {size} sessions\n",
+        _image("any", drawn),
+    ]
+    for traffic, state in dict.fromkeys((one.traffic, one.state) for one in results.measured):
+        parts += [f"### {traffic}, {state}\n", tell.any_of(results, traffic, state).markdown()]
+    parts += [
+        f"## Growth, {small} to {size}\n",
+        _image("growth", drawn),
+        "## Memory\n",
+        _image("memory", drawn),
+        "## Every question\n",
+        _image("questions", drawn),
+        tell.rest(results).markdown(),
+        "## Loading\n",
+        _wrapped(
+            "By `INSERT … SELECT` inside ClickHouse, all tables together; it may have been an earlier run, with other "
+            "things at work. *Merging* rewrites every table whole, which a service in use does in the background."
+        ),
+        _loading(results).markdown(),
+        "## How it is measured\n",
+        _method(results, large),
+    ]
+    if results.tried:
+        parts += [
+            "## Forms tried\n",
+            _wrapped(
+                f"All on {results.sizes.small}, where each answer is compared too; the best of each on the large. The "
+                "fastest there compete above."
+            ),
+            tell.tried(results).markdown(),
+        ]
+    return "\n".join(parts)
+
+
+def _method(results: Results, large: dict[str, object]) -> str:
+    traffic = cases.Traffic(results.size)
+    lines = [
+        (
+            f"- **Data**: made up inside ClickHouse from a seed. {traffic.sessions:,} sessions of one domain in "
+            f"{cases.DAYS} days, 1 to 7 views (4 on average), {traffic.sessions // 2:,} users to draw from, "
+            f"{traffic.pages:,} pages of which the first hundredth has a fifth of the views, {traffic.converts} % "
+            f"converting. {traffic.rewritten} % of the sessions are delivered twice, unfinished at first. They are "
+            "inserted a million at once and in no order of time, the harder case for a store that is sorted by day."
+        ),
+        (
+            f"- **As loaded and merged**: *loaded* is what inserting left ({_parts(large, 'loaded')} of `sessions`, "
+            f"old versions included), *merged* what `OPTIMIZE … FINAL` makes of it ({_parts(large, 'merged')}). "
+            "Merges are off while it is measured."
+        ),
+        "- **Answers first**: before anything is timed, the answers of all who compete are compared whole, row by "
+        "row. " + "; ".join(results.checked) + ".",
+        (
+            f"- **Turns**: {results.rounds} rounds, the contestants after one another in each. A turn is a process of "
+            f"its own: it opens the data, asks once to warm up, and is timed {results.repeats} times. Tables show the "
+            "median, the least and the most of all rounds."
+        ),
+        (
+            "- **pageroles**: a server process and a client process; the time is from the client's call of `Pages` to "
+            "the bytes of the whole answer. **The others**: in process, until the result is there in their own form "
+            "(Native blocks, Arrow table, data frame). All may use all cores."
+        ),
+        (
+            "- **The floor**: the statements of a report of pageroles, read to their ends by as many threads, their "
+            "bytes dropped."
+        ),
+        (
+            "- **Memory**: the peak of resident memory (`VmHWM`) while `any` is asked, the first time included, above "
+            "what was resident once an empty window had been answered. For pageroles that of the server."
+        ),
+        "- A debug build of the core is refused.",
+    ]
+    return "".join(_wrapped(line, "  ") for line in lines)
+
+
+def _loading(results: Results) -> tell.Sheet:
+    columns = ["", "inserted a second", "bytes a session, loaded", "merged", "merging s"]
+    sheet = tell.Sheet("Loading", columns)
+    for name, loading in results.loading.items():
+        sessions = loading["merged"]["sessions"]["rows"]
+        loaded, merged = (
+            sum(table["bytes"] for table in loading[state].values()) / sessions for state in ("loaded", "merged")
+        )
+        rate = sessions / loading["load_seconds"]
+        sheet.rows.append([name, f"{rate:,.0f}", f"{loaded:.0f}", f"{merged:.0f}", f"{loading['merge_seconds']:.0f}"])
+    return sheet
+
+
+def _parts(loading: dict[str, object], state: str) -> str:
+    tables = msgspec.convert(loading[state], dict[str, dict[str, int]])
+    count = tables["sessions"]["parts"]
+    return f"{tables['sessions']['rows']:,} rows in {count} part{'' if count == 1 else 's'}"
+
+
+def _versions(results: Results) -> str:
+    names = {"sql": "ClickHouse", "duckdb": "DuckDB", "polars": "Polars"}
+    versions = {one.contestant: one.facts.get("version") for one in results.measured}
+    return ", ".join(f"{shown} {versions[name]}" for name, shown in names.items() if name in versions)
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) + "\n"
+
+
+def _image(name: str, drawn: dict[str, str]) -> str:
+    return f"![{drawn[name]}](benchmarks/{name}.svg)\n"

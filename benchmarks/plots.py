@@ -1,0 +1,155 @@
+"""The plots, as SVG that is readable on light and on dark ground."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from benchmarks import contestants, figures, tell
+from benchmarks.cases import short
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.figures import Measured
+    from benchmarks.run import Results
+
+_INK, _GROUND, _GRID = "#24292f", "#ffffff", "#d8dee4"
+_OURS, _OTHERS, _FLOOR = "#1f6feb", "#8c959f", "#bf8700"
+# What a reader in the dark sees instead.
+_DARK = {_INK: "#e6edf3", _GROUND: "#0d1117", _GRID: "#30363d", _OURS: "#58a6ff", _OTHERS: "#6e7681", _FLOOR: "#d29922"}
+_ROW_INCHES = 0.34
+_WIDTH_INCHES = 8.0
+
+
+def draw(results: Results, folder: Path) -> dict[str, str]:
+    """Draw the plots into a folder; return their names and what they show."""
+    mpl.rcParams.update(
+        {
+            "font.family": "sans-serif",
+            "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans"],
+            "font.size": 10,
+            "svg.fonttype": "none",
+            "svg.hashsalt": "pageroles",
+        }
+    )
+    size = short(results.size)
+    drawn = {
+        "any": (f"Seconds for any, {size} sessions", _any(results, lambda one: one.median(), "s")),
+        "memory": (
+            f"Memory above idle for any, {size} sessions",
+            _any(results, lambda one: one.peak / figures.MIB, "MiB"),
+        ),
+        "questions": (f"Seconds of pageroles for each question, {size} sessions", _questions(results)),
+        "growth": ("Seconds for any by size", _growth(results)),
+    }
+    for name, (_, figure) in drawn.items():
+        path = folder / f"{name}.svg"
+        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+        path.write_text(_in_both_lights(path.read_text()))
+    return {name: title for name, (title, _) in drawn.items()}
+
+
+def _any(results: Results, value: Any, unit: str) -> Figure:
+    here = [
+        one
+        for one in results.measured
+        if (one.traffic, one.state) == (results.sizes.large, "merged") and (unit == "s" or one.contestant != "floor")
+    ]
+    here.sort(key=value)
+    return _bars([tell.shown(one) for one in here], [value(one) for one in here], [_colour(one) for one in here], unit)
+
+
+def _questions(results: Results) -> Figure:
+    ours = figures.find(results.measured, results.sizes.large, "merged", "pageroles")
+    names = list(ours.seconds)
+    colours = [_OURS if name == "any" else _OTHERS for name in names]
+    return _bars(names, [ours.median(name) for name in names], colours, "s")
+
+
+def _bars(names: list[str], values: list[float], colours: list[str], unit: str) -> Figure:
+    figure, axes = _page(0.6 + _ROW_INCHES * len(names))
+    places = list(range(len(names)))[::-1]
+    axes.barh(places, values, color=colours, height=0.62)
+    axes.set_yticks(places, names)
+    for place, value in zip(places, values, strict=True):
+        text = f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+        axes.annotate(f"{text} {unit}", (value, place), (4, 0), textcoords="offset points", va="center", color=_INK)
+    axes.set_xlim(0, max(values) * 1.14)
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    axes.xaxis.grid(visible=True, color=_GRID, linewidth=0.8)
+    return figure
+
+
+def _growth(results: Results) -> Figure:
+    figure, axes = _page(3.6)
+    sizes = (results.size // 10, results.size)
+    ends: list[tuple[float, str]] = []
+    for name in contestants.NAMES:
+        found = [
+            one
+            for traffic in (results.sizes.small, results.sizes.large)
+            for one in results.measured
+            if (one.traffic, one.state, one.contestant) == (traffic, "merged", name)
+            and contestants.ARRAYS not in one.form
+        ]
+        if len(found) == len(sizes):
+            times = [one.median() for one in found]
+            axes.plot(sizes, times, color=_colour(found[0]), marker="o", linewidth=2 if name == "pageroles" else 1.4)
+            ends.append((times[-1], tell.shown(found[-1])))
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.minorticks_off()
+    axes.set_xticks(sizes, [f"{short(size)} sessions" for size in sizes])
+    ticks = [tick for tick in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if _spans(axes, tick)]
+    axes.set_yticks(ticks, [f"{tick:g} s" for tick in ticks])
+    axes.set_xlim(sizes[0] / 1.15, sizes[1] * 3.2)
+    axes.yaxis.grid(visible=True, color=_GRID, linewidth=0.8)
+    _beside(axes, sizes[1], ends)
+    return figure
+
+
+def _beside(axes: Any, at: float, ends: list[tuple[float, str]]) -> None:
+    """Write names at the ends of lines, none over another."""
+    lowest = -float("inf")
+    for value, name in sorted(ends):
+        height = axes.transData.transform((at, value))[1]
+        shifted = max(height, lowest + 16)
+        lowest = shifted
+        axes.annotate(
+            name, (at, value), (8, (shifted - height) * 0.72), textcoords="offset points", va="center", color=_INK
+        )
+
+
+def _spans(axes: Any, tick: float) -> bool:
+    low, high = axes.get_ylim()
+    return bool(low <= tick <= high)
+
+
+def _page(height: float) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(_WIDTH_INCHES, height), facecolor=_GROUND, layout="constrained")
+    axes = figure.add_subplot(facecolor=_GROUND)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=_INK, length=0)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    return figure, axes
+
+
+def _colour(one: Measured) -> str:
+    return {"pageroles": _OURS, "floor": _FLOOR}.get(one.contestant, _OTHERS)
+
+
+def _in_both_lights(svg: str) -> str:
+    """Add other colours for readers in the dark; who does not know the rule shows the light ones."""
+    rules = "".join(
+        f'[style*="{kind}: {light}"]{{{kind}:{dark}!important}}'
+        for light, dark in _DARK.items()
+        for kind in ("fill", "stroke")
+    )
+    style = f"<style>@media (prefers-color-scheme:dark){{{rules}}}</style>"
+    head, mark, rest = svg.partition("<defs>")
+    # No spaces at the ends of lines.
+    return "\n".join(line.rstrip() for line in (head + style + mark + rest).splitlines()) + "\n"

@@ -1,0 +1,61 @@
+"""What REST adds to a small request: the same question over gRPC and over REST, in turns.
+
+Run with `make bench-rest`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import statistics
+import time
+
+import typer
+from rich.console import Console
+
+from benchmarks import adapter, data
+from benchmarks.cases import FIRST_DAY, LAST_DAY, Question, Traffic
+from pageroles.client import to_answer
+from pageroles.v1 import pages_pb2
+
+_DOMAIN = "site-0.example"
+
+
+def main(rounds: int = 500) -> None:
+    """Ask a domain of 1,000 sessions, over one kept connection each, and print the medians."""
+    console = Console()
+    if adapter.build() != "release":
+        raise SystemExit("this is a debug build of the core: run make setup")
+    made = data.make(Traffic(sessions=1_000_000, pages=200, domains=1000), console.print, export=False)
+    with adapter.Running(made.store(data.LOADED), merges=False, http=True) as server:
+        connection = http.client.HTTPConnection(server.http)
+        question = adapter.request(Question("any"))
+        body = json.dumps({"start_date": f"{FIRST_DAY}", "end_date": f"{LAST_DAY}"})
+        headers = {"Authentication": server.key, "Domain": _DOMAIN, "Content-Type": "application/json"}
+
+        def grpc() -> bytes:
+            return server.ask(question, _DOMAIN)
+
+        def rest() -> bytes:
+            connection.request("POST", "/api/v1/pages", body, headers)
+            return connection.getresponse().read()
+
+        if json.loads(rest()) != to_answer(pages_pb2.PagesResponse.FromString(grpc())):
+            raise SystemExit("REST gives another answer")
+        times: dict[str, list[float]] = {"gRPC": [], "REST": []}
+        for turn in range(rounds + 20):
+            for name, ask in (("gRPC", grpc), ("REST", rest)):
+                began = time.perf_counter()
+                ask()
+                if turn >= 20:
+                    times[name].append((time.perf_counter() - began) * 1000)
+        connection.close()
+    medians = {name: statistics.median(found) for name, found in times.items()}
+    p99 = {name: statistics.quantiles(found, n=100)[98] for name, found in times.items()}
+    for name in times:
+        console.print(f"{name}: median {medians[name]:.2f} ms, 99th percentile {p99[name]:.2f} ms of {rounds} requests")
+    console.print(f"REST adds {medians['REST'] - medians['gRPC']:.2f} ms to the median")
+
+
+if __name__ == "__main__":
+    typer.run(main)

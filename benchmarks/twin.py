@@ -1,0 +1,66 @@
+"""The report beside its slow twin: the same question to the server, and as one SQL query over raw columns.
+
+Run with `make bench-twin`. The twin (tests/twin.py) is written to be right, not fast: what it shows is that both agree
+at size, and what working a report out from raw rows costs.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from benchmarks import adapter, data, memory
+from benchmarks.cases import DOMAIN, Question, Traffic
+from pageroles.client import to_answer
+from pageroles.v1 import pages_pb2
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from twin import twin
+
+
+def main(sessions: int = 1_000_000, rounds: int = 3) -> None:
+    """Make the store if it isn't there, check that both agree, then time them in turns."""
+    console = Console()
+    if adapter.build() != "release":
+        raise SystemExit("this is a debug build of the core: run make setup")
+    made = data.make(Traffic(sessions=sessions), console.print, export=False)
+    question = Question("any")
+    ours: list[float] = []
+    theirs: list[float] = []
+    above: list[int] = []
+    for turn in range(rounds + 1):
+        with adapter.Running(made.store(data.LOADED), merges=False) as server:
+            request = adapter.request(question)
+            server.ask(request, DOMAIN)  # opens files, as any first request does
+            idle = memory.resident(server.pid)
+            memory.reset_peak(server.pid)
+            began = time.perf_counter()
+            message = server.ask(request, DOMAIN)
+            ours.append(time.perf_counter() - began)
+            above.append(memory.peak(server.pid) - idle)
+        with adapter.opened(made.store(data.LOADED), merges=False) as store, store._engine.writer() as client:  # noqa: SLF001
+            began = time.perf_counter()
+            expected = twin(client, DOMAIN, question.start_ms, question.end_ms, {}, "any")
+            theirs.append(time.perf_counter() - began)
+        answer = dict(to_answer(pages_pb2.PagesResponse.FromString(message)))
+        answer.pop("time_frame")
+        if answer != expected:
+            raise SystemExit("the twin gives another answer")
+        if turn == 0:
+            ours.clear()
+            theirs.clear()
+    console.print(
+        f"{sessions:,} sessions, as loaded: pageroles over gRPC {statistics.median(ours):.3f} s "
+        f"({min(ours):.3f} to {max(ours):.3f}), the SQL twin {statistics.median(theirs):.2f} s "
+        f"({min(theirs):.2f} to {max(theirs):.2f}), {statistics.median(theirs) / statistics.median(ours):.1f} times; "
+        f"the server's peak {max(above) / 1e6:.0f} MB above idle"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
