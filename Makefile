@@ -65,7 +65,10 @@ bench: $(VENV)/.benchmarks ## pageroles beside SQL, DuckDB and Polars; writes do
 bench-quick: $(VENV)/.benchmarks ## The same at a million sessions, in a minute or two; writes into build/
 	$(BIN)/python -m benchmarks quick $(if $(SIZE),--size $(SIZE))
 
-load-test: $(VENV)/.benchmarks ## Many at once: small domains, large reports, both together (SIZE, SECONDS; needs Go)
+build/bin/ghz:
+	GOBIN=$(abspath build/bin) GOFLAGS=-modcacherw go install github.com/bojand/ghz/cmd/ghz@v0.93.0
+
+load-test: $(VENV)/.benchmarks build/bin/ghz ## Many at once: small domains, large reports, both together (SIZE, SECONDS; needs Go)
 	$(BIN)/python -m benchmarks load $(if $(SIZE),--size $(SIZE)) $(if $(SECONDS),--seconds $(SECONDS))
 
 bench-twin: $(VENV)/.benchmarks ## A million sessions beside the slow SQL twin
@@ -99,9 +102,11 @@ check-proto: $(STAMP) # The committed stubs are what the contract gives
 		diff -u $(STUBS)/$$file $(VENV)/stubs/pageroles/v1/$$file || { echo 'stubs differ from the contract: run make proto'; exit 1; }; \
 	done
 
-lock: $(STAMP) ## Renew requirements/dev.txt from pyproject.toml
+lock: $(STAMP) ## Renew the locked requirements
 	$(BIN)/python -m uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra embedded --extra parquet --extra dev pyproject.toml --output-file requirements/dev.txt
+	$(BIN)/python -m uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		benchmarks/requirements.in --output-file benchmarks/requirements.txt
 
 clean: ## Remove what was built
 	rm -rf $(VENV) target .mypy_cache .pytest_cache .ruff_cache

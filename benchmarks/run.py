@@ -23,12 +23,12 @@ LOADED, MERGED = data.LOADED, data.MERGED
 _BEST = 3
 # Who competes where no forms are tried: the best of earlier runs.
 _KNOWN = {
-    ("sql", MERGED): "group by per role, two-level",
-    ("sql", LOADED): "group by per role, two-level",
+    ("sql", MERGED): "pairs first",
+    ("sql", LOADED): "grouping sets",
     ("duckdb", MERGED): "pairs first",
     ("duckdb", contestants.ARRAYS): "pairs first" + contestants.ARRAYS,
-    ("polars", MERGED): "n_unique per role, streaming engine, Parquet",
-    ("polars", contestants.ARRAYS): "n_unique per role, streaming engine, Parquet" + contestants.ARRAYS,
+    ("polars", MERGED): "n_unique per role, streaming engine, memory",
+    ("polars", contestants.ARRAYS): "n_unique per role, streaming engine, memory" + contestants.ARRAYS,
 }
 
 
