@@ -57,7 +57,7 @@ def run(folder: Path, *args: str, text: str = "") -> subprocess.CompletedProcess
 def serving(folder: Path, *args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run `serve` until the block ends; give the process and its address."""
     process = subprocess.Popen(
-        [*PAGEROLES, "serve", "--grpc-address", "127.0.0.1:0", *args],
+        [*PAGEROLES, "serve", "--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0", *args],
         cwd=folder, env=environment(folder), stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -196,11 +196,13 @@ def test_the_schema_is_printed_and_applied(folder: Path) -> None:
 
 
 def test_the_demo_answers_and_ends(folder: Path) -> None:
-    demo = ["demo", "--once", "--grpc-address", "127.0.0.1:0", "--sessions", "5000"]
+    demo = ["demo", "--once", "--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0", "--sessions", "5000"]
     result = run(folder, *demo)
     assert result.returncode == 0, result.stderr
     assert "5,000 sessions" in result.stdout
     assert "https://example.com" in result.stdout
+    assert "curl -X POST http://127.0.0.1:" in result.stdout
+    assert "the explorer at http://127.0.0.1:" in result.stdout
     assert run(folder, *demo).returncode == 0
     (folder / "mine").mkdir()
     (folder / "mine" / "thesis.txt").write_text("dear")

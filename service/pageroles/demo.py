@@ -68,7 +68,11 @@ def run(
         with serving.serving(store, grpc_address=grpc_address, http_address=http_address, grace=5) as served:
             _ask(console, f"http://{served.http}/api/v1/pages", key)
             if stopping is None:
-                console.print("Without --once the demo goes on serving, and says what to ask next.")
+                console.print(
+                    f"Without --once the demo goes on serving, with the explorer at http://{served.http}/, and says "
+                    "what to ask next.",
+                    soft_wrap=True,
+                )
             else:
                 _tell_more(console, served, key)
                 stopping.wait()
@@ -90,6 +94,7 @@ def _ask(console: Console, url: str, key: str) -> None:
     """Ask a question over REST and print the answer."""
     console.print()
     console.print(f"[bold]Which role did each page of {DOMAIN} play in the last 30 days?[/]")
+    console.print(Text(f"  {_curl(url, key)}\n"), soft_wrap=True, style="cyan")
     request = urllib.request.Request(  # noqa: S310 - our own address
         url, data=b"{}", headers={"Authentication": key}, method="POST"
     )
@@ -102,11 +107,14 @@ def _ask(console: Console, url: str, key: str) -> None:
     console.print(f"Asked over REST, answered in [bold]{milliseconds:,.0f} ms[/].")
 
 
+def _curl(url: str, key: str) -> str:
+    return f"curl -X POST {url} -H 'Authentication: {key}'"
+
+
 def _tell_more(console: Console, served: serving.Served, key: str) -> None:
     report = f"{os.path.relpath(sys.argv[0])} report --target {served.grpc} --key {key}"
-    curl = f"curl -X POST http://{served.http}/api/v1/pages -H 'Authentication: {key}'"
+    curl = _curl(f"http://{served.http}/api/v1/pages", key)
     lines = [
-        ("The same over REST:", curl),
         ("Who came by Google and converted:", f"""{curl} -H 'Content-Type: application/json' -d '{_GOOGLE}'"""),
         ("What people read on the way, over gRPC:", f"{report} --touch-scope assist"),
         ("Who filled in a form:", f"{report} --meta-type hubspot_form"),
