@@ -19,16 +19,17 @@ from pageroles.client import to_answer
 from pageroles.errors import SettingError, StoreUnavailableError
 from pageroles.keys import KeyStore
 from pageroles.quotas import QuotaStore
+from pageroles.sql import Statement
 from pageroles.store import Store
 from pageroles.v1 import pages_pb2
+from test_calls import PATIENCE, until
 from wire import Asked, details
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 DOMAIN = "faults.example.com"
 JULY: dict[str, Any] = {"start_date": "2025-07-01", "end_date": "2025-07-31"}
-PATIENCE = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -71,15 +72,6 @@ def whole(standin: StandIn) -> Iterator[None]:
     """End each test with a server that has no fault."""
     yield
     standin.faults(None)
-
-
-def until(holds: Callable[[], bool]) -> bool:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if holds():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def ask(target: str, key: str, domain: str, question: dict[str, Any]) -> dict[str, Any]:
@@ -141,7 +133,7 @@ def test_a_fault_in_the_middle_of_a_stream_is_never_an_answer(standin: StandIn, 
 
 
 def test_a_query_that_is_refused_is_our_fault(target: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pageroles.sql.sessions", lambda *_: sql_statement("SELECT nonsense FROM sessions"))
+    monkeypatch.setattr("pageroles.sql.sessions", lambda *_: Statement("SELECT nonsense FROM sessions", {}))
     error = refused(target, key)
     assert error.code() == grpc.StatusCode.INTERNAL
     assert "nonsense" not in error.details()
@@ -171,7 +163,7 @@ def test_a_cancel_stops_the_query_on_the_server(
     standin: StandIn, target: str, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endless = "SELECT toUInt64(number) AS user_key FROM numbers(1000000000000) WHERE sipHash64(number) = 0"
-    monkeypatch.setattr("pageroles.sql.sessions", lambda *_: sql_statement(endless))
+    monkeypatch.setattr("pageroles.sql.sessions", lambda *_: Statement(endless, {}))
 
     def runs() -> bool:
         return any("numbers(1000000000000)" in str(query) for query in standin.stats()["running"])
@@ -181,12 +173,6 @@ def test_a_cancel_stops_the_query_on_the_server(
         assert until(runs)
         call.cancel()
         assert until(lambda: not runs())
-
-
-def sql_statement(text: str) -> Any:
-    from pageroles.sql import Statement  # noqa: PLC0415
-
-    return Statement(text, {})
 
 
 def test_a_wrong_password_says_so(standin: StandIn) -> None:

@@ -113,11 +113,7 @@ class RemoteBackend:
             first = await call.read()
             if first is grpc.aio.EOF:
                 raise RefusedError(rpc.Refusal(grpc.StatusCode.INTERNAL, "the server gave no answer"))
-            told = tuple(
-                (str(key), value)
-                for key, value in await call.initial_metadata()
-                if key.startswith("x-ratelimit-") and isinstance(value, str)
-            )
+            told = rpc.quota_part(await call.initial_metadata())
         except grpc.aio.AioRpcError as error:
             raise RefusedError(rpc.from_wire(error)) from error
         return Found(_rest(first, call), told)

@@ -121,8 +121,10 @@ class Reporter:
 
     def _plan(self, query: PagesQuery, call: Call) -> _Plan:
         """Cut the work into units by how many rows the index promises, and choose how to read them."""
+        # The ordered scopes other than first look at few sessions, those of users who converted.
+        reading = sql.Reading(ids=query.touch_scope is not TouchScope.FIRST)
         if self._is_small(query.domain, call):
-            return _Plan(sql.key_ranges(1), sql.Reading(ids=query.touch_scope is not TouchScope.FIRST), large=False)
+            return _Plan(sql.key_ranges(1), reading, large=False)
         rows = self._rows(sql.estimate(query), call)
         count = math.ceil(rows / ROWS_PER_UNIT)
         large = rows >= _ROWS_WORTH_SPLITTING
@@ -130,11 +132,7 @@ class Reporter:
             count = max(count, self._workers_per_report)
         return _Plan(
             units=sql.key_ranges(max(count, 1)),
-            reading=sql.Reading(
-                versions=large and self._is_unmerged(query, call),
-                # The other ordered scopes look at few sessions, those of users who converted.
-                ids=query.touch_scope is not TouchScope.FIRST,
-            ),
+            reading=dataclasses.replace(reading, versions=large and self._is_unmerged(query, call)),
             large=large,
         )
 

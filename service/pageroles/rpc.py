@@ -17,6 +17,8 @@ from pageroles.errors import InvalidArgumentError, OverloadedError, PagerolesErr
 from pageroles.model import QuotaState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from google.protobuf.message import Message
 
 # Metadata that a caller may send, and that every answer carries.
@@ -42,7 +44,12 @@ def quota_metadata(quota: QuotaState | None) -> tuple[tuple[str, str], ...]:
     )
 
 
-def message(error: PagerolesError, request_id: str) -> str:
+def quota_part(metadata: Iterable[tuple[str, object]]) -> tuple[tuple[str, str], ...]:
+    """Return those of some metadata that tell a domain's quota."""
+    return tuple((key, value) for key, value in metadata if key.startswith("x-ratelimit-") and isinstance(value, str))
+
+
+def _message(error: PagerolesError, request_id: str) -> str:
     """Return what a caller is told; of a fault of ours no more than the id under which the log has the rest."""
     if error.ours:
         return f"something went wrong on our side; quote {request_id} when you report it"
@@ -82,7 +89,7 @@ def to_refusal(error: PagerolesError, request_id: str) -> Refusal:
     quota = error.quota if isinstance(error, QuotaExceededError) else None
     retry_after = error.retry_after if isinstance(error, (OverloadedError, QuotaExceededError)) else None
     field = error.field if isinstance(error, InvalidArgumentError) else ""
-    return Refusal(error.status, message(error, request_id), field, retry_after, quota, quota_metadata(quota))
+    return Refusal(error.status, _message(error, request_id), field, retry_after, quota, quota_metadata(quota))
 
 
 def from_wire(error: grpc.aio.AioRpcError) -> Refusal:
@@ -102,7 +109,7 @@ def from_wire(error: grpc.aio.AioRpcError) -> Refusal:
         elif packed.Unpack(spent):
             subject = spent.violations[0].subject
     trailing = {key: value for key, value in error.trailing_metadata() or () if isinstance(value, str)}
-    metadata = tuple((key, value) for key, value in trailing.items() if key.startswith("x-ratelimit-"))
+    metadata = quota_part(trailing.items())
     quota = None
     if subject:
         quota = QuotaState(
@@ -120,13 +127,13 @@ def from_wire(error: grpc.aio.AioRpcError) -> Refusal:
 
 def to_status(error: PagerolesError, request_id: str) -> grpc.Status:
     """Return the status that a fault becomes."""
+    refusal = to_refusal(error, request_id)
     details = [_packed(detail) for detail in _details(error)]
     status = rpc_status.to_status(
-        status_pb2.Status(code=error.status.value[0], message=message(error, request_id), details=details)
+        status_pb2.Status(code=refusal.status.value[0], message=refusal.message, details=details)
     )
-    quota = error.quota if isinstance(error, QuotaExceededError) else None
     # Aborting with a status replaces the trailing metadata that were set before.
-    trailing = (*status.trailing_metadata, (REQUEST_ID, request_id), *quota_metadata(quota))
+    trailing = (*status.trailing_metadata, (REQUEST_ID, request_id), *refusal.metadata)
     return _Status(status.code, status.details, trailing)
 
 
