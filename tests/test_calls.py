@@ -89,10 +89,10 @@ def test_a_stop_lets_requests_in_flight_finish_and_takes_no_new_ones(
     entered, leave = threading.Event(), threading.Event()
     conversions = sql.conversions
 
-    def slow(query: Any, keys: Any) -> Statement:
+    def slow(query: Any, keys: Any, reading: Any) -> Statement:
         entered.set()
         assert leave.wait(PATIENCE)
-        return conversions(query, keys)
+        return conversions(query, keys, reading)
 
     monkeypatch.setattr(sql, "conversions", slow)
     with (

@@ -12,7 +12,7 @@ import pytest
 
 import worlds
 from clickhouse_standin import StandIn
-from pageroles import convert, schema, sql
+from pageroles import convert, report, schema, sql
 from pageroles.errors import InvalidArgumentError
 from pageroles.report import Report, Reporter
 from pageroles.store import Store
@@ -122,9 +122,9 @@ def added_up(reporters: list[Reporter], shards: list[Store], query: PagesQuery) 
         plan = reporter._plan(query, call)
         for versions in (True, False):
             reading = sql.Reading(versions=versions, ids=plan.reading.ids)
-            tally = reporter._count(query, reading, deque(sql.key_ranges(3)), call)
+            tally = reporter._count(query, reading, deque(report._spans(3, 2)), call)
             if tally.total_sessions:
-                reporter._name(query, tally, call)
+                assert reporter._name(query, tally, reading, call)
         tallies.append(tally)
     total = tallies[0]
     total.merge(tallies[1])

@@ -5,7 +5,7 @@
 mod traffic;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use pageroles_core::{JsonAnswer, Scope, Tally};
+use pageroles_core::{JsonAnswer, KeyWidth, Scope, Tally};
 use traffic::Form;
 
 const PAGES: [u64; 2] = [5_000, 500_000];
@@ -31,7 +31,7 @@ fn units(criterion: &mut Criterion) {
             (Form::DatedVersionsWithIds, Scope::First),
         ] {
             let stream = traffic::sessions(traffic::SESSIONS, pages, form);
-            let mut tally = Tally::new(scope, false);
+            let mut tally = Tally::new(scope, false).with_keys(KeyWidth::Leading);
             feed(&mut tally, &stream);
             tally.finish_unit().unwrap();
             let totals = tally.totals();
@@ -58,7 +58,7 @@ fn answers(criterion: &mut Criterion) {
     for pages in PAGES {
         let stream = traffic::sessions(traffic::SESSIONS, pages, Form::Once);
         let counted = || {
-            let mut tally = Tally::new(Scope::Any, false);
+            let mut tally = Tally::new(Scope::Any, false).with_keys(KeyWidth::Leading);
             feed(&mut tally, &stream);
             tally.finish_unit().unwrap();
             tally

@@ -3,11 +3,13 @@
 //! Users arrive one after another, and their sessions with them, so a page's cell needs no sets: it
 //! remembers the last session that it has counted. That tells whether this session is counted, and,
 //! compared with the first session of this user, whether this user is. Sessions have running numbers
-//! that are never reset, hence nothing is cleared between users or units.
+//! that are never reset, hence nothing is cleared between users or units. The two sides are counted
+//! one after the other, each with numbers of its own.
 
 use crate::error::{Error, Result};
 use crate::pages::{PageId, Pages};
 use crate::roles::{Role, Side};
+use crate::rows::Session;
 
 /// The counts of one page in one role.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,6 +17,15 @@ pub(crate) struct Cell {
     pub(crate) sessions: u32,
     pub(crate) users: u32,
     last_session: u32,
+}
+
+impl Cell {
+    #[inline]
+    fn count(&mut self, session: u32, session_before_user: u32) {
+        self.sessions += 1;
+        self.users += u32::from(self.last_session <= session_before_user);
+        self.last_session = session;
+    }
 }
 
 /// The counts of one page on one side, in the order of the side's roles.
@@ -46,7 +57,7 @@ impl Totals {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) totals: Totals,
-    /// A row a page for each side; place 0 stays empty.
+    /// A row a page for each side; place 0 takes what belongs to no page.
     rows: [Vec<Row>; 2],
     /// This session; they are numbered from 1.
     session: u32,
@@ -56,55 +67,69 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Makes room for these pages and so many more sessions.
+    /// Makes room for these pages and so many more rows of sessions.
     ///
     /// # Errors
     ///
     /// [`Error::TooMany`] where a count of sessions could overflow. No count is larger than that of
     /// all sessions, nor is a running number, so this is the only place that has to look.
     pub(crate) fn prepare(&mut self, pages: &Pages, sessions: usize) -> Result<()> {
-        let sessions = self.totals.sessions.saturating_add(sessions as u64);
-        u32::try_from(sessions).map_err(|_| Error::TooMany("sessions"))?;
+        let most = self.totals.sessions.max(self.session.into());
+        u32::try_from(most.saturating_add(sessions as u64))
+            .map_err(|_| Error::TooMany("sessions"))?;
         for rows in &mut self.rows {
             rows.resize(rows.len().max(pages.len() + 1), Row::default());
         }
         Ok(())
     }
 
-    /// What follows belongs to another user.
-    #[inline]
-    pub(crate) fn begin_user(&mut self) {
+    /// Counts sessions, and what they are on the drop-off side. Those of a user must follow one another,
+    /// and no other call may bring more of that user.
+    pub(crate) fn add_sessions(&mut self, sessions: &[Session<()>]) {
+        let Some(mut user) = sessions.first().map(|first| !first.user()) else {
+            return;
+        };
+        let [_, cells] = &mut self.rows;
+        let (mut session, mut session_before_user) = (self.session, self.session);
+        let mut users = 0;
+        for row in sessions {
+            let is_new = row.user() != user;
+            user = row.user();
+            users += u64::from(is_new);
+            session_before_user = if is_new { session } else { session_before_user };
+            session += 1;
+            for (place, page) in row.ends.drop_off_side().into_iter().enumerate() {
+                if let Some(row) = cells.get_mut(page.map_or(0, PageId::index)) {
+                    row[place].count(session, session_before_user);
+                }
+            }
+        }
+        self.session = session;
+        self.totals.users += users;
+        self.totals.sessions += sessions.len() as u64;
+    }
+
+    /// What follows, on the conversion side, belongs to another user.
+    pub(crate) fn begin_converted_user(&mut self) {
         self.session_before_user = self.session;
         self.user_has_converted = false;
     }
 
-    /// What follows belongs to another session of this user.
-    #[inline]
-    pub(crate) fn begin_session(&mut self) {
-        self.totals.users += u64::from(self.session == self.session_before_user);
-        self.totals.sessions += 1;
+    /// What follows belongs to another session of this user, which has so many conversions.
+    pub(crate) fn begin_conversions(&mut self, conversions: u32) {
         self.session += 1;
-    }
-
-    /// Counts conversions of this session.
-    pub(crate) fn add_conversions(&mut self, conversions: u32) {
         self.totals.conversion_events += u64::from(conversions);
-        if !self.user_has_converted {
-            self.user_has_converted = true;
-            self.totals.conversion_users += 1;
-        }
+        self.totals.conversion_users += u64::from(!self.user_has_converted);
+        self.user_has_converted = true;
     }
 
-    /// Counts this session, once, for a page in a role.
-    #[inline]
-    pub(crate) fn add(&mut self, role: Role, page: PageId) {
-        let row = self.rows[role.side() as usize].get_mut(page.index());
-        if let Some(cell) = row.map(|row| &mut row[role.place()])
-            && cell.last_session != self.session
+    /// Counts this session, once, for a page in a role of the conversion side.
+    pub(crate) fn add_conversion(&mut self, role: Role, page: PageId) {
+        let [rows, _] = &mut self.rows;
+        if let Some(row) = rows.get_mut(page.index())
+            && row[role.place()].last_session != self.session
         {
-            cell.sessions += 1;
-            cell.users += u32::from(cell.last_session <= self.session_before_user);
-            cell.last_session = self.session;
+            row[role.place()].count(self.session, self.session_before_user);
         }
     }
 

@@ -26,10 +26,14 @@ pub enum Error {
     /// The answer depends on the order of two sessions that started together, and their ids, which
     /// would tell, were not fed.
     Tied,
+    /// Two pages share the leading bits of their keys; whole keys tell them apart.
+    Ambiguous,
     /// More of something than the counters can hold.
     TooMany(&'static str),
     /// A touch scope that the contract does not have.
     UnknownScope(i64),
+    /// A user with conversions belongs to a unit before this one, which did not get its rows.
+    PassedOver(u64),
     /// An answer or a merge was asked for while a unit's rows wait for their end.
     UnitOpen,
     /// Two tallies of different questions can't be added.
@@ -56,10 +60,17 @@ impl fmt::Display for Error {
                 "sessions of a user started together and their order matters: feed the unit again \
                  with column session_id",
             ),
+            Self::Ambiguous => f.write_str(
+                "two pages have the same leading bits of their keys: count with whole keys",
+            ),
             Self::TooMany(what) => write!(f, "too many {what}: a tally holds at most {}", u32::MAX),
             Self::UnknownScope(number) => {
                 write!(f, "touch scope {number} is unknown: 0 to 5 are accepted")
             }
+            Self::PassedOver(user) => write!(
+                f,
+                "the conversions of user {user} came after the unit that they belong to"
+            ),
             Self::UnitOpen => f.write_str("a unit is open: finish it before asking for its counts"),
             Self::OtherQuestion => f.write_str(
                 "the tallies differ in touch scope or conversion filter: they can't be merged",

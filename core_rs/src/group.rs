@@ -1,101 +1,311 @@
 //! Brings the rows of each user together.
+//!
+//! User keys are hashes, so their bits spread rows evenly: rows are dealt to partitions by the leading bits
+//! as they come, and each partition is ordered by the bits that follow, where it lies in the cache. Measured
+//! on a unit of a million rows that arrive in day runs, dealing included: 11 ns a row, against 17 for one
+//! pass over all rows that deals them to small buckets, and 23 for `sort_unstable`.
 
 /// A row that belongs to a user.
-pub(crate) trait Keyed: Sized {
+pub(crate) trait Keyed {
     /// The user's key.
     fn user(&self) -> u64;
+}
 
-    /// Sorts by user and, where it matters to the rows of a user, by what else.
-    fn sort(rows: &mut [Self]) {
-        rows.sort_unstable_by_key(Self::user);
+const PARTITION_BITS: u32 = 9;
+/// Parts of a unit's range. A thousand rows of a unit's half a million fit a core's first cache.
+const PARTITIONS: usize = 1 << PARTITION_BITS;
+
+/// The user keys of a unit, and how they are dealt to partitions of equal width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    first: u64,
+    /// Keys after the first.
+    width: u64,
+    /// Bits of a key that tell rows of one partition apart.
+    shift: u32,
+}
+
+impl Default for Range {
+    fn default() -> Self {
+        Self::new(0, u64::MAX)
     }
 }
 
-impl Keyed for u64 {
-    fn user(&self) -> u64 {
-        *self
+impl Range {
+    /// Both ends are included; an end before the start makes it a range of one key.
+    pub(crate) fn new(first: u64, last: u64) -> Self {
+        let width = last.saturating_sub(first);
+        let bits = u64::BITS - width.leading_zeros();
+        Self {
+            first,
+            width,
+            shift: bits.saturating_sub(PARTITION_BITS),
+        }
+    }
+
+    /// Whether a user belongs to the unit.
+    #[inline]
+    pub(crate) fn contains(self, user: u64) -> bool {
+        user.wrapping_sub(self.first) <= self.width
+    }
+
+    /// Whether the unit lies before a user.
+    pub(crate) fn is_before(self, user: u64) -> bool {
+        user > self.first.saturating_add(self.width)
+    }
+
+    /// The partition of a user that belongs to the unit.
+    #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "what is left is less than PARTITIONS"
+    )]
+    fn place(self, user: u64) -> usize {
+        (user.wrapping_sub(self.first) >> self.shift) as usize % PARTITIONS
+    }
+
+    /// The least key of a partition.
+    fn first_of(self, place: usize) -> u64 {
+        self.first.wrapping_add((place as u64) << self.shift)
+    }
+
+    /// Whether a user belongs to a partition or one before it.
+    #[inline]
+    pub(crate) fn is_up_to(self, place: usize, user: u64) -> bool {
+        self.place(user) <= place
     }
 }
 
-/// Below this, one sort is as fast as the way through buckets.
-const SMALL: usize = 1 << 10;
-/// Rows that a bucket should get.
-const ROWS_PER_BUCKET: usize = 16;
+/// Rows that lie next to each other.
+const CHUNK: usize = 16;
+/// Chunks of a slab.
+const SLAB: usize = 1 << 11;
 
-/// Sorts rows as [`Keyed::sort`] does, stably where that is stable.
+/// Rows, dealt by user. Its memory is kept when it is emptied.
 ///
-/// User keys are hashes, so their leading bits spread rows evenly: one pass deals a million rows to
-/// buckets of a few, and each is then sorted where it lies in the cache. Measured on a million rows:
-/// 17 ns a row, against 23 for `sort_unstable` and 18 (arriving in day runs) to 40 (in no order)
-/// for `sort`. Where keys do not spread, the buckets are large, and this is a sort by comparison.
+/// They lie in slabs of one size, and in those in chunks that each belong to one partition. Buffers that grow are
+/// moved, and leave the process with holes as large as its rows.
 #[derive(Debug)]
-pub(crate) struct Grouper<R> {
-    spare: Vec<R>,
-    starts: Vec<usize>,
+pub(crate) struct Partitions<R> {
+    slabs: Vec<Vec<R>>,
+    /// The chunk that follows a chunk in its partition.
+    next: Vec<u32>,
+    parts: Vec<Part>,
+    len: usize,
+    /// The partition that was asked for last, in two buffers.
+    dealt: Vec<R>,
+    sorted: Vec<R>,
+    ends: Vec<u32>,
 }
 
-impl<R> Default for Grouper<R> {
+/// The chunks of a partition; the last is open.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    first: u32,
+    last: u32,
+    /// Rows in the last chunk.
+    used: u32,
+}
+
+impl Part {
+    /// Its last chunk, which it does not have, is full.
+    const EMPTY: Self = Self {
+        first: u32::MAX,
+        last: u32::MAX,
+        used: FULL,
+    };
+}
+
+/// The rows of a chunk that is full.
+#[expect(clippy::cast_possible_truncation, reason = "it is small")]
+const FULL: u32 = CHUNK as u32;
+
+impl<R> Default for Partitions<R> {
     fn default() -> Self {
         Self {
-            spare: Vec::new(),
-            starts: Vec::new(),
+            slabs: Vec::new(),
+            next: Vec::new(),
+            parts: Vec::new(),
+            len: 0,
+            dealt: Vec::new(),
+            sorted: Vec::new(),
+            ends: Vec::new(),
         }
     }
 }
 
-impl<R: Keyed + Copy> Grouper<R> {
-    /// Sorts `rows` by user.
-    pub(crate) fn group(&mut self, rows: &mut [R]) {
-        if rows.len() < SMALL {
-            R::sort(rows);
-            return;
-        }
-        let (low, high) = rows
-            .iter()
-            .map(Keyed::user)
-            .fold((u64::MAX, 0), |(low, high), user| {
-                (low.min(user), high.max(user))
-            });
-        let bucket_bits = (rows.len() / ROWS_PER_BUCKET).ilog2();
-        let key_bits = u64::BITS - (high - low).leading_zeros();
-        let shift = key_bits.saturating_sub(bucket_bits);
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "shifted down to bucket_bits bits"
-        )]
-        let bucket = |row: &R| ((row.user() - low) >> shift) as usize;
+impl<R: Keyed + Copy> Partitions<R> {
+    pub(crate) const COUNT: usize = PARTITIONS;
 
-        self.starts.clear();
-        self.starts.resize((1 << bucket_bits) + 1, 0);
+    /// Number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn clear(&mut self) {
+        if self.len > 0 {
+            self.slabs.iter_mut().for_each(Vec::clear);
+            self.next.clear();
+            self.parts.fill(Part::EMPTY);
+            self.len = 0;
+        }
+    }
+
+    /// Deals a row.
+    #[inline]
+    pub(crate) fn push(&mut self, range: Range, row: R) {
+        let place = range.place(row.user());
+        if let Some(part) = self.parts.get_mut(place)
+            && part.used < FULL
+        {
+            let chunk = part.last as usize;
+            let at = chunk % SLAB * CHUNK + part.used as usize;
+            part.used += 1;
+            self.len += 1;
+            if let Some(slot) = self
+                .slabs
+                .get_mut(chunk / SLAB)
+                .and_then(|slab| slab.get_mut(at))
+            {
+                *slot = row;
+            }
+        } else {
+            self.push_to_new_chunk(place, row);
+        }
+    }
+
+    #[inline(never)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a tally holds 2^32 sessions at most, so there are less chunks"
+    )]
+    fn push_to_new_chunk(&mut self, place: usize, row: R) {
+        if self.parts.is_empty() {
+            self.parts.resize(PARTITIONS, Part::EMPTY);
+        }
+        let chunk = self.next.len() as u32;
+        let slab = self.next.len() / SLAB;
+        if slab == self.slabs.len() {
+            self.slabs.push(Vec::with_capacity(SLAB * CHUNK));
+        }
+        let slab = &mut self.slabs[slab];
+        slab.resize(slab.len() + CHUNK, row);
+        self.next.push(u32::MAX);
+        let part = &mut self.parts[place];
+        match self.next.get_mut(part.last as usize) {
+            Some(next) => *next = chunk,
+            None => part.first = chunk,
+        }
+        part.last = chunk;
+        part.used = 1;
+        self.len += 1;
+    }
+
+    /// The rows of a partition in the order of their users, and of one user in the order in which they came.
+    pub(crate) fn grouped(&mut self, range: Range, place: usize) -> &[R] {
+        self.dealt.clear();
+        let Some(part) = self.parts.get(place).filter(|_| self.len > 0) else {
+            return &self.dealt;
+        };
+        let mut chunk = part.first;
+        while let Some(&next) = self.next.get(chunk as usize) {
+            let used = if chunk == part.last {
+                part.used as usize
+            } else {
+                CHUNK
+            };
+            let start = chunk as usize % SLAB * CHUNK;
+            let slab = &self.slabs[chunk as usize / SLAB];
+            self.dealt.extend_from_slice(&slab[start..start + used]);
+            chunk = next;
+        }
+        let order = Order {
+            first: range.first_of(place),
+            bits: range.shift,
+        };
+        order.sort(&mut self.dealt, &mut self.sorted, &mut self.ends);
+        &self.dealt
+    }
+}
+
+/// What is known of the keys of rows: they count from `first` and differ in the lowest `bits` bits.
+#[derive(Debug, Clone, Copy)]
+struct Order {
+    first: u64,
+    bits: u32,
+}
+
+impl Order {
+    /// Below this, one sort is as fast.
+    const SMALL: usize = 32;
+    /// Rows that one may have to step over, on average, before comparing all is faster.
+    const STEPS: usize = 8;
+
+    /// Sorts by user, stably: deals rows to twice as many slots as there are rows, and puts those right that
+    /// share a slot. Where keys do not spread, it ends as a sort by comparison. `spare` is of any content.
+    fn sort<R: Keyed + Copy>(self, rows: &mut Vec<R>, spare: &mut Vec<R>, ends: &mut Vec<u32>) {
+        let Some(&filler) = rows.first().filter(|_| rows.len() >= Self::SMALL) else {
+            rows.sort_by_key(Keyed::user);
+            return;
+        };
+        let slot_bits = (rows.len().ilog2() + 1).min(self.bits);
+        let shift = self.bits - slot_bits;
+        let mask = (1_usize << slot_bits) - 1;
+        #[expect(clippy::cast_possible_truncation, reason = "the mask leaves less")]
+        let slot = |row: &R| (row.user().wrapping_sub(self.first) >> shift) as usize & mask;
+
+        ends.clear();
+        ends.resize(mask + 2, 0);
         for row in rows.iter() {
-            self.starts[bucket(row) + 1] += 1;
+            ends[slot(row) + 1] += 1;
         }
-        let mut start = 0;
-        for slot in &mut self.starts {
-            start += *slot;
-            *slot = start;
+        let mut end = 0;
+        for slot in ends.iter_mut() {
+            end += *slot;
+            *slot = end;
         }
-        self.spare.clear();
-        self.spare.extend_from_slice(rows);
-        for row in &self.spare {
-            let place = &mut self.starts[bucket(row)];
-            rows[*place] = *row;
+        spare.resize(rows.len(), filler);
+        for row in rows.iter() {
+            let place = &mut ends[slot(row)];
+            spare[*place as usize] = *row;
             *place += 1;
         }
-        // Dealing has moved each start to its bucket's end.
-        let mut start = 0;
-        for &end in &self.starts {
-            if let Some(bucket) = rows.get_mut(start..end) {
-                R::sort(bucket);
+        std::mem::swap(rows, spare);
+        let mut steps = rows.len() * Self::STEPS;
+        for place in 1..rows.len() {
+            let row = rows[place];
+            let mut free = place;
+            while free > 0 && rows[free - 1].user() > row.user() {
+                rows[free] = rows[free - 1];
+                free -= 1;
             }
-            start = end;
+            if free < place {
+                rows[free] = row;
+                steps = steps.saturating_sub(place - free);
+                if steps == 0 {
+                    rows.sort_by_key(Keyed::user);
+                    return;
+                }
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Grouper;
+    use super::{Keyed, Partitions, Range};
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    struct Row {
+        user: u64,
+        number: usize,
+    }
+
+    impl Keyed for Row {
+        fn user(&self) -> u64 {
+            self.user
+        }
+    }
 
     fn mixed(mut value: u64) -> u64 {
         value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -103,24 +313,65 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_any_spread_come_in_order() {
-        let spreads: [fn(u64) -> u64; 6] = [
+    fn rows_of_any_spread_come_in_order() {
+        let spreads: [fn(u64) -> u64; 8] = [
             mixed,
             |row| mixed(row) >> 40,
             |row| mixed(row) % 3,
             |_| u64::MAX,
             |row| if row % 7 == 0 { u64::MAX } else { row % 5 },
             |row| row,
+            |row| u64::MAX - row,
+            // Many to one slot, in falling order: the sort that gives up.
+            |row| (row % 3) << 60 | (100_000 - row),
         ];
         for (number, spread) in spreads.into_iter().enumerate() {
-            for rows in [0, 1, 1023, 1024, 5000] {
+            for rows in [0, 1, 31, 32, 1023, 1024, 20_000] {
                 let keys: Vec<u64> = (0..rows).map(spread).collect();
-                let mut sorted = keys.clone();
-                sorted.sort_unstable();
-                let mut grouped = keys;
-                Grouper::default().group(&mut grouped);
-                assert_eq!(grouped, sorted, "spread {number} of {rows} rows");
+                let low = keys.iter().min().copied().unwrap_or_default();
+                let high = keys.iter().max().copied().unwrap_or_default();
+                for range in [Range::default(), Range::new(low, high)] {
+                    let mut dealt = Partitions::default();
+                    let given = keys.iter().enumerate();
+                    let given: Vec<Row> =
+                        given.map(|(number, &user)| Row { user, number }).collect();
+                    for &row in &given {
+                        assert!(range.contains(row.user));
+                        dealt.push(range, row);
+                    }
+                    let mut sorted = given;
+                    sorted.sort();
+                    let mut grouped = Vec::new();
+                    for place in 0..Partitions::<Row>::COUNT {
+                        let part = dealt.grouped(range, place);
+                        assert!(part.iter().all(|row| range.is_up_to(place, row.user)));
+                        grouped.extend_from_slice(part);
+                    }
+                    assert_eq!(
+                        grouped, sorted,
+                        "spread {number} of {rows} rows in {range:?}"
+                    );
+                    assert_eq!(dealt.len(), sorted.len());
+                }
             }
         }
+    }
+
+    #[test]
+    fn a_range_knows_its_users() {
+        let range = Range::new(10, 20);
+        assert!([10, 15, 20].into_iter().all(|user| range.contains(user)));
+        assert!(
+            ![0, 9, 21, u64::MAX]
+                .into_iter()
+                .any(|user| range.contains(user))
+        );
+        assert!(
+            [0, u64::MAX]
+                .into_iter()
+                .all(|user| Range::default().contains(user))
+        );
+        let one = Range::new(7, 7);
+        assert!(one.contains(7) && !one.contains(6) && !one.contains(8));
     }
 }

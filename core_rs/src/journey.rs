@@ -35,42 +35,72 @@ impl Moment<'_> {
     }
 }
 
+/// The earliest of some sessions of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Earliest<'a> {
+    /// It, or one of those that may be it.
+    moment: Moment<'a>,
+    /// Sessions that started together with it, itself among them.
+    together: usize,
+    /// Whether their order is not known.
+    is_tied: bool,
+}
+
+impl<'a> Earliest<'a> {
+    #[inline]
+    fn add(earliest: &mut Option<Self>, moment: Moment<'a>) {
+        match earliest {
+            Some(known) if moment.started_at > known.moment.started_at => {}
+            Some(known) if moment.started_at == known.moment.started_at => {
+                let order = moment.order(&known.moment);
+                known.together += usize::from(order != Some(Ordering::Equal));
+                known.is_tied |= order.is_none();
+                if order == Some(Ordering::Less) {
+                    known.moment = moment;
+                }
+            }
+            _ => {
+                *earliest = Some(Self {
+                    moment,
+                    together: 1,
+                    is_tied: false,
+                });
+            }
+        }
+    }
+
+    /// Whether a session that was added is the earliest; none where that is not known.
+    #[inline]
+    fn is(&self, moment: &Moment<'_>) -> Option<bool> {
+        if moment.started_at > self.moment.started_at {
+            return Some(false);
+        }
+        if self.together == 1 {
+            return Some(true);
+        }
+        match moment.order(&self.moment) {
+            Some(Ordering::Greater) => Some(false),
+            _ if self.is_tied => None,
+            order => Some(order == Some(Ordering::Equal)),
+        }
+    }
+}
+
 /// The two sessions of a user that every scope refers to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Journey<'a> {
-    /// The first session, or one of those that may be it.
-    first: Option<Moment<'a>>,
-    /// Sessions that started together with the first, itself among them.
-    first_together: usize,
-    /// Whether their order is not known.
-    first_is_tied: bool,
-    first_converting: Option<Moment<'a>>,
+    first: Option<Earliest<'a>>,
+    first_converting: Option<Earliest<'a>>,
     came_earlier: bool,
 }
 
 impl<'a> Journey<'a> {
-    /// Adds a session in any order; converting ones must have their ids.
+    /// Adds a session, in any order.
     #[inline]
     pub fn add(&mut self, moment: Moment<'a>, converting: bool) {
-        match self.first {
-            Some(first) if moment.started_at > first.started_at => {}
-            Some(first) if moment.started_at == first.started_at => {
-                let order = moment.order(&first);
-                self.first_together += usize::from(order != Some(Ordering::Equal));
-                self.first_is_tied |= order.is_none();
-                if order == Some(Ordering::Less) {
-                    self.first = Some(moment);
-                }
-            }
-            _ => {
-                self.first = Some(moment);
-                self.first_together = 1;
-                self.first_is_tied = false;
-            }
-        }
-        let is_earlier = |known: Moment<'a>| moment.order(&known) == Some(Ordering::Less);
-        if converting && self.first_converting.is_none_or(is_earlier) {
-            self.first_converting = Some(moment);
+        Earliest::add(&mut self.first, moment);
+        if converting {
+            Earliest::add(&mut self.first_converting, moment);
         }
     }
 
@@ -79,35 +109,38 @@ impl<'a> Journey<'a> {
         self.came_earlier = true;
     }
 
-    /// Whether the session is the user's first; none where that is not known.
+    /// Whether a session that was added is the user's first; none where that is not known.
     #[inline]
     #[must_use]
     pub fn is_first(&self, moment: &Moment<'_>) -> Option<bool> {
-        let Some(first) = self.first.filter(|_| !self.came_earlier) else {
-            return Some(false);
-        };
-        if moment.started_at > first.started_at {
-            return Some(false);
-        }
-        match moment.order(&first) {
-            Some(Ordering::Greater) => Some(false),
-            _ if self.first_is_tied => None,
-            order => Some(order == Some(Ordering::Equal)),
+        match &self.first {
+            Some(first) if !self.came_earlier => first.is(moment),
+            _ => Some(false),
         }
     }
 
-    /// Whether the session comes after the first conversion; none where that is not known.
+    /// Whether a session that was added, as converting or not, comes after the first conversion; none
+    /// where that is not known.
     #[must_use]
-    pub fn has_converted_before(&self, moment: &Moment<'_>) -> Option<bool> {
-        self.first_converting.map_or(Some(false), |first| {
-            moment.order(&first).map(Ordering::is_gt)
-        })
+    pub fn has_converted_before(&self, moment: &Moment<'_>, converting: bool) -> Option<bool> {
+        let Some(first) = &self.first_converting else {
+            return Some(false);
+        };
+        if converting {
+            return first.is(moment).map(|is_first| !is_first);
+        }
+        if first.is_tied && moment.started_at == first.moment.started_at {
+            return None;
+        }
+        moment.order(&first.moment).map(Ordering::is_gt)
     }
 
     /// Whether the journey began with two sessions at once, this session being one of them.
     fn began_with_a_pair(&self, moment: &Moment<'_>) -> bool {
-        let starts_with = |first: Moment<'_>| first.started_at == moment.started_at;
-        !self.came_earlier && self.first_together == 2 && self.first.is_some_and(starts_with)
+        let is_one_of_two = |first: &Earliest<'_>| {
+            first.together == 2 && first.moment.started_at == moment.started_at
+        };
+        !self.came_earlier && self.first.as_ref().is_some_and(is_one_of_two)
     }
 }
 
@@ -178,10 +211,11 @@ impl Selection {
             Scope::First => journey.is_first(moment),
             Scope::Converting => Some(converting),
             Scope::Assist => {
-                let Some(first_converting) = journey.first_converting else {
+                let Some(first_converting) = journey.first_converting.filter(|_| !converting)
+                else {
                     return Some(false);
                 };
-                match moment.order(&first_converting) {
+                match moment.order(&first_converting.moment) {
                     Some(Ordering::Less) => journey.is_first(moment).map(|is_first| !is_first),
                     Some(_) => Some(false),
                     // The other of the two is the first converting one: whichever came first, this
@@ -189,8 +223,14 @@ impl Selection {
                     None => journey.began_with_a_pair(moment).then_some(false),
                 }
             }
-            Scope::After => journey.has_converted_before(moment),
+            Scope::After => journey.has_converted_before(moment, converting),
         }
+    }
+
+    /// Whether sessions of a user without any conversion can count where order matters.
+    #[must_use]
+    pub(crate) const fn may_include_unconverted(self) -> bool {
+        matches!(self.scope, Scope::First) && !self.conversion_filter
     }
 
     /// Whether sessions count that have no conversion and whose time is not known.

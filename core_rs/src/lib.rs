@@ -48,4 +48,5 @@ pub use counts::Totals;
 pub use error::{Error, Result};
 pub use journey::Scope;
 pub use json::JsonAnswer;
+pub use pages::KeyWidth;
 pub use tally::Tally;

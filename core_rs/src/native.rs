@@ -61,7 +61,7 @@ impl<T> Fixed<T> {
     }
 }
 
-/// A number as ClickHouse writes it.
+/// A number, or bytes of a fixed length, as ClickHouse writes it.
 pub trait Number: Copy {
     /// The type's name in ClickHouse.
     const TYPE: &'static str;
@@ -92,6 +92,16 @@ number!(u8, "UInt8");
 number!(u32, "UInt32");
 number!(u64, "UInt64");
 number!(i64, "Int64");
+
+impl Number for [u8; 24] {
+    const TYPE: &'static str = "FixedString(24)";
+    const ARRAY_TYPE: &'static str = "Array(FixedString(24))";
+    const SIZE: usize = 24;
+
+    fn append(values: &mut Vec<Self>, bytes: &[u8]) {
+        values.extend_from_slice(bytes.as_chunks().0);
+    }
+}
 
 impl<T: Number> Column for Fixed<T> {
     fn type_name(&self) -> &'static str {

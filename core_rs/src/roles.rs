@@ -153,18 +153,13 @@ pub fn conversion_side(
     }
 }
 
-/// Names the roles of a session's pages that ended without (another) conversion.
-#[inline]
-pub fn drop_off_side(ends: Ends, mut name: impl FnMut(Role, PageId)) {
-    let roles = [
-        (Role::DropOff, ends.exit),
-        (Role::DropOffAssist, ends.before_exit),
-        (Role::LandingAssistedDropOff, ends.landing),
-    ];
-    for (role, page) in roles {
-        if let Some(page) = page {
-            name(role, page);
-        }
+impl Ends {
+    /// The pages of a session that ended without (another) conversion, in the order of
+    /// [`Side::DropOff`]'s roles.
+    #[inline]
+    #[must_use]
+    pub const fn drop_off_side(self) -> [Option<PageId>; 3] {
+        [self.exit, self.before_exit, self.landing]
     }
 }
 

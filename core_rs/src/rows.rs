@@ -2,16 +2,18 @@
 
 use std::num::NonZeroU64;
 
-use crate::group::{Grouper, Keyed};
+use crate::group::{Keyed, Partitions, Range};
 use crate::journey::{Moment, Selection};
 use crate::native::{self, Arrays, Fixed, Strings, layout};
-use crate::pages::{PageId, Pages};
+use crate::pages::{BATCH, KeyWidth, PageId, Pages};
 use crate::roles::{Conversions, Ends};
 
 layout! {
     /// Sessions of the window. Without versions, those that have no conversion at all, each once;
     /// with versions, every version of every session.
     pub struct SessionColumns of "sessions" {
+        /// User and pages in one, for tallies of leading bits ([`Packed`]); then the next four are absent.
+        packed: Fixed<[u8; 24]>,
         /// The user.
         user_key: Fixed<u64>,
         /// The first page; 0: none.
@@ -34,7 +36,10 @@ layout! {
         /// 1: this version has a conversion, so the conversions stream has it.
         converting: Fixed<u8>,
     }
-    optional { started_at, session_id, included, session_key, written_at, converting }
+    optional {
+        packed, user_key, landing_key, exit_key, before_exit_key, started_at, session_id, included,
+        session_key, written_at, converting
+    }
 }
 
 layout! {
@@ -65,7 +70,7 @@ layout! {
         /// A hash of the session's id, as the sessions stream has it.
         session_key: Fixed<u64>,
     }
-    optional { session_key }
+    optional { session_id, session_key }
 }
 
 layout! {
@@ -116,49 +121,131 @@ enum Standing {
     Converting,
 }
 
-/// A session's start, and its id if that came: what scopes ask that follow a journey.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct When {
-    started_at: i64,
-    session_id: Option<Span>,
+/// What tells a session from others that started together with it; that goes with it as a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Identity {
+    Unknown,
+    /// A hash of its id: whether they are one.
+    Key,
+    /// Where its id is: which came first.
+    Id,
 }
 
-/// A session without conversions. There are millions: 24 bytes where its time does not matter, 40
+impl Identity {
+    fn of(id: Option<Span>, key: Option<&u64>) -> (u64, Self) {
+        match (id, key) {
+            (Some(Span(id)), _) => (id.get(), Self::Id),
+            (None, Some(&key)) => (key, Self::Key),
+            (None, None) => (0, Self::Unknown),
+        }
+    }
+
+    fn moment(self, started_at: i64, identity: u64, ids: &[u8]) -> Moment<'_> {
+        let id = NonZeroU64::new(identity).filter(|_| self == Self::Id);
+        Moment {
+            started_at,
+            session_id: id.map(|id| Span(id).of(ids)),
+            session_key: (self == Self::Key).then_some(identity),
+        }
+    }
+}
+
+/// Eight bytes that need not lie at a multiple of eight: that makes rows shorter.
+#[derive(Debug, Clone, Copy)]
+struct Word([u8; 8]);
+
+impl Word {
+    #[inline]
+    const fn new(value: u64) -> Self {
+        Self(value.to_ne_bytes())
+    }
+
+    #[inline]
+    const fn get(self) -> u64 {
+        u64::from_ne_bytes(self.0)
+    }
+}
+
+/// What scopes ask of a session that follow a journey.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct When {
+    started_at: Word,
+    /// As `kind` says.
+    identity: Word,
+    kind: Identity,
+    standing: Standing,
+}
+
+/// A session without conversions. There are millions: 20 bytes where its time does not matter, 40
 /// where it does.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Session<T> {
-    user: u64,
+    user: Word,
     pub(crate) ends: Ends,
-    standing: Standing,
     when: T,
 }
 
 impl<T> Session<T> {
-    pub(crate) fn is_included(&self) -> bool {
-        self.standing == Standing::Included
+    #[inline]
+    pub(crate) fn user(&self) -> u64 {
+        self.user.get()
     }
 }
 
-/// A version of a session: 16 bytes more.
+impl Session<When> {
+    pub(crate) fn is_included(&self) -> bool {
+        self.when.standing == Standing::Included
+    }
+
+    pub(crate) fn started_at(&self) -> i64 {
+        self.when.started_at.get().cast_signed()
+    }
+
+    /// The session, once its time has been looked at.
+    pub(crate) fn undated(&self) -> Session<()> {
+        Session::included(self.user(), self.ends)
+    }
+}
+
+impl Session<()> {
+    /// A session that counts.
+    pub(crate) fn included(user: u64, ends: Ends) -> Self {
+        Self {
+            user: Word::new(user),
+            ends,
+            when: (),
+        }
+    }
+}
+
+/// A version of a session: 20 bytes more.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Version<T> {
     session: Session<T>,
-    session_key: u64,
-    written_at: i64,
+    session_key: Word,
+    written_at: Word,
+    standing: Standing,
+}
+
+impl<T> Version<T> {
+    fn written_at(&self) -> i64 {
+        self.written_at.get().cast_signed()
+    }
 }
 
 const _: () = {
-    assert!(size_of::<Session<()>>() == 24 && size_of::<Session<When>>() == 40);
-    assert!(size_of::<Version<()>>() == 40 && size_of::<Version<When>>() == 56);
+    assert!(size_of::<Session<()>>() == 20 && size_of::<Session<When>>() == 40);
+    assert!(size_of::<Version<()>>() == 40 && size_of::<Version<When>>() == 60);
 };
 
 /// A session with conversions, of which a filter may leave none.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Converted {
-    user: u64,
+    pub(crate) user: u64,
     started_at: i64,
-    session_id: Span,
-    session_key: Option<u64>,
+    /// As `kind` says.
+    identity: u64,
+    kind: Identity,
     pub(crate) ends: Ends,
     pub(crate) included: bool,
     pub(crate) conversions: u32,
@@ -167,19 +254,90 @@ pub(crate) struct Converted {
 }
 
 impl<T> Keyed for Session<T> {
+    #[inline]
     fn user(&self) -> u64 {
-        self.user
+        self.user.get()
     }
 }
 
 impl<T> Keyed for Version<T> {
+    #[inline]
     fn user(&self) -> u64 {
-        self.session.user
+        self.session.user()
+    }
+}
+
+/// The rows of one unit. Its buffers are kept for the next.
+#[derive(Debug, Default)]
+pub(crate) struct Unit {
+    range: Range,
+    /// For scopes that do not ask when a session took place; `dated` for those that do.
+    undated: Sessions<()>,
+    dated: Sessions<When>,
+    converted: Ahead<Converted>,
+    earlier_users: Ahead<u64>,
+    text: Text,
+}
+
+/// Rows that may come for several units at once; units take theirs in the order of their users.
+#[derive(Debug)]
+struct Ahead<R> {
+    rows: Vec<R>,
+    /// Those before it were taken.
+    front: usize,
+    /// The end of those of this unit.
+    end: usize,
+}
+
+impl<R> Default for Ahead<R> {
+    fn default() -> Self {
+        Self {
+            rows: Vec::new(),
+            front: 0,
+            end: 0,
+        }
+    }
+}
+
+impl<R: Keyed> Ahead<R> {
+    fn len(&self) -> usize {
+        self.rows.len() - self.front
     }
 
-    /// Stable: of versions written at once, the last in the stream stays last.
-    fn sort(rows: &mut [Self]) {
-        rows.sort_by_key(|version| (version.user(), version.session_key, version.written_at));
+    /// Brings the rows of each user together and finds those of a unit. Rows come in a few runs by user,
+    /// which a stable sort finds.
+    fn sort(&mut self, range: Range) {
+        let rows = &mut self.rows[self.front..];
+        if !rows.is_sorted_by_key(Keyed::user) {
+            rows.sort_by_key(Keyed::user);
+        }
+        self.end = self.front + rows.partition_point(|row| !range.is_before(row.user()));
+    }
+
+    /// The rows of the unit, and of users before it that no unit took.
+    fn of_unit(&self) -> &[R] {
+        &self.rows[self.front..self.end]
+    }
+
+    /// Takes the rows of the unit; true if none is left.
+    fn take(&mut self) -> bool {
+        self.front = self.end;
+        let is_empty = self.len() == 0;
+        if is_empty {
+            self.clear();
+        }
+        is_empty
+    }
+
+    fn clear(&mut self) {
+        self.rows.clear();
+        (self.front, self.end) = (0, 0);
+    }
+}
+
+impl Keyed for u64 {
+    fn user(&self) -> u64 {
+        *self
     }
 }
 
@@ -189,29 +347,41 @@ impl Keyed for Converted {
     }
 }
 
-/// The rows of one unit. Its buffers are kept for the next.
-#[derive(Debug, Default)]
-pub(crate) struct Unit {
-    /// For scopes that do not ask when a session took place; `dated` for those that do.
-    undated: Sessions<()>,
-    dated: Sessions<When>,
-    converted: Vec<Converted>,
-    converted_grouper: Grouper<Converted>,
-    earlier_users: Vec<u64>,
-    text: Text,
-    lacks_ids: bool,
-}
-
 /// The rows of the sessions stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Sessions<T> {
-    once: Vec<Session<T>>,
-    versions: Vec<Version<T>>,
-    once_grouper: Grouper<Session<T>>,
-    versions_grouper: Grouper<Version<T>>,
+    once: Partitions<Session<T>>,
+    versions: Partitions<Version<T>>,
 }
 
-impl<T: Copy> Sessions<T> {
+impl<T> Default for Sessions<T> {
+    fn default() -> Self {
+        Self {
+            once: Partitions::default(),
+            versions: Partitions::default(),
+        }
+    }
+}
+
+/// What a scope needs of a session to ask when it took place, or not.
+trait Matter: Copy {
+    /// Whether a session of that standing matters.
+    fn matters(standing: Standing) -> bool;
+}
+
+impl Matter for () {
+    fn matters(standing: Standing) -> bool {
+        standing == Standing::Included
+    }
+}
+
+impl Matter for When {
+    fn matters(standing: Standing) -> bool {
+        standing != Standing::Converting
+    }
+}
+
+impl<T: Matter> Sessions<T> {
     fn len(&self) -> usize {
         self.once.len() + self.versions.len()
     }
@@ -221,146 +391,281 @@ impl<T: Copy> Sessions<T> {
         self.versions.clear();
     }
 
-    fn group(&mut self) {
-        self.once_grouper.group(&mut self.once);
-        self.versions_grouper.group(&mut self.versions);
-    }
-
-    /// Adds a block whose flags were checked; `when` is called with each row in order.
-    fn add(&mut self, block: &SessionColumns, pages: &mut Pages, when: impl FnMut(usize) -> T) {
+    /// Adds a block whose flags and users were checked. `when` is called with each row in order.
+    fn add(
+        &mut self,
+        range: Range,
+        block: &SessionColumns,
+        pages: &mut Pages,
+        mut when: impl FnMut(usize, Standing) -> T,
+    ) -> Result<(), String> {
         let (keys, written_at) = (block.session_key.values(), block.written_at.values());
         let (included, converting) = (block.included.values(), block.converting.values());
-        if keys.is_empty() && included.is_empty() {
+        let mut session = |row, user, ends, standing| Session {
+            user: Word::new(user),
+            ends,
+            when: when(row, standing),
+        };
+        if included.is_empty() && converting.is_empty() && written_at.is_empty() {
             // The largest streams are of this form.
-            let sessions = sessions(block, pages, |_| Standing::Included, when);
-            return self.once.extend(sessions);
+            return each_row(block, range, pages, |row, user, ends, is_converting| {
+                if !is_converting {
+                    let session = session(row, user, ends, Standing::Included);
+                    self.once.push(range, session);
+                }
+            });
         }
-        let standing = |row| match (converting.get(row), included.get(row)) {
+        let standing = |row, is_converting| match (converting.get(row), included.get(row)) {
+            _ if is_converting => Standing::Converting,
             (Some(1), _) => Standing::Converting,
             (_, Some(0)) => Standing::Evidence,
             _ => Standing::Included,
         };
-        let sessions = sessions(block, pages, standing, when);
-        if keys.is_empty() {
-            self.once.extend(sessions);
-        } else if written_at.is_empty() {
-            // Each session comes once, and its key is there for its identity.
-            let versions = sessions.zip(keys).map(|(session, &session_key)| Version {
-                session,
-                session_key,
-                written_at: 0,
-            });
-            self.versions.extend(versions);
-        } else {
-            let versions = sessions.zip(keys).zip(written_at);
-            self.versions.extend(
-                versions.map(|((session, &session_key), &written_at)| Version {
+        each_row(block, range, pages, |row, user, ends, is_converting| {
+            let standing = standing(row, is_converting);
+            let session = session(row, user, ends, standing);
+            if let (Some(&session_key), Some(&written_at)) = (keys.get(row), written_at.get(row)) {
+                let version = Version {
                     session,
-                    session_key,
-                    written_at,
-                }),
-            );
+                    session_key: Word::new(session_key),
+                    written_at: Word::new(written_at.cast_unsigned()),
+                    standing,
+                };
+                self.versions.push(range, version);
+            } else if T::matters(standing) {
+                self.once.push(range, session);
+            }
+        })
+    }
+
+    /// The sessions of a partition by user, each as it was written last.
+    fn grouped(&mut self, range: Range, place: usize) -> &[Session<T>] {
+        let Self { once, versions } = self;
+        if versions.len() > 0 {
+            for versions in versions
+                .grouped(range, place)
+                .chunk_by(|one, next| one.user() == next.user())
+            {
+                each_latest(versions, |session| once.push(range, *session));
+            }
+        }
+        once.grouped(range, place)
+    }
+}
+
+/// Visits the last version of each of a user's sessions, where that matters.
+#[inline]
+fn each_latest<T: Matter>(versions: &[Version<T>], mut visit: impl FnMut(&Session<T>)) {
+    /// From this on, sorting is faster than to look for each version whether it has a later one.
+    const MANY: usize = 16;
+    let mut visit = |version: &Version<T>| {
+        if T::matters(version.standing) {
+            visit(&version.session);
+        }
+    };
+    if versions.len() >= MANY {
+        let mut sorted = versions.to_vec();
+        // Stable: of versions written at once, the last in the stream stays last.
+        sorted.sort_by_key(|version| (version.session_key.get(), version.written_at()));
+        let runs = sorted.chunk_by(|one, next| one.session_key.get() == next.session_key.get());
+        runs.filter_map(<[_]>::last).for_each(visit);
+        return;
+    }
+    for (place, version) in versions.iter().enumerate() {
+        let is_replaced = versions.iter().enumerate().any(|(other_place, other)| {
+            other.session_key.get() == version.session_key.get()
+                && (other.written_at(), other_place) > (version.written_at(), place)
+        });
+        if !is_replaced {
+            visit(version);
         }
     }
 }
 
-/// The sessions of a block, with their pages as this tally numbers them.
-fn sessions<T>(
+/// The user and the pages of a session in 24 bytes, as the store packs them: the user's key, then the first
+/// 42 bits of the keys of the landing page, the exit page and the page before exit, from the greatest bits of
+/// a 128-bit number down, but for two: the second is 1 where the session has a conversion. All little-endian.
+struct Packed([u64; 3]);
+
+impl Packed {
+    const BITS: u32 = KeyWidth::MASK.count_ones();
+
+    #[inline]
+    fn of(bytes: &[u8; 24]) -> Self {
+        let (words, _) = bytes.as_chunks::<8>();
+        let mut numbers = [0; 3];
+        for (number, word) in numbers.iter_mut().zip(words) {
+            *number = u64::from_le_bytes(*word);
+        }
+        Self(numbers)
+    }
+
+    #[inline]
+    fn user(&self) -> u64 {
+        self.0[0]
+    }
+
+    #[inline]
+    fn landing(&self) -> u64 {
+        self.0[2] >> (2 * Self::BITS - u64::BITS) & KeyWidth::MASK
+    }
+
+    #[inline]
+    fn exit(&self) -> u64 {
+        (self.0[1] >> Self::BITS | self.0[2] << (u64::BITS - Self::BITS)) & KeyWidth::MASK
+    }
+
+    #[inline]
+    fn before_exit(&self) -> u64 {
+        self.0[1] & KeyWidth::MASK
+    }
+
+    #[inline]
+    fn is_converting(&self) -> bool {
+        self.0[2] >> 62 & 1 == 1
+    }
+}
+
+/// The pages of a batch of sessions.
+struct Batch {
+    landings: [Option<PageId>; BATCH],
+    exits: [Option<PageId>; BATCH],
+    befores: [Option<PageId>; BATCH],
+}
+
+impl Batch {
+    const EMPTY: Self = Self {
+        landings: [None; BATCH],
+        exits: [None; BATCH],
+        befores: [None; BATCH],
+    };
+
+    #[inline]
+    fn look_up(&mut self, pages: &mut Pages, landing: &[u64], exit: &[u64], before: &[u64]) {
+        pages.ids(landing, &mut self.landings);
+        pages.ids(exit, &mut self.exits);
+        pages.ids(before, &mut self.befores);
+    }
+
+    #[inline]
+    fn ends(&self) -> impl Iterator<Item = Ends> {
+        let pages = self.landings.iter().zip(&self.exits).zip(&self.befores);
+        pages.map(|((&landing, &exit), &before_exit)| Ends {
+            landing,
+            exit,
+            before_exit,
+        })
+    }
+}
+
+/// Visits the rows of a block in order: user, pages as this tally numbers them, and whether the row itself
+/// says that the session converts.
+#[inline]
+fn each_row(
     block: &SessionColumns,
+    range: Range,
     pages: &mut Pages,
-    standing: impl Fn(usize) -> Standing,
-    mut when: impl FnMut(usize) -> T,
-) -> impl Iterator<Item = Session<T>> {
-    let users = block.user_key.values().iter().enumerate();
-    let first_pages = block.landing_key.values();
-    let last_pages = block.exit_key.values().iter();
-    let last_pages = last_pages.zip(block.before_exit_key.values());
-    let rows = users.zip(first_pages).zip(last_pages);
-    rows.map(
-        move |(((row, &user), &landing), (&exit, &before_exit))| Session {
-            user,
-            ends: Ends {
-                landing: pages.id(landing),
-                exit: pages.id(exit),
-                before_exit: pages.id(before_exit),
-            },
-            standing: standing(row),
-            when: when(row),
-        },
-    )
+    mut visit: impl FnMut(usize, u64, Ends, bool),
+) -> Result<(), String> {
+    let mut batch = Batch::EMPTY;
+    let mut row = 0;
+    if pages.width() == KeyWidth::Leading {
+        let mut keys = [[0; BATCH]; 3];
+        for packed in block.packed.values().chunks(BATCH) {
+            let [landing, exit, before] = &mut keys;
+            let slots = landing.iter_mut().zip(exit).zip(before);
+            for (bytes, ((landing, exit), before)) in packed.iter().zip(slots) {
+                let packed = Packed::of(bytes);
+                (*landing, *exit, *before) =
+                    (packed.landing(), packed.exit(), packed.before_exit());
+            }
+            let [landing, exit, before] = &keys;
+            let count = packed.len();
+            batch.look_up(pages, &landing[..count], &exit[..count], &before[..count]);
+            for (bytes, ends) in packed.iter().zip(batch.ends()) {
+                let packed = Packed::of(bytes);
+                require_user(range, packed.user())?;
+                visit(row, packed.user(), ends, packed.is_converting());
+                row += 1;
+            }
+        }
+        return Ok(());
+    }
+    let users = block.user_key.values().chunks(BATCH);
+    let first_pages = block.landing_key.values().chunks(BATCH);
+    let last_pages = block.exit_key.values().chunks(BATCH);
+    let last_pages = last_pages.zip(block.before_exit_key.values().chunks(BATCH));
+    for ((users, landing), (exit, before)) in users.zip(first_pages).zip(last_pages) {
+        batch.look_up(pages, landing, exit, before);
+        for (&user, ends) in users.iter().zip(batch.ends()) {
+            require_user(range, user)?;
+            visit(row, user, ends, false);
+            row += 1;
+        }
+    }
+    Ok(())
+}
+
+#[inline]
+fn require_user(range: Range, user: u64) -> Result<(), String> {
+    if range.contains(user) {
+        return Ok(());
+    }
+    Err(format!("user {user} lies outside of the unit's range"))
 }
 
 /// The parts of rows that have no fixed size.
 #[derive(Debug, Default)]
 pub(crate) struct Text {
     session_ids: Vec<u8>,
+    converted_ids: Vec<u8>,
     viewed: Vec<Option<PageId>>,
     targets: Vec<Option<PageId>>,
     assist_views: Vec<u32>,
 }
 
-/// One user's rows.
+/// One user's rows, for a scope that asks when a session took place.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct User<'a, T> {
-    once: &'a [Session<T>],
-    versions: &'a [Version<T>],
+pub(crate) struct User<'a> {
+    pub(crate) sessions: &'a [Session<When>],
     pub(crate) converted: &'a [Converted],
     /// Whether the user's first session lies before the window.
     pub(crate) came_earlier: bool,
 }
 
-impl<'a, T> User<'a, T> {
-    /// Whether there is but one row.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.once.len() + self.versions.len() + self.converted.len() <= 1
-    }
-
-    /// Visits the sessions that the conversions stream does not have, as they were written last,
-    /// with their keys, if those came.
-    #[inline]
-    pub(crate) fn each_session(&self, mut visit: impl FnMut(&'a Session<T>, Option<u64>)) {
-        for session in self.once {
-            visit(session, None);
-        }
-        // Not the rule: kept apart, so that sessions that come once pay nothing for it.
-        if !self.versions.is_empty() {
-            let runs = self
-                .versions
-                .chunk_by(|one, next| one.session_key == next.session_key);
-            for version in runs.filter_map(<[_]>::last) {
-                if version.session.standing != Standing::Converting {
-                    visit(&version.session, Some(version.session_key));
-                }
-            }
-        }
-    }
-}
-
 impl Unit {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.sessions() == 0 && self.earlier_users.is_empty()
+    /// Says which users belong to the unit, before any row of it is added.
+    pub(crate) fn begin(&mut self, range: Range) {
+        self.range = range;
     }
 
-    /// Number of sessions, each as often as it was fed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sessions() == 0 && self.earlier_users.len() == 0
+    }
+
+    /// Number of sessions, each as often as it was fed, those ahead included.
     pub(crate) fn sessions(&self) -> usize {
         self.undated.len() + self.dated.len() + self.converted.len()
     }
 
-    /// Whether the order of sessions that started together may be unknown.
-    pub(crate) fn lacks_ids(&self) -> bool {
-        self.lacks_ids
+    /// Whether a row came that can't be ahead of its unit.
+    pub(crate) fn has_sessions(&self) -> bool {
+        self.undated.len() + self.dated.len() > 0
     }
 
+    /// Forgets the unit's rows; the next may have any users until it is said which.
     pub(crate) fn clear(&mut self) {
+        self.range = Range::default();
         self.undated.clear();
         self.dated.clear();
-        self.converted.clear();
-        self.earlier_users.clear();
         self.text.session_ids.clear();
-        self.text.viewed.clear();
-        self.text.targets.clear();
-        self.text.assist_views.clear();
-        self.lacks_ids = false;
+        self.earlier_users.take();
+        if self.converted.take() {
+            self.text.converted_ids.clear();
+            self.text.viewed.clear();
+            self.text.targets.clear();
+            self.text.assist_views.clear();
+        }
     }
 
     pub(crate) fn add_sessions(
@@ -369,34 +674,59 @@ impl Unit {
         pages: &mut Pages,
         selection: Selection,
     ) -> Result<(), String> {
-        let (started_at, has_ids) = (block.started_at.values(), !block.session_id.is_empty());
-        let (has_keys, has_versions) = (
-            !block.session_key.values().is_empty(),
-            !block.written_at.values().is_empty(),
-        );
-        if has_versions == block.converting.values().is_empty() || (has_versions && !has_keys) {
+        let started_at = block.started_at.values();
+        let has_versions = !block.written_at.values().is_empty();
+        let is_packed = !block.packed.values().is_empty();
+        if is_packed != (pages.width() == KeyWidth::Leading) {
+            return Err(
+                "column packed is for tallies of leading bits, and they need it".to_owned(),
+            );
+        }
+        let apart = [
+            &block.user_key,
+            &block.landing_key,
+            &block.exit_key,
+            &block.before_exit_key,
+        ];
+        if (apart.iter()).any(|column| column.values().is_empty() != is_packed) {
+            return Err(
+                "the block needs column packed, or columns user_key, landing_key, exit_key and \
+                 before_exit_key"
+                    .to_owned(),
+            );
+        }
+        // A packed row says itself whether the session converts.
+        let says_converting = !block.converting.values().is_empty();
+        let has_keys = !block.session_key.values().is_empty();
+        if says_converting != (has_versions && !is_packed) || (has_versions && !has_keys) {
             return Err("columns session_key, written_at and converting come together".to_owned());
         }
         flags("included", &block.included)?;
         flags("converting", &block.converting)?;
         if !selection.scope.needs_order() {
-            self.undated.add(block, pages, |_| ());
+            if selection.includes_undated() {
+                self.undated.add(self.range, block, pages, |_, _| ())?;
+            }
             return full(pages);
         }
-        if started_at.is_empty() || block.included.values().is_empty() || !(has_ids || has_keys) {
-            return Err(
-                "the touch scope needs columns started_at and included, and session_id or \
-                 session_key"
-                    .to_owned(),
-            );
+        if started_at.is_empty() || block.included.values().is_empty() {
+            return Err("the touch scope needs columns started_at and included".to_owned());
         }
         let mut ids = block.session_id.iter();
+        let keys = block.session_key.values();
         let text = &mut self.text.session_ids;
-        self.dated.add(block, pages, |row| When {
-            started_at: started_at.get(row).copied().unwrap_or_default(),
-            session_id: ids.next().map(|id| Span::push(text, id.iter().copied())),
-        });
-        self.lacks_ids |= !has_ids;
+        let when = |row, standing| {
+            let id = ids.next().map(|id| Span::push(text, id.iter().copied()));
+            let (identity, kind) = Identity::of(id, keys.get(row));
+            let started_at: i64 = started_at.get(row).copied().unwrap_or_default();
+            When {
+                started_at: Word::new(started_at.cast_unsigned()),
+                identity: Word::new(identity),
+                kind,
+                standing,
+            }
+        };
+        self.dated.add(self.range, block, pages, when)?;
         full(pages)
     }
 
@@ -415,7 +745,7 @@ impl Unit {
             let viewed = page_keys.next().unwrap_or_default();
             let converted = conversion_keys.next().unwrap_or_default();
             let assists = assist_views.next().unwrap_or_default();
-            let session_id = session_ids.next().unwrap_or_default();
+            let session_id = session_ids.next();
             let included = block.included.values().get(row) == Some(&1);
             let conversions = block
                 .conversions
@@ -447,7 +777,9 @@ impl Unit {
             };
             let text = &mut self.text;
             Span::push(&mut text.assist_views, assists.iter().copied());
-            self.converted.push(Converted {
+            let id = session_id.map(|id| Span::push(&mut text.converted_ids, id.iter().copied()));
+            let (identity, kind) = Identity::of(id, block.session_key.values().get(row));
+            self.converted.rows.push(Converted {
                 user,
                 started_at: block
                     .started_at
@@ -455,19 +787,22 @@ impl Unit {
                     .get(row)
                     .copied()
                     .unwrap_or_default(),
-                session_id: Span::push(&mut text.session_ids, session_id.iter().copied()),
-                session_key: block.session_key.values().get(row).copied(),
+                identity,
+                kind,
                 ends: Ends {
-                    landing: pages.id(at(&block.landing_key)),
-                    exit: pages.id(at(&block.exit_key)),
-                    before_exit: pages.id(at(&block.before_exit_key)),
+                    landing: pages.id_of_whole(at(&block.landing_key)),
+                    exit: pages.id_of_whole(at(&block.exit_key)),
+                    before_exit: pages.id_of_whole(at(&block.before_exit_key)),
                 },
                 included,
                 conversions,
-                viewed: Span::push(&mut text.viewed, viewed.iter().map(|&key| pages.id(key))),
+                viewed: Span::push(
+                    &mut text.viewed,
+                    viewed.iter().map(|&key| pages.id_of_whole(key)),
+                ),
                 targets: Span::push(
                     &mut text.targets,
-                    converted.iter().map(|&key| pages.id(key)),
+                    converted.iter().map(|&key| pages.id_of_whole(key)),
                 ),
             });
         }
@@ -475,33 +810,60 @@ impl Unit {
     }
 
     pub(crate) fn add_users(&mut self, block: &UserColumns) {
-        self.earlier_users.extend(block.user_key.values());
+        self.earlier_users.rows.extend(block.user_key.values());
     }
 
-    /// Brings the rows of each user together; the unit can be read by user then.
-    pub(crate) fn group(&mut self) {
-        self.undated.group();
-        self.dated.group();
-        self.converted_grouper.group(&mut self.converted);
-        self.earlier_users.sort_unstable();
+    /// Brings the rows of each user together that may have come ahead, and makes sure that no unit before
+    /// should have had them.
+    pub(crate) fn sort(&mut self) -> Result<(), u64> {
+        self.converted.sort(self.range);
+        self.earlier_users.sort(self.range);
+        match self.converted().first() {
+            Some(first) if !self.range.contains(first.user) => Err(first.user),
+            _ => Ok(()),
+        }
     }
 
-    /// The users, for a scope that does not ask when a session took place.
-    pub(crate) fn undated_users(&self) -> Users<'_, ()> {
-        self.users(&self.undated)
+    /// The unit's sessions with conversions, by user.
+    pub(crate) fn converted(&self) -> &[Converted] {
+        self.converted.of_unit()
     }
 
-    /// The users, for a scope that asks when a session took place.
-    pub(crate) fn dated_users(&self) -> Users<'_, When> {
-        self.users(&self.dated)
+    /// Adds a session that counts to those whose time does not matter.
+    pub(crate) fn add_undated(&mut self, session: Session<()>) {
+        self.undated.once.push(self.range, session);
     }
 
-    fn users<'a, T>(&'a self, sessions: &'a Sessions<T>) -> Users<'a, T> {
-        Users {
-            once: Runs(&sessions.once),
-            versions: Runs(&sessions.versions),
-            converted: Runs(&self.converted),
-            earlier: Runs(&self.earlier_users),
+    /// Visits the sessions whose time does not matter, those of a user together.
+    pub(crate) fn each_undated(&mut self, mut visit: impl FnMut(&[Session<()>])) {
+        if self.undated.len() > 0 {
+            for place in 0..Partitions::<Session<()>>::COUNT {
+                visit(self.undated.grouped(self.range, place));
+            }
+        }
+    }
+
+    /// Visits the users with what they have, for a scope that asks when a session took place.
+    pub(crate) fn each_user(&mut self, mut visit: impl FnMut(&Text, &User<'_>)) {
+        let mut converted = self.converted.of_unit();
+        let mut earlier = self.earlier_users.of_unit();
+        for place in 0..Partitions::<Session<When>>::COUNT {
+            let mut sessions = self.dated.grouped(self.range, place);
+            loop {
+                let of_session = sessions.first().map(Keyed::user);
+                let of_converted = converted.first().map(|row| row.user);
+                let of_converted = of_converted.filter(|&user| self.range.is_up_to(place, user));
+                let Some(user) = of_session.into_iter().chain(of_converted).min() else {
+                    break;
+                };
+                take(&mut earlier, |&earlier| earlier < user);
+                let user = User {
+                    sessions: take(&mut sessions, |row| row.user() == user),
+                    converted: take(&mut converted, |row| row.user == user),
+                    came_earlier: earlier.first() == Some(&user),
+                };
+                visit(&self.text, &user);
+            }
         }
     }
 
@@ -510,22 +872,23 @@ impl Unit {
     }
 }
 
+/// Takes rows from the front.
+#[inline]
+fn take<'a, R>(rows: &mut &'a [R], belongs: impl Fn(&R) -> bool) -> &'a [R] {
+    let run = rows.iter().take_while(|row| belongs(row)).count();
+    let (taken, rest) = rows.split_at(run);
+    *rows = rest;
+    taken
+}
+
 impl Text {
-    pub(crate) fn moment_of_dated(&self, row: &Session<When>, key: Option<u64>) -> Moment<'_> {
-        let session_id = row.when.session_id;
-        Moment {
-            started_at: row.when.started_at,
-            session_id: session_id.map(|id| id.of(&self.session_ids)),
-            session_key: key,
-        }
+    pub(crate) fn moment_of_session(&self, row: &Session<When>) -> Moment<'_> {
+        let identity = row.when.identity.get();
+        (row.when.kind).moment(row.started_at(), identity, &self.session_ids)
     }
 
     pub(crate) fn moment_of_converted(&self, row: &Converted) -> Moment<'_> {
-        Moment {
-            started_at: row.started_at,
-            session_id: Some(row.session_id.of(&self.session_ids)),
-            session_key: row.session_key,
-        }
+        (row.kind).moment(row.started_at, row.identity, &self.converted_ids)
     }
 
     pub(crate) fn conversions(&self, row: &Converted) -> Conversions<'_> {
@@ -534,60 +897,6 @@ impl Text {
             converted: row.targets.of(&self.targets),
             assist_views: row.targets.of(&self.assist_views),
         }
-    }
-}
-
-/// The users of a unit, each with their rows.
-#[derive(Debug)]
-pub(crate) struct Users<'a, T> {
-    once: Runs<'a, Session<T>>,
-    versions: Runs<'a, Version<T>>,
-    converted: Runs<'a, Converted>,
-    earlier: Runs<'a, u64>,
-}
-
-impl<'a, T> Iterator for Users<'a, T> {
-    type Item = User<'a, T>;
-
-    #[inline]
-    fn next(&mut self) -> Option<User<'a, T>> {
-        let users = [
-            self.once.next_user(),
-            self.versions.next_user(),
-            self.converted.next_user(),
-        ];
-        let user = users.into_iter().flatten().min()?;
-        self.earlier.skip_before(user);
-        Some(User {
-            once: self.once.take(user),
-            versions: self.versions.take(user),
-            converted: self.converted.take(user),
-            came_earlier: !self.earlier.take(user).is_empty(),
-        })
-    }
-}
-
-/// Rows in order of their users, taken from the front.
-#[derive(Debug)]
-struct Runs<'a, R>(&'a [R]);
-
-impl<'a, R: Keyed> Runs<'a, R> {
-    #[inline]
-    fn next_user(&self) -> Option<u64> {
-        self.0.first().map(Keyed::user)
-    }
-
-    #[inline]
-    fn take(&mut self, user: u64) -> &'a [R] {
-        let run = self.0.iter().take_while(|row| row.user() == user).count();
-        let (taken, rest) = self.0.split_at(run);
-        self.0 = rest;
-        taken
-    }
-
-    fn skip_before(&mut self, user: u64) {
-        let run = self.0.iter().take_while(|row| row.user() < user).count();
-        self.0 = &self.0[run..];
     }
 }
 

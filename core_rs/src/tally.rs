@@ -3,12 +3,13 @@
 use crate::answer::Answer;
 use crate::counts::{Counts, Totals};
 use crate::error::{Error, Result};
+use crate::group::Range;
 use crate::journey::{Journey, Scope, Selection};
 use crate::native::Reader;
-use crate::pages::{PageColumns, PageId, Pages};
-use crate::roles::{conversion_side, drop_off_side};
+use crate::pages::{BATCH, KeyWidth, PageColumns, PageId, Pages};
+use crate::roles::{Ends, conversion_side};
 use crate::rows::{
-    ConversionColumns, Converted, SessionColumns, Text, Unit, User, UserColumns, When,
+    ConversionColumns, Converted, Session, SessionColumns, Text, Unit, User, UserColumns, When,
 };
 
 /// The counts of one question, over the units that one worker was given.
@@ -16,6 +17,9 @@ use crate::rows::{
 /// A unit is a set of users with all their rows, fed as up to three streams (in any interleaving,
 /// in chunks of any size) and closed by [`finish_unit`](Self::finish_unit). No user may be in two
 /// units, of this tally or of one that is merged with it: that is what makes users add up.
+///
+/// Conversions and users may come ahead, for several units at once; those units follow in the order
+/// of their users then.
 #[derive(Debug)]
 pub struct Tally {
     selection: Selection,
@@ -50,6 +54,13 @@ impl Tally {
         }
     }
 
+    /// The same, with page keys of that width.
+    #[must_use]
+    pub fn with_keys(mut self, width: KeyWidth) -> Self {
+        self.pages.set_width(width);
+        self
+    }
+
     /// An empty tally that takes the same steps in every run, for measurements. Its table of pages
     /// has no secret that keeps made-up URLs from crowding one place.
     #[must_use]
@@ -58,6 +69,20 @@ impl Tally {
             pages: Pages::with_seed(seed),
             ..Self::new(scope, conversion_filter)
         }
+    }
+
+    /// Says which users the next unit has, both ends included, before any of its sessions. A unit that is
+    /// not begun may have any, and takes longer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnitOpen`] where sessions of a unit were fed already.
+    pub fn begin_unit(&mut self, first_user: u64, last_user: u64) -> Result<()> {
+        if self.unit.has_sessions() || !self.sessions.is_between_blocks() {
+            return Err(Error::UnitOpen);
+        }
+        self.unit.begin(Range::new(first_user, last_user));
+        Ok(())
     }
 
     /// Takes a chunk of the unit's sessions ([`SessionColumns`]).
@@ -100,35 +125,61 @@ impl Tally {
     ///
     /// # Errors
     ///
-    /// [`Error::Truncated`] where a stream stopped inside a block, the error of a failed feed, or
-    /// [`Error::TooMany`]. Then nothing is counted. [`Error::Tied`] where the order of sessions that
+    /// [`Error::Truncated`] where a stream stopped inside a block, the error of a failed feed,
+    /// [`Error::PassedOver`], or [`Error::TooMany`]. Then nothing is counted. [`Error::Tied`] where the order of sessions that
     /// started together matters and is not known; then nothing is counted either, and the unit's
     /// rows are forgotten, so that it can be fed again, with ids.
     pub fn finish_unit(&mut self) -> Result<()> {
         self.sessions.finish()?;
         self.conversions.finish()?;
         self.users.finish()?;
-        self.counts.prepare(&self.pages, self.unit.sessions())?;
-        self.unit.group();
-        let (counts, selection) = (&mut self.counts, self.selection);
-        let text = self.unit.text();
-        if !selection.scope.needs_order() {
-            for user in self.unit.undated_users() {
-                count_undated(counts, selection, text, &user);
+        // Each row may take a number on either side.
+        let most = self.unit.sessions().saturating_mul(2);
+        self.counts.prepare(&self.pages, most)?;
+        self.unit.sort().map_err(Error::PassedOver)?;
+        let mut chosen = Chosen::default();
+        if self.selection.scope.needs_order() {
+            choose_dated(self.selection, &mut self.unit, &mut chosen);
+            if chosen.is_tied {
+                self.unit.clear();
+                return Err(Error::Tied);
             }
-        } else if !self.unit.lacks_ids()
-            || (self.unit.dated_users()).all(|user| is_decided(selection, text, &user))
-        {
-            for user in self.unit.dated_users() {
-                count_dated(counts, selection, text, &user);
-            }
+            self.counts.add_sessions(&chosen.sessions);
         } else {
-            self.unit.clear();
-            return Err(Error::Tied);
+            choose_converted(self.selection, &self.unit, &mut chosen);
+            if chosen.is_tied {
+                self.unit.clear();
+                return Err(Error::Tied);
+            }
+            for &session in &chosen.sessions {
+                self.unit.add_undated(session);
+            }
+            let counts = &mut self.counts;
+            self.unit
+                .each_undated(|sessions| counts.add_sessions(sessions));
         }
+        self.count_conversions(&chosen.conversions);
         self.unit.clear();
         self.revision += 1;
         Ok(())
+    }
+
+    /// Counts the conversion side of sessions that are given by their places among those that convert.
+    fn count_conversions(&mut self, chosen: &[usize]) {
+        let (counts, text) = (&mut self.counts, self.unit.text());
+        let mut last_user = None;
+        for session in chosen
+            .iter()
+            .filter_map(|&place| self.unit.converted().get(place))
+        {
+            if last_user.replace(session.user) != Some(session.user) {
+                counts.begin_converted_user();
+            }
+            counts.begin_conversions(session.conversions);
+            conversion_side(session.ends, text.conversions(session), |role, page| {
+                counts.add_conversion(role, page);
+            });
+        }
     }
 
     /// Takes the counts and names of another tally, whose users are others; it is empty afterwards.
@@ -138,7 +189,8 @@ impl Tally {
     /// [`Error::OtherQuestion`], [`Error::UnitOpen`] where the other has an open unit, or
     /// [`Error::TooMany`]. Then both are as before.
     pub fn merge(&mut self, other: &mut Self) -> Result<()> {
-        if self.selection != other.selection {
+        let width = other.pages.width();
+        if self.selection != other.selection || self.pages.width() != width {
             return Err(Error::OtherQuestion);
         }
         other.require_closed()?;
@@ -146,13 +198,16 @@ impl Tally {
         let sessions = usize::try_from(other.counts.totals.sessions).unwrap_or(usize::MAX);
         self.counts.prepare(&self.pages, sessions)?;
         let scope = other.selection.scope;
-        let mut other =
-            std::mem::replace(other, Self::new(scope, other.selection.conversion_filter));
-        for page in other.pages.iter() {
-            if other.counts.has_role(page)
-                && let Some(place) = self.pages.adopt(&mut other.pages, page)
-            {
-                self.counts.merge(&other.counts, page, place);
+        let emptied = Self::new(scope, other.selection.conversion_filter).with_keys(width);
+        let other = std::mem::replace(other, emptied);
+        let pages: Vec<PageId> = other.pages_with_role().collect();
+        let mut places = [None; BATCH];
+        for pages in pages.chunks(BATCH) {
+            self.pages.adopt(&other.pages, pages, &mut places);
+            for (&page, place) in pages.iter().zip(places) {
+                if let Some(place) = place {
+                    self.counts.merge(&other.counts, page, place);
+                }
             }
         }
         self.counts.totals.add(other.counts.totals);
@@ -181,18 +236,22 @@ impl Tally {
     }
 
     /// Takes a chunk of page names ([`PageColumns`]). Unknown pages are ignored, and a page that
-    /// has a name keeps it.
+    /// has a name keeps it. They bring whole keys in any case.
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`].
+    /// [`Error::Malformed`]; [`Error::Ambiguous`] where two pages were counted as one.
     pub fn feed_pages(&mut self, chunk: &[u8]) -> Result<()> {
         let pages = &mut self.pages;
         self.revision += 1;
         self.names.feed(chunk, |block| {
             pages.read_names(block);
             Ok(())
-        })
+        })?;
+        if self.pages.is_ambiguous() {
+            return Err(Error::Ambiguous);
+        }
+        Ok(())
     }
 
     /// The keys of the pages with a role that have no name.
@@ -232,99 +291,126 @@ impl Tally {
     }
 }
 
-/// Counts one user where it does not matter when a session took place that has no conversion.
-#[inline]
-fn count_undated(counts: &mut Counts, selection: Selection, text: &Text, user: &User<'_, ()>) {
-    counts.begin_user();
-    if selection.includes_undated() {
-        user.each_session(|session, _| {
-            if session.is_included() {
-                counts.begin_session();
-                drop_off_side(session.ends, |role, page| counts.add(role, page));
-            }
-        });
-    }
-    if !user.converted.is_empty() {
+/// The sessions of a unit that count.
+#[derive(Debug, Default)]
+struct Chosen {
+    /// What they are on the drop-off side, by user; one that only converts has no ends here.
+    sessions: Vec<Session<()>>,
+    /// The places of those that convert, by user.
+    conversions: Vec<usize>,
+    /// Whether the order of sessions that started together matters and is not known.
+    is_tied: bool,
+}
+
+/// Chooses among the sessions with conversions where it does not matter when others took place.
+fn choose_converted(selection: Selection, unit: &Unit, chosen: &mut Chosen) {
+    let mut place = 0;
+    for sessions in unit.converted().chunk_by(|one, next| one.user == next.user) {
         let mut journey = Journey::default();
-        add_converted(&mut journey, text, user.converted);
-        count_converted(counts, selection, text, user.converted, &journey);
+        add_converted(&mut journey, unit.text(), sessions);
+        chosen.add_converted(selection, unit.text(), &journey, sessions, place);
+        place += sessions.len();
     }
 }
 
-/// Counts one user where the order of all sessions matters.
-#[inline]
-fn count_dated(counts: &mut Counts, selection: Selection, text: &Text, user: &User<'_, When>) {
-    counts.begin_user();
-    let journey = dated_journey(text, user);
-    user.each_session(|session, key| {
-        let is_counted = session.is_included() && {
-            let moment = text.moment_of_dated(session, key);
-            selection.includes(&moment, false, &journey) == Some(true)
-        };
-        if is_counted {
-            counts.begin_session();
-            drop_off_side(session.ends, |role, page| counts.add(role, page));
+/// Chooses among all sessions where their order matters.
+fn choose_dated(selection: Selection, unit: &mut Unit, chosen: &mut Chosen) {
+    let mut place = 0;
+    unit.each_user(|text, user| {
+        if user.converted.is_empty() {
+            chosen.add_unconverted(selection, text, user);
+            return;
         }
+        let journey = journey(text, user);
+        chosen.add_sessions(selection, text, &journey, user.sessions);
+        chosen.add_converted(selection, text, &journey, user.converted, place);
+        place += user.converted.len();
     });
-    if !user.converted.is_empty() {
-        count_converted(counts, selection, text, user.converted, &journey);
+}
+
+impl Chosen {
+    /// Chooses among the sessions of a user who has no conversion at all, as most have none.
+    #[inline]
+    fn add_unconverted(&mut self, selection: Selection, text: &Text, user: &User<'_>) {
+        if !selection.may_include_unconverted() || user.came_earlier {
+            return;
+        }
+        // Scope first: a user with one earliest session needs no more.
+        let earliest = user.sessions.iter().map(Session::started_at).min();
+        let mut first = user
+            .sessions
+            .iter()
+            .filter(|row| Some(row.started_at()) == earliest);
+        match (first.next(), first.next()) {
+            (Some(session), None) => {
+                if session.is_included() {
+                    self.sessions.push(session.undated());
+                }
+            }
+            _ => self.add_sessions(selection, text, &journey(text, user), user.sessions),
+        }
+    }
+
+    fn add_sessions(
+        &mut self,
+        selection: Selection,
+        text: &Text,
+        journey: &Journey<'_>,
+        sessions: &[Session<When>],
+    ) {
+        for session in sessions.iter().filter(|session| session.is_included()) {
+            match selection.includes(&text.moment_of_session(session), false, journey) {
+                Some(true) => self.sessions.push(session.undated()),
+                Some(false) => {}
+                None => self.is_tied = true,
+            }
+        }
+    }
+
+    /// Chooses among a user's sessions that have conversions, though a filter may have left none.
+    fn add_converted(
+        &mut self,
+        selection: Selection,
+        text: &Text,
+        journey: &Journey<'_>,
+        sessions: &[Converted],
+        first_place: usize,
+    ) {
+        for (place, session) in (first_place..).zip(sessions) {
+            if !session.included {
+                continue;
+            }
+            let moment = text.moment_of_converted(session);
+            let converts = session.conversions > 0;
+            match selection.includes(&moment, converts, journey) {
+                Some(true) => {}
+                Some(false) => continue,
+                None => {
+                    self.is_tied = true;
+                    continue;
+                }
+            }
+            if converts {
+                self.conversions.push(place);
+            }
+            let has_converted_before = journey.has_converted_before(&moment, converts);
+            self.is_tied |= converts && has_converted_before.is_none();
+            let ends = if converts && has_converted_before != Some(true) {
+                Ends::default()
+            } else {
+                session.ends
+            };
+            self.sessions.push(Session::included(session.user, ends));
+        }
     }
 }
 
-/// Counts a user's sessions that have conversions, though a filter may have left none.
-fn count_converted(
-    counts: &mut Counts,
-    selection: Selection,
-    text: &Text,
-    sessions: &[Converted],
-    journey: &Journey<'_>,
-) {
-    for session in sessions.iter().filter(|session| session.included) {
-        let moment = text.moment_of_converted(session);
-        let converts = session.conversions > 0;
-        if selection.includes(&moment, converts, journey) != Some(true) {
-            continue;
-        }
-        counts.begin_session();
-        if converts {
-            counts.add_conversions(session.conversions);
-            conversion_side(session.ends, text.conversions(session), |role, page| {
-                counts.add(role, page);
-            });
-        }
-        if !converts || journey.has_converted_before(&moment) == Some(true) {
-            drop_off_side(session.ends, |role, page| counts.add(role, page));
-        }
-    }
-}
-
-/// Whether it is known of each session of a user if it counts.
 #[inline]
-fn is_decided(selection: Selection, text: &Text, user: &User<'_, When>) -> bool {
-    if user.is_alone() {
-        return true;
-    }
-    let journey = dated_journey(text, user);
-    let mut is_decided = true;
-    user.each_session(|session, key| {
-        let moment = text.moment_of_dated(session, key);
-        is_decided &=
-            !session.is_included() || selection.includes(&moment, false, &journey).is_some();
-    });
-    for session in user.converted.iter().filter(|session| session.included) {
-        let moment = text.moment_of_converted(session);
-        let converts = session.conversions > 0;
-        is_decided &= selection.includes(&moment, converts, &journey).is_some();
-    }
-    is_decided
-}
-
-#[inline]
-fn dated_journey<'a>(text: &'a Text, user: &User<'_, When>) -> Journey<'a> {
+fn journey<'a>(text: &'a Text, user: &User<'_>) -> Journey<'a> {
     let mut journey = Journey::default();
-    user.each_session(|session, key| {
-        journey.add(text.moment_of_dated(session, key), false);
-    });
+    for session in user.sessions {
+        journey.add(text.moment_of_session(session), false);
+    }
     add_converted(&mut journey, text, user.converted);
     if user.came_earlier {
         journey.came_earlier();

@@ -78,7 +78,7 @@ proptest! {
                 written_at: session.started_at % 3,
             })
             .collect();
-        let form = support::Form { versions: u8::MAX, ids: false, conversion_keys: true };
+        let form = support::Form { versions: u8::MAX, ids: false, conversion_keys: true, packed: false };
         let keyed = Streams::of_history(&versions, (2, false), form);
         let keyed = [keyed.sessions, keyed.conversions];
         let streams = valid(&world).into_iter().chain(keyed);
@@ -359,17 +359,16 @@ fn moments_come_whole_and_where_they_are_needed() {
         columns.retain(|(name, _)| *name != column);
         block(&columns)
     };
-    for stream in [
-        undated.clone(),
-        without("started_at"),
-        without("session_id"),
-        without("included"),
-    ] {
+    for stream in [undated.clone(), without("started_at"), without("included")] {
         assert_eq!(
             refusal(Tally::feed_sessions, &stream),
-            "the touch scope needs columns started_at and included, and session_id or session_key"
+            "the touch scope needs columns started_at and included"
         );
     }
+    assert_eq!(
+        feed_all(Tally::feed_sessions, &without("session_id"), 9),
+        Ok(())
+    );
     let mut any = Tally::new(Scope::Any, false);
     any.feed_sessions(&undated).unwrap();
     let dated = streams::session_columns(&[&&session], true);

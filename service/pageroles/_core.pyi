@@ -5,7 +5,7 @@
 from collections.abc import Iterator
 from typing import Final, final
 
-__all__ = ["CoreError", "JsonAnswer", "Tally", "TieError", "__build__", "__version__"]
+__all__ = ["AmbiguousPagesError", "CoreError", "JsonAnswer", "Tally", "TieError", "__build__", "__version__"]
 
 __version__: Final[str]
 """The version of the compiled core; the package takes its own from here."""
@@ -23,9 +23,12 @@ class TieError(CoreError):
     """A unit that can't be counted without the ids of its sessions.
 
     Sessions of a user started together, the answer depends on which came first, and the sessions
-    stream had no `session_id`. Nothing of the unit is counted, its rows are forgotten, and the tally
-    goes on: feed the unit again, all its streams, with `session_id`.
+    streams had no `session_id`. Nothing of the unit is counted, its rows are forgotten, and the tally
+    goes on: begin and feed the unit again, all its streams, with `session_id`.
     """
+
+class AmbiguousPagesError(CoreError):
+    """Pages that a tally of leading bits has counted as one; a tally of whole keys tells them apart."""
 
 @final
 class Tally:
@@ -34,39 +37,60 @@ class Tally:
     A unit is a set of users with all their rows, fed as up to three streams in ClickHouse's Native
     format (revision 0), in any interleaving and in chunks of any size, and closed by `finish_unit`.
     No user may be in two units, of this tally or of one that is merged with it: that is what makes
-    users add up. Memory is bounded by the largest unit and the number of pages.
+    users add up. Conversions and users may come ahead, for several units at once; those units follow in
+    the order of their users then. Memory is bounded by the largest unit, what came ahead, and the number
+    of pages.
 
-    Page keys are 64-bit hashes; 0 says that there is no page.
+    Page keys are 64-bit hashes; 0 says that there is no page. A tally counts with the whole keys, or
+    with their first 42 bits, which come packed and take less time.
 
     A tally belongs to one thread at a time; calls that overlap raise `RuntimeError`. Methods that
     work for long release the GIL.
     """
 
-    def __new__(cls, touch_scope: int, conversion_filter: bool) -> Tally:
+    def __new__(cls, touch_scope: int, conversion_filter: bool, whole_keys: bool) -> Tally:
         """Make an empty tally.
 
         Args:
             touch_scope: The number of `TouchScope` in the contract, 0 to 5.
             conversion_filter: Whether the question has a conversion filter.
+            whole_keys: Whether it counts with whole page keys.
 
         Raises:
             CoreError: The touch scope is unknown.
         """
 
+    def begin_unit(self, first_user: int, last_user: int) -> None:
+        """Say which users the next unit has, before any of its sessions.
+
+        Sessions of other users are refused then. A unit that is not begun may have any users; where they
+        are a small part of all keys, it takes longer.
+
+        Args:
+            first_user: The least user key, 0 to 2**64 - 1.
+            last_user: The greatest user key, included.
+
+        Raises:
+            CoreError: Sessions of a unit were fed already.
+        """
+
     def feed_sessions(self, chunk: bytes) -> None:
         """Take a chunk of the unit's sessions in the window.
 
-        Columns, in any order: `user_key`, `landing_key`, `exit_key`, `before_exit_key` (`UInt64`);
-        and some of those that follow, which may differ from block to block.
+        Columns, in any order: `user_key`, `landing_key`, `exit_key`, `before_exit_key` (`UInt64`) for a
+        tally of whole keys; `packed` (`FixedString(24)`, as `schema.sql` has it) for one of leading bits,
+        where sessions that say that they are converting are left to the other stream; and some of those
+        that follow, which may differ from block to block.
 
         `included` (`UInt8`: 1, or 0 for a session that fails the session filters and is only
         evidence for who came first); all are included where it is absent. `started_at` (`Int64`, ms
         since the epoch). `session_id` (`String`). The scopes first, assist and after need `included`
-        and `started_at`, and either `session_id` or `session_key`; the others do without, and ignore
-        `started_at` and `session_id`.
+        and `started_at`, and `session_id` where sessions started together (`TieError`); the others
+        do without, and ignore `started_at` and `session_id`.
 
         `session_key` (`UInt64`, a hash of the session's id), `written_at` (`Int64`, any unit) and
-        `converting` (`UInt8`: 1 where this version of the session has a conversion). Without them
+        `converting` (`UInt8`: 1 where this version of the session has a conversion; `packed` has it in
+        itself). Without them
         the stream has only sessions that have no conversion at all, each once. With them it has
         every version of every session: of a user's rows with the same `session_key`, the one with
         the greatest `written_at` counts (of several, the last in the stream), and where that one is
@@ -82,14 +106,15 @@ class Tally:
         """Take a chunk of the unit's sessions that have conversions, of the whole history.
 
         Columns, in any order: `user_key` (`UInt64`), `started_at` (`Int64`, ms since the epoch),
-        `session_id` (`String`), `included` (`UInt8`: 1 in the window and past the session filters),
+        `included` (`UInt8`: 1 in the window and past the session filters),
         `conversions` (`UInt32`: how many pass the conversion filters; 0 is possible),
         `landing_key`, `exit_key`, `before_exit_key` (`UInt64`), `page_keys` (`Array(UInt64)`, in
         viewing order), `conversion_keys` (`Array(UInt64)`, one for each of `conversions`) and
         `assist_views` (`Array(UInt32)`, likewise: how many of the first `page_keys` assist it).
-        The arrays of rows that are not included are ignored. `session_key` (`UInt64`) may be there,
-        too: where the sessions stream has keys and no ids, it keeps a session that is replaced
-        between the reading of the two from being tied with itself.
+        The arrays of rows that are not included are ignored. `session_id` (`String`) is needed where
+        sessions started together (`TieError`). `session_key` (`UInt64`) may be there, too: where the
+        sessions stream has keys and no ids, it keeps a session that is replaced between the reading of
+        the two from being tied with itself.
 
         Raises:
             CoreError: The bytes are no such blocks, or a row disagrees with itself.
@@ -139,20 +164,21 @@ class Tally:
         """Count the pages that have a role in the answer."""
 
     def page_keys(self) -> list[int]:
-        """List the keys of the pages that have a role in the answer, in no order."""
+        """List the keys of the pages that have a role in the answer, as the tally counts them, in no order."""
 
     def feed_pages(self, chunk: bytes) -> None:
         """Take a chunk of page names.
 
-        Columns, in any order: `page_key` (`UInt64`) and `url` (`String`; bytes that are not UTF-8
-        are replaced). Unknown keys are ignored, and a page that has a name keeps it.
+        Columns, in any order: `page_key` (`UInt64`, whole in any case) and `url` (`String`; bytes that
+        are not UTF-8 are replaced). Unknown keys are ignored, and a page that has a name keeps it.
 
         Raises:
+            AmbiguousPagesError: Two of them have been counted as one page.
             CoreError: The bytes are no such blocks.
         """
 
     def missing_pages(self) -> list[int]:
-        """List the keys of the pages that have a role and no name yet, in no order."""
+        """List the keys of the pages that have a role and no name yet, as the tally counts them, in no order."""
 
     def response(self, start_ms: int, end_ms: int) -> bytes:
         """Encode the whole answer as one `PagesResponse`.

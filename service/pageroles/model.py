@@ -32,6 +32,12 @@ class Window:
     end: datetime
     shown_end: datetime
 
+    @property
+    def is_whole_days(self) -> bool:
+        """Tell whether it starts with the first instant of a day and ends with the last of one."""
+        edges = (to_milliseconds(self.start), to_milliseconds(self.end) + 1)
+        return all(edge % _MILLISECONDS_OF_A_DAY == 0 for edge in edges)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SessionFilters:
@@ -94,6 +100,7 @@ class QuotaState:
         return max(self.limit - self.used, 0)
 
 
+_MILLISECONDS_OF_A_DAY = 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pageroles import _core, sql
 from pageroles.errors import InternalError
-from pageroles.model import TouchScope, to_milliseconds
+from pageroles.model import to_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +32,9 @@ _T = TypeVar("_T")
 # Rows of a unit: small enough that two of them stay far below 100 MB, large enough that reading whole granules
 # at the edges of a range costs little.
 ROWS_PER_UNIT = 1_000_000
+# Rows of conversions that are read at once, for some units: a query for each unit took three times as long, most of it
+# planning.
+_ROWS_AHEAD = 125_000
 # Below this a second worker costs more than it brings.
 _ROWS_WORTH_SPLITTING = 100_000
 # A domain known to be small is not looked at again for so long; growing meanwhile, it is counted in one piece.
@@ -65,10 +68,20 @@ class Report:
         return self._tally.responses(self._start, self._end, MAX_MESSAGE_BYTES)
 
 
-class _Plan(NamedTuple):
-    """The units of a report, how their sessions are read, and whether they go to the workers for large reports."""
+class _Span(NamedTuple):
+    """Units next to each other, whose conversions and users are read at once."""
 
     units: list[KeyRange]
+
+    @property
+    def keys(self) -> KeyRange:
+        return sql.KeyRange(self.units[0].first, self.units[-1].last)
+
+
+class _Plan(NamedTuple):
+    """The units of a report, how they are read, and whether they go to the workers for large reports."""
+
+    spans: list[_Span]
     reading: sql.Reading
     large: bool
 
@@ -93,6 +106,8 @@ class Reporter:
         self._lock = threading.Lock()
         # When a domain was last seen to be small, on the clock of `time.monotonic`.
         self._small: dict[str, float] = {}
+        # Domains that have two pages whose keys differ after the 42nd bit only. Pages come, they do not go.
+        self._ambiguous: set[str] = set()
 
     def close(self) -> None:
         """End the workers; units in progress finish first."""
@@ -105,53 +120,69 @@ class Reporter:
         Raises:
             PagerolesError: What the store could not do, or the call's end; nothing of it keeps running.
         """
+        if not self._is_ambiguous(query.domain):
+            report = self._report(query, call, whole_keys=False)
+            if report is not None:
+                return report
+            self._remember_ambiguous(query.domain)
+        report = self._report(query, call, whole_keys=True)
+        if report is None:
+            raise InternalError("whole keys are ambiguous")
+        return report
+
+    def _report(self, query: PagesQuery, call: Call, *, whole_keys: bool) -> Report | None:
+        """Answer a question, or None where the keys do not tell pages apart."""
         plan = self._run(call, lambda: self._plan(query, call))
-        pending = collections.deque(plan.units)
-        workers = min(len(plan.units), self._workers_per_report)
+        reading = dataclasses.replace(plan.reading, whole_keys=whole_keys)
+        pending = collections.deque(plan.spans)
+        workers = min(len(plan.spans), self._workers_per_report)
         pool = self._large if plan.large else self._others
-        tallies = self._run_all(pool, call, [lambda: self._count(query, plan.reading, pending, call)] * workers)
+        tallies = self._run_all(pool, call, [lambda: self._count(query, reading, pending, call)] * workers)
         tally = tallies[0]
         for other in tallies[1:]:
             tally.merge(other)
-        if tally.total_sessions:
-            self._run(call, lambda: self._name(query, tally, call))
+        if tally.total_sessions and not self._run(call, lambda: self._name(query, tally, reading, call)):
+            return None
         return Report(query, tally)
 
     # ---- the stages ----
 
     def _plan(self, query: PagesQuery, call: Call) -> _Plan:
         """Cut the work into units by how many rows the index promises, and choose how to read them."""
-        # The ordered scopes other than first look at few sessions, those of users who converted.
-        reading = sql.Reading(ids=query.touch_scope is not TouchScope.FIRST)
-        if self._is_small(query.domain, call):
-            return _Plan(sql.key_ranges(1), reading, large=False)
-        rows = self._rows(sql.estimate(query), call)
-        count = math.ceil(rows / ROWS_PER_UNIT)
-        large = rows >= _ROWS_WORTH_SPLITTING
-        if large:
-            count = max(count, self._workers_per_report)
+        if self._is_known_small(query.domain):
+            return _Plan(_spans(1, 1), sql.Reading(), large=False)
+        found = self._store.rows(sql.sizes(query), call)[0]
+        of_domain, rows, rows_ahead = (int(str(number)) for number in found)
+        if of_domain < _ROWS_WORTH_SPLITTING:
+            self._remember_small(query.domain)
+        large = max(rows, rows_ahead) >= _ROWS_WORTH_SPLITTING
+        spans = math.ceil(rows_ahead / _ROWS_AHEAD)
         return _Plan(
-            units=sql.key_ranges(max(count, 1)),
-            reading=dataclasses.replace(reading, versions=large and self._is_unmerged(query, call)),
+            spans=_spans(math.ceil(rows / ROWS_PER_UNIT), max(spans, self._workers_per_report) if large else spans),
+            reading=sql.Reading(versions=large and self._is_unmerged(query, call)),
             large=large,
         )
 
-    def _is_small(self, domain: str, call: Call) -> bool:
+    def _is_known_small(self, domain: str) -> bool:
         """Tell whether a domain has so few sessions that no window of it need be cut; remembered for a minute."""
-        now = time.monotonic()
         with self._lock:
-            if now - self._small.get(domain, -math.inf) < _SMALL_SECONDS:
-                return True
-        if self._rows(sql.domain_size(domain), call) >= _ROWS_WORTH_SPLITTING:
-            return False
+            return time.monotonic() - self._small.get(domain, -math.inf) < _SMALL_SECONDS
+
+    def _remember_small(self, domain: str) -> None:
         with self._lock:
             if len(self._small) >= _MOST_REMEMBERED:
                 self._small.clear()
-            self._small[domain] = now
-        return True
+            self._small[domain] = time.monotonic()
 
-    def _rows(self, statement: Statement, call: Call) -> int:
-        return int(str(self._store.rows(statement, call)[0][0]))
+    def _is_ambiguous(self, domain: str) -> bool:
+        with self._lock:
+            return domain in self._ambiguous
+
+    def _remember_ambiguous(self, domain: str) -> None:
+        with self._lock:
+            if len(self._ambiguous) >= _MOST_REMEMBERED:
+                self._ambiguous.clear()
+            self._ambiguous.add(domain)
 
     def _is_unmerged(self, query: PagesQuery, call: Call) -> bool:
         try:
@@ -161,45 +192,62 @@ class Reporter:
             return True
 
     def _count(
-        self, query: PagesQuery, reading: sql.Reading, pending: collections.deque[KeyRange], call: Call
+        self, query: PagesQuery, reading: sql.Reading, pending: collections.deque[_Span], call: Call
     ) -> _core.Tally:
-        """Count units until none is left."""
-        tally = _core.Tally(query.touch_scope, bool(query.conversions))
+        """Count spans until none is left."""
+        tally = _core.Tally(query.touch_scope, bool(query.conversions), reading.whole_keys)
         while True:
             try:
-                keys = pending.popleft()
+                span = pending.popleft()
             except IndexError:
                 return tally
             try:
-                try:
-                    self._count_unit(tally, query, keys, reading, call)
-                except _core.TieError:
-                    self._count_unit(tally, query, keys, dataclasses.replace(reading, ids=True), call)
+                self._feed_ahead(tally, query, span.keys, reading, call)
+                for keys in span.units:
+                    try:
+                        self._count_unit(tally, query, keys, reading, call)
+                    except _core.TieError:
+                        with_ids = dataclasses.replace(reading, ids=True)
+                        self._feed_ahead(tally, query, keys, with_ids, call)
+                        self._count_unit(tally, query, keys, with_ids, call)
             except BaseException:
                 pending.clear()
                 raise
 
+    def _feed_ahead(
+        self, tally: _core.Tally, query: PagesQuery, keys: KeyRange, reading: sql.Reading, call: Call
+    ) -> None:
+        self._feed(tally.feed_conversions, sql.conversions(query, keys, reading), call)
+        self._feed(tally.feed_users, sql.users(query, keys), call)
+
     def _count_unit(
         self, tally: _core.Tally, query: PagesQuery, keys: KeyRange, reading: sql.Reading, call: Call
     ) -> None:
+        tally.begin_unit(keys.first, keys.last)
         self._feed(tally.feed_sessions, sql.sessions(query, keys, reading), call)
-        self._feed(tally.feed_conversions, sql.conversions(query, keys), call)
-        self._feed(tally.feed_users, sql.users(query, keys), call)
         tally.finish_unit()
 
-    def _name(self, query: PagesQuery, tally: _core.Tally, call: Call) -> None:
-        """Look up the names of the pages in the answer."""
+    def _name(self, query: PagesQuery, tally: _core.Tally, reading: sql.Reading, call: Call) -> bool:
+        """Look up the names of the pages in the answer; False where two of them were counted as one page."""
+        try:
+            self._feed_names(query, tally, reading, call)
+        except _core.AmbiguousPagesError:
+            return False
+        return True
+
+    def _feed_names(self, query: PagesQuery, tally: _core.Tally, reading: sql.Reading, call: Call) -> None:
         keys = tally.page_keys() if tally.page_count() <= _LISTED_NAMES else None
-        self._feed(tally.feed_pages, sql.page_names(query.domain, keys), call)
+        self._feed(tally.feed_pages, sql.page_names(query.domain, keys, reading), call)
         for _ in range(_NAME_RETRIES):
-            missing = tally.missing_pages()
+            missing = tally.missing_pages()[:_LISTED_NAMES]
             if not missing:
                 return
             time.sleep(min(_NAME_RETRY_SECONDS, call.remaining()))
-            self._feed(tally.feed_pages, sql.page_names(query.domain, missing[:_LISTED_NAMES]), call)
+            self._feed(tally.feed_pages, sql.page_names(query.domain, missing, reading), call)
         # A writer that died between the sessions and the names leaves a gap, which the sessions themselves fill.
         while missing := tally.missing_pages():
-            self._feed(tally.feed_pages, sql.page_names_in_sessions(query, missing[:_LISTED_NAMES]), call)
+            listed = missing[:_LISTED_NAMES]
+            self._feed(tally.feed_pages, sql.page_names_in_sessions(query, listed, reading), call)
             if len(tally.missing_pages()) == len(missing):
                 raise InternalError(f"{len(missing)} pages have no name in the store")
 
@@ -230,3 +278,10 @@ class Reporter:
             for future in futures:
                 future.cancel()
             raise
+
+
+def _spans(units: int, spans: int) -> list[_Span]:
+    """Cut all user keys into that many units and spans, or a few more."""
+    ranges = sql.key_ranges(max(units, spans, 1))
+    length = max(len(ranges) // max(spans, 1), 1)
+    return [_Span(ranges[start : start + length]) for start in range(0, len(ranges), length)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from typing import TYPE_CHECKING
 
 from pageroles.model import PagesQuery, TouchScope, to_milliseconds
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _LAST_KEY = 2**64 - 1
+_SIXTEENTHS = 16
+_SIXTEENTH = 2**64 // _SIXTEENTHS
 
 # What DateTime64 and Date hold alike: 1970-01-01 to 2149-06-06. Nothing outside is ever stored.
 _EARLIEST_MS = 0
@@ -58,37 +61,27 @@ class KeyRange:
 
 
 def key_ranges(count: int) -> list[KeyRange]:
-    """Cut all user keys into `count` ranges of equal width."""
+    """Cut all user keys into ranges of equal width, `count` or a few more.
+
+    As many as are whole sixteenths, or that whole sixteenths are cut into: `sessions` is sorted by them.
+    """
+    count = 2 ** math.ceil(math.log2(count)) if count < _SIXTEENTHS else math.ceil(count / _SIXTEENTHS) * _SIXTEENTHS
     edges = [index * (_LAST_KEY + 1) // count for index in range(count + 1)]
     return [KeyRange(first, after - 1) for first, after in itertools.pairwise(edges)]
 
 
-def domain_size(domain: str) -> Statement:
-    """Ask how many rows a domain has, over all history; counted from the index."""
-    return Statement("SELECT count() FROM sessions WHERE domain = {domain:String}", {"domain": domain})
+def sizes(query: PagesQuery) -> Statement:
+    """Ask how much there is to read; one row, counted from the index.
 
-
-def estimate(query: PagesQuery) -> Statement:
-    """Ask how many rows the sessions stream would read, some twice; counted from the index."""
+    Columns: rows of the domain, over all history; those that the sessions stream would read, some twice; those of the
+    conversions stream, the ones outside of the window included.
+    """
     return Statement(
-        "SELECT count() FROM sessions AS s WHERE s.domain = {domain:String} AND " + _IN_DAYS,
+        "SELECT (SELECT count() FROM sessions AS s WHERE s.domain = {domain:String}), "
+        f"(SELECT count() FROM sessions AS s WHERE s.domain = {{domain:String}} AND {_IN_DAYS}), "
+        "(SELECT count() FROM converting_sessions AS s WHERE s.domain = {domain:String})",
         _window_parameters(query),
     )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Reading:
-    """How the sessions stream is read; the answer is the same whichever way.
-
-    Attributes:
-        versions: Read every stored version of a session, for the core to keep the last, rather than have ClickHouse
-            keep it (`FINAL`). Faster where the versions lie in several parts, slower where they are merged.
-        ids: Bring the ids of sessions, which tell the order of those that started together. Without them the
-            core may ask for them (`TieError`).
-    """
-
-    versions: bool = False
-    ids: bool = True
 
 
 def unmerged(query: PagesQuery) -> Statement:
@@ -107,29 +100,45 @@ def unmerged(query: PagesQuery) -> Statement:
     )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """How the sessions stream is read; the answer is the same whichever way.
+
+    Attributes:
+        versions: Read every stored version of a session, for the core to keep the last, rather than have ClickHouse
+            keep it (`FINAL`). Faster where the versions lie in several parts, slower where they are merged.
+        ids: Bring the ids of sessions, which tell the order of those that started together. Without them, which
+            are the longest column, the core asks for them (`TieError`) where that order matters.
+        whole_keys: Bring 64 bits of each page's key rather than 42, which take less time. The core asks for it
+            (`AmbiguousPagesError`) where those do not tell pages apart.
+    """
+
+    versions: bool = False
+    ids: bool = False
+    whole_keys: bool = False
+
+
 def sessions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement | None:
     """Select the window's sessions that carry no conversion at all, or None where none can be included.
 
-    Where versions are read, all versions of all sessions come; which to drop, only the last version can tell.
+    Packed, those that carry one come, too, and say it. Where versions are read, all versions of all sessions come;
+    which to drop, only the last version can tell.
     """
     scope = query.touch_scope
     if scope is TouchScope.CONVERTING or (scope is TouchScope.ANY and query.conversions):
         return None
     ordered = scope is not TouchScope.ANY
     passes = _conditions(query.sessions, _SESSION_FILTERS)
-    columns = ["s.user_key AS user_key", "s.landing_key AS landing_key", "s.exit_key AS exit_key",
-               "s.before_exit_key AS before_exit_key"]  # fmt: skip
-    where = ["s.domain = {domain:String}", _IN_DAYS, _IN_KEYS, _IN_WINDOW]
-    if reading.versions:
-        columns += [_WRITTEN_AT, "CAST(s.converting AS UInt8) AS converting"]
-    else:
-        where.append("NOT s.converting")
+    columns = [*_KEYS[reading.whole_keys], *(_VERSION[reading.whole_keys] if reading.versions else ())]
     if ordered:
-        columns += [_STARTED_AT]
-    if ordered and reading.ids:
-        columns += ["s.session_id AS session_id"]
-    if reading.versions or (ordered and not reading.ids):
-        columns += ["s.session_key AS session_key"]
+        columns += [_STARTED_AT, *(["s.session_id AS session_id"] if reading.ids else ())]
+    where = ["s.domain = {domain:String}", _IN_SIXTEENTHS, _IN_DAYS]
+    if not query.window.is_whole_days:
+        where.append(_IN_WINDOW)
+    if keys.first % _SIXTEENTH or (keys.last + 1) % _SIXTEENTH:
+        where.append(_IN_KEYS)
+    if reading.whole_keys and not reading.versions:
+        where.append("NOT s.converting")
     if ordered or (reading.versions and passes):
         # Whether a session was the first is a matter of all sessions, and which version is the last, of all versions:
         # those that the filters drop come too.
@@ -144,14 +153,17 @@ def sessions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement |
     )
 
 
-def conversions(query: PagesQuery, keys: KeyRange) -> Statement:
-    """Select the sessions that carry a conversion, over all history, with what a report asks of them."""
-    included = _all([_IN_WINDOW, *_conditions(query.sessions, _SESSION_FILTERS)])
+def conversions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement:
+    """Select the sessions that carry a conversion, over all history: of the window, with all that a report asks.
+
+    Of those outside of the window only what tells who converted first, and when.
+    """
     matches = _all(_conditions(query.conversions, _CONVERSION_FILTERS))
-    where = list(_OF_USERS)
-    if query.touch_scope in {TouchScope.ANY, TouchScope.CONVERTING, TouchScope.AFTER}:
-        # What comes after the window can't have come before a session of it.
-        where.append("s.started_at <= fromUnixTimestamp64Milli({end:Int64}, 'UTC')")
+    identity = []
+    if reading.ids:
+        identity += ["s.session_id AS session_id"]
+    if reading.versions and query.touch_scope not in {TouchScope.ANY, TouchScope.CONVERTING}:
+        identity += ["s.session_key AS session_key"]
     if query.conversions:
         lists = "s.conversions.url, s.conversions.type, s.conversions.id"
         count = f"arrayCount((url, type, id) -> {matches}, {lists})"
@@ -159,13 +171,26 @@ def conversions(query: PagesQuery, keys: KeyRange) -> Statement:
         assist_views = f"arrayFilter((views, url, type, id) -> {matches}, s.assist_views, {lists})"
     else:
         count, conversion_keys, assist_views = "length(s.conversion_keys)", "s.conversion_keys", "s.assist_views"
+    of_all = ["s.user_key AS user_key", _STARTED_AT, *identity, f"toUInt32({count}) AS conversions"]
+    of_window = [
+        f"CAST({_all(_conditions(query.sessions, _SESSION_FILTERS))} AS UInt8) AS included",
+        "s.landing_key AS landing_key", "s.exit_key AS exit_key", "s.before_exit_key AS before_exit_key",
+        "s.page_keys AS page_keys", f"{conversion_keys} AS conversion_keys", f"{assist_views} AS assist_views",
+    ]  # fmt: skip
+    of_others = [
+        "toUInt8(0) AS included",
+        "toUInt64(0) AS landing_key", "toUInt64(0) AS exit_key", "toUInt64(0) AS before_exit_key",
+        "emptyArrayUInt64() AS page_keys", "emptyArrayUInt64() AS conversion_keys",
+        "emptyArrayUInt32() AS assist_views",
+    ]  # fmt: skip
+    # What comes after the window can't have come before a session of it.
+    others = _BEFORE_WINDOW
+    if query.touch_scope in {TouchScope.FIRST, TouchScope.ASSIST}:
+        others = f"({_BEFORE_WINDOW} OR {_AFTER_WINDOW})"
+    table = "FROM converting_sessions AS s FINAL WHERE"
     return Statement(
-        f"SELECT s.user_key AS user_key, {_STARTED_AT}, s.session_id AS session_id, "
-        f"s.session_key AS session_key, CAST({included} AS UInt8) AS included, "
-        f"toUInt32({count}) AS conversions, s.landing_key AS landing_key, s.exit_key AS exit_key, "
-        "s.before_exit_key AS before_exit_key, if(included, s.page_keys, []) AS page_keys, "
-        f"if(included, {conversion_keys}, []) AS conversion_keys, if(included, {assist_views}, []) AS assist_views "
-        f"FROM converting_sessions AS s FINAL WHERE {_all(where)}",
+        f"SELECT {', '.join(of_all + of_window)} {table} {_all([*_OF_USERS, _IN_WINDOW])} UNION ALL "
+        f"SELECT {', '.join(of_all + of_others)} {table} {_all([*_OF_USERS, others])}",
         _parameters(query, keys),
     )
 
@@ -181,28 +206,48 @@ def users(query: PagesQuery, keys: KeyRange) -> Statement | None:
     )
 
 
-def page_names(domain: str, page_keys: Sequence[int] | None) -> Statement:
+def page_names(domain: str, page_keys: Sequence[int] | None, reading: Reading) -> Statement:
     """Select the names of pages: of those keys, or of all pages of the domain."""
     if page_keys is None:
         return Statement("SELECT page_key, url FROM pages WHERE domain = {domain:String}", {"domain": domain})
     return Statement(
-        "SELECT page_key, url FROM pages WHERE domain = {domain:String} AND page_key IN {page_keys:Array(UInt64)}",
+        "SELECT page_key, url FROM pages WHERE domain = {domain:String} "
+        f"AND {_key(reading)} IN {{page_keys:Array(UInt64)}}",
         {"domain": domain, "page_keys": list(page_keys)},
     )
 
 
-def page_names_in_sessions(query: PagesQuery, page_keys: Sequence[int]) -> Statement:
+def page_names_in_sessions(query: PagesQuery, page_keys: Sequence[int], reading: Reading) -> Statement:
     """Select the names of pages from the sessions themselves, where the pages table lacks them."""
     return Statement(
         f"SELECT sipHash64({_CANONICAL}) AS page_key, any({_CANONICAL}) AS url FROM sessions AS s "
         "ARRAY JOIN arrayConcat(s.page_views.url, s.conversions.url) AS raw "
-        f"WHERE s.domain = {{domain:String}} AND {_IN_DAYS} AND page_key IN {{page_keys:Array(UInt64)}} "
-        "GROUP BY page_key",
+        f"WHERE s.domain = {{domain:String}} AND {_IN_DAYS} "
+        f"AND {_key(reading)} IN {{page_keys:Array(UInt64)}} GROUP BY page_key",
         {**_window_parameters(query), "page_keys": list(page_keys)},
     )
 
 
+def _key(reading: Reading) -> str:
+    """Return a page's key as the core has it, from one in the store."""
+    return "page_key" if reading.whole_keys else "bitShiftRight(page_key, 22)"
+
+
+# User and pages, as whole keys or not. Packed, a session says itself whether it converts.
+_KEYS = {
+    False: ("s.packed AS packed",),
+    True: (
+        "s.user_key AS user_key",
+        "s.landing_key AS landing_key",
+        "s.exit_key AS exit_key",
+        "s.before_exit_key AS before_exit_key",
+    ),
+}
 _WRITTEN_AT = "toUnixTimestamp64Micro(s.written_at) AS written_at"
+_VERSION = {
+    False: (_WRITTEN_AT, "s.session_key AS session_key"),
+    True: (_WRITTEN_AT, "s.session_key AS session_key", "CAST(s.converting AS UInt8) AS converting"),
+}
 _STARTED_AT = "toUnixTimestamp64Milli(s.started_at) AS started_at"
 _IN_DAYS = (
     "s.day >= toDate(fromUnixTimestamp64Milli({start:Int64}, 'UTC')) "
@@ -213,6 +258,9 @@ _IN_WINDOW = (
     "AND s.started_at <= fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
 )
 _IN_KEYS = "s.user_key >= {first_key:UInt64} AND s.user_key <= {last_key:UInt64}"
+_BEFORE_WINDOW = "s.started_at < fromUnixTimestamp64Milli({start:Int64}, 'UTC')"
+_AFTER_WINDOW = "s.started_at > fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
+_IN_SIXTEENTHS = "s.user_sixteenth >= {first_sixteenth:UInt8} AND s.user_sixteenth <= {last_sixteenth:UInt8}"
 _OF_USERS = ("s.domain = {domain:String}", _IN_KEYS)
 
 
@@ -244,5 +292,7 @@ def _parameters(query: PagesQuery, keys: KeyRange) -> dict[str, object]:
         **_window_parameters(query),
         "first_key": keys.first,
         "last_key": keys.last,
+        "first_sixteenth": keys.first // _SIXTEENTH,
+        "last_sixteenth": keys.last // _SIXTEENTH,
         **{name: value for name, value in filters.items() if value},
     }

@@ -4,10 +4,12 @@
 /// Sessions of one unit.
 pub const SESSIONS: usize = 1_000_000;
 const DAYS: usize = 30;
-/// Rows of ClickHouse's blocks at `max_block_size = 262144`.
-const BLOCK: usize = 262_144;
+/// Rows of ClickHouse's blocks.
+const BLOCK: usize = 16_384;
 /// What a host reads at once.
-pub const CHUNK: usize = 1 << 20;
+pub const CHUNK: usize = 64 << 10;
+/// Bits of a page's key that do not come with a session.
+const DROPPED_BITS: u32 = 22;
 
 fn mixed(mut value: u64) -> u64 {
     value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -45,6 +47,7 @@ enum Values {
     /// Arrays of as many elements as there are rows in the second.
     U32s(Vec<u32>, Vec<u64>),
     U64s(Vec<u64>, Vec<u64>),
+    Packed(Vec<[u8; 24]>),
 }
 
 impl Values {
@@ -55,6 +58,7 @@ impl Values {
             Self::U64(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
             Self::I64(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
             Self::Text(values) => values.iter().for_each(|value| put_string(out, value)),
+            Self::Packed(values) => out.extend(values.iter().flatten()),
             Self::U32s(values, ends) => {
                 out.extend(ends.iter().flat_map(|end| end.to_le_bytes()));
                 out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
@@ -75,6 +79,7 @@ impl Values {
             Self::Text(_) => "String",
             Self::U32s(..) => "Array(UInt32)",
             Self::U64s(..) => "Array(UInt64)",
+            Self::Packed(_) => "FixedString(24)",
         }
     }
 }
@@ -96,7 +101,7 @@ fn block(rows: usize, columns: &[(&str, Values)]) -> Vec<u8> {
 pub enum Form {
     /// Each session without conversions once.
     Once,
-    /// The same, with starts and ids.
+    /// The same, with starts.
     Dated,
     /// All versions: one session in 16 was written twice, one in 25 converts.
     Versions,
@@ -112,7 +117,7 @@ impl Form {
     }
 
     fn has_ids(self) -> bool {
-        matches!(self, Self::Dated | Self::DatedVersionsWithIds)
+        matches!(self, Self::DatedVersionsWithIds)
     }
 
     fn has_versions(self) -> bool {
@@ -188,6 +193,22 @@ fn ends(rows: &[Session]) -> Vec<(&'static str, Values)> {
     ]
 }
 
+/// User and pages in one, and whether the session converts.
+fn packed(rows: &[Session], form: Form) -> (&'static str, Values) {
+    let leading = |key: u64| u128::from(key >> DROPPED_BITS);
+    let pack = |row: &Session| {
+        let pages = u128::from(form.has_versions() && row.converts()) << 126
+            | leading(row.landing) << 84
+            | leading(row.exit) << 42
+            | leading(row.before_exit);
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&row.user.to_le_bytes());
+        bytes[8..].copy_from_slice(&pages.to_le_bytes());
+        bytes
+    };
+    ("packed", Values::Packed(rows.iter().map(pack).collect()))
+}
+
 fn starts(rows: &[Session]) -> (&'static str, Values) {
     let starts = rows.iter().map(|row| row.started_at).collect();
     ("started_at", Values::I64(starts))
@@ -203,7 +224,7 @@ fn ids(rows: &[Session]) -> (&'static str, Values) {
 /// A sessions stream of so many rows.
 pub fn sessions(rows: usize, pages: u64, form: Form) -> Vec<u8> {
     let columns = |rows: &[Session]| {
-        let mut columns = ends(rows);
+        let mut columns = vec![packed(rows, form)];
         if form.is_dated() {
             columns.push(starts(rows));
         }
@@ -214,10 +235,8 @@ pub fn sessions(rows: usize, pages: u64, form: Form) -> Vec<u8> {
             columns.push(("included", Values::U8(vec![1; rows.len()])));
         }
         if form.has_versions() {
-            let converting = rows.iter().map(|row| u8::from(row.converts())).collect();
             columns.push(("session_key", u64s(rows, |row| mixed(row.number))));
             columns.push(("written_at", Values::I64(vec![0; rows.len()])));
-            columns.push(("converting", Values::U8(converting)));
         }
         columns
     };
@@ -253,7 +272,7 @@ pub fn conversions(sessions: usize, pages: u64) -> Vec<u8> {
     columns.extend([starts(&rows), ids(&rows)]);
     let viewed = rows
         .iter()
-        .flat_map(|row| [row.landing, row.before_exit.max(1), row.exit]);
+        .flat_map(|row| [row.landing, row.before_exit.max(1 << 40), row.exit]);
     let converted = rows.iter().map(|row| row.exit);
     columns.extend([
         ("included", Values::U8(vec![1; rows.len()])),
@@ -272,12 +291,15 @@ pub fn conversions(sessions: usize, pages: u64) -> Vec<u8> {
     block(rows.len(), &columns)
 }
 
-/// Names for these pages.
+/// Names for these pages, given the bits that a tally has of their keys.
 pub fn names(keys: &[u64]) -> Vec<u8> {
     let url = |key: &u64| format!("https://www.example.com/shop/articles/{key:016x}");
     let blocks = keys.chunks(BLOCK).map(|keys| {
         let columns = [
-            ("page_key", Values::U64(keys.to_vec())),
+            (
+                "page_key",
+                Values::U64(keys.iter().map(|key| key << DROPPED_BITS).collect()),
+            ),
             ("url", Values::Text(keys.iter().map(url).collect())),
         ];
         block(keys.len(), &columns)

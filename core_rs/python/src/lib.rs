@@ -15,6 +15,12 @@ create_exception!(
 );
 create_exception!(
     pageroles._core,
+    AmbiguousPagesError,
+    CoreError,
+    "Two pages that only whole keys tell apart."
+);
+create_exception!(
+    pageroles._core,
     TieError,
     CoreError,
     "A unit that needs the ids of its sessions."
@@ -26,6 +32,7 @@ type Message<'py> = PyResult<Bound<'py, PyBytes>>;
 #[expect(clippy::needless_pass_by_value, reason = "as map_err calls")]
 fn raise(error: core::Error) -> PyErr {
     match error {
+        core::Error::Ambiguous => AmbiguousPagesError::new_err(error.to_string()),
         core::Error::Tied => TieError::new_err(error.to_string()),
         _ => CoreError::new_err(error.to_string()),
     }
@@ -37,11 +44,21 @@ struct Tally(core::Tally);
 #[pymethods]
 impl Tally {
     #[new]
-    fn new(touch_scope: i64, conversion_filter: bool) -> PyResult<Self> {
+    fn new(touch_scope: i64, conversion_filter: bool, whole_keys: bool) -> PyResult<Self> {
         let scope = core::Scope::from_number(touch_scope).map_err(raise)?;
-        Ok(Self(core::Tally::new(scope, conversion_filter)))
+        let width = if whole_keys {
+            core::KeyWidth::Whole
+        } else {
+            core::KeyWidth::Leading
+        };
+        Ok(Self(
+            core::Tally::new(scope, conversion_filter).with_keys(width),
+        ))
     }
 
+    fn begin_unit(&mut self, first_user: u64, last_user: u64) -> PyResult<()> {
+        self.0.begin_unit(first_user, last_user).map_err(raise)
+    }
     fn feed_sessions(&mut self, py: Python<'_>, chunk: &[u8]) -> PyResult<()> {
         py.detach(|| self.0.feed_sessions(chunk)).map_err(raise)
     }
@@ -92,8 +109,8 @@ impl Tally {
     }
 
     fn response<'py>(&mut self, py: Python<'py>, start_ms: i64, end_ms: i64) -> Message<'py> {
-        let message = py.detach(|| self.0.answer(start_ms, end_ms)?.whole(&self.0));
-        to_bytes(py, &message.map_err(raise)?)
+        let pieces = py.detach(|| self.0.answer(start_ms, end_ms)?.pieces(&self.0));
+        joined(py, &pieces.map_err(raise)?)
     }
 
     fn responses(
@@ -160,8 +177,21 @@ impl JsonAnswer {
 }
 
 fn to_bytes<'py>(py: Python<'py>, message: &[u8]) -> Message<'py> {
-    PyBytes::new_with(py, message.len(), |bytes| {
-        py.detach(|| bytes.copy_from_slice(message));
+    joined(py, &[message])
+}
+
+/// Puts pieces together where Python has them, so that they are moved once.
+fn joined<'py, P: AsRef<[u8]> + Sync>(py: Python<'py>, pieces: &[P]) -> Message<'py> {
+    let length = pieces.iter().map(|piece| piece.as_ref().len()).sum();
+    PyBytes::new_with(py, length, |bytes| {
+        py.detach(|| {
+            let mut rest = bytes;
+            for piece in pieces {
+                let (head, tail) = rest.split_at_mut(piece.as_ref().len());
+                head.copy_from_slice(piece.as_ref());
+                rest = tail;
+            }
+        });
         Ok(())
     })
 }
@@ -170,7 +200,7 @@ fn to_bytes<'py>(py: Python<'py>, message: &[u8]) -> Message<'py> {
 #[allow(non_upper_case_globals, reason = "Python's names")]
 mod _core {
     #[pymodule_export]
-    use super::{CoreError, JsonAnswer, Tally, TieError};
+    use super::{AmbiguousPagesError, CoreError, JsonAnswer, Tally, TieError};
     #[pymodule_export]
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]

@@ -144,15 +144,17 @@ pub fn histories() -> impl Strategy<Value = Vec<Version>> {
         .prop_shuffle()
 }
 
-/// How a host sends the sessions stream.
+/// How a host sends the streams.
 #[derive(Debug, Clone, Copy)]
 pub struct Form {
     /// Of eight parts of the sessions, those that come in all their versions, one bit a part.
     pub versions: u8,
-    /// Whether ids come with versions, too, where time matters.
+    /// Whether ids come, where time matters.
     pub ids: bool,
     /// Whether the conversions stream has keys.
     pub conversion_keys: bool,
+    /// Whether sessions come packed, for a tally of leading bits.
+    pub packed: bool,
 }
 
 impl Form {
@@ -161,6 +163,7 @@ impl Form {
         versions: 0,
         ids: true,
         conversion_keys: false,
+        packed: false,
     };
 
     pub fn has_versions_of(self, session: &Session) -> bool {
@@ -174,6 +177,7 @@ pub fn forms() -> impl Strategy<Value = Form> {
         versions,
         ids,
         conversion_keys,
+        packed: false,
     })
 }
 

@@ -87,12 +87,11 @@ pub fn last_written(history: &[Version]) -> Vec<Session> {
 /// conversions.
 pub fn has_ties(world: &[Session]) -> bool {
     world.iter().any(|one| {
-        one.conversions.is_empty()
-            && world.iter().any(|other| {
-                other.user == one.user
-                    && other.started_at == one.started_at
-                    && other.session_id != one.session_id
-            })
+        world.iter().any(|other| {
+            other.user == one.user
+                && other.started_at == one.started_at
+                && other.session_id != one.session_id
+        })
     })
 }
 

@@ -12,6 +12,7 @@ pub enum Values {
     Text(Vec<Vec<u8>>),
     U32s(Vec<Vec<u32>>),
     U64s(Vec<Vec<u64>>),
+    Packed(Vec<[u8; 24]>),
 }
 
 impl Values {
@@ -24,6 +25,7 @@ impl Values {
             Self::Text(_) => "String",
             Self::U32s(_) => "Array(UInt32)",
             Self::U64s(_) => "Array(UInt64)",
+            Self::Packed(_) => "FixedString(24)",
         }
     }
 
@@ -36,6 +38,7 @@ impl Values {
             Self::Text(values) => values.len(),
             Self::U32s(values) => values.len(),
             Self::U64s(values) => values.len(),
+            Self::Packed(values) => values.len(),
         }
     }
 
@@ -46,6 +49,7 @@ impl Values {
             Self::U64(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
             Self::I64(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
             Self::Text(values) => values.iter().for_each(|value| put_string(out, value)),
+            Self::Packed(values) => out.extend(values.iter().flatten()),
             Self::U32s(values) => {
                 put_offsets(out, values);
                 let elements = values.iter().flatten();
@@ -137,7 +141,9 @@ impl Streams {
         let converting_only = scope == 3 || (scope < 2 && filter);
         let plain: Vec<_> = world
             .iter()
-            .filter(|session| session.is_in_window() && session.conversions.is_empty())
+            // Packed, those that convert come, too, and say it.
+            .filter(|session| session.is_in_window())
+            .filter(|session| session.conversions.is_empty() || form.packed)
             .filter(|session| session.passes || needs_order)
             .filter(|session| !form.has_versions_of(session))
             .collect();
@@ -157,6 +163,7 @@ impl Streams {
         let mut streams = Self {
             conversions: stream(&converted, |rows| {
                 let mut columns = conversion_columns(rows, filter);
+                columns.retain(|(name, _)| *name != "session_id" || form.ids);
                 if form.conversion_keys {
                     let keys = rows.iter().map(|session| session.key()).collect();
                     columns.push(("session_key", Values::U64(keys)));
@@ -166,9 +173,26 @@ impl Streams {
             ..Self::default()
         };
         if !converting_only {
-            streams.sessions = stream(&plain, |rows| session_columns(rows, needs_order));
+            streams.sessions = stream(&plain, |rows| {
+                let mut columns = session_columns(rows, needs_order);
+                columns.retain(|(name, _)| *name != "session_id" || form.ids);
+                if form.packed {
+                    packed(columns, rows)
+                } else {
+                    columns
+                }
+            });
             if form.versions != 0 {
-                let columns = |rows: &[&&Version]| version_columns(rows, needs_order, form.ids);
+                let columns = |rows: &[&&Version]| {
+                    let columns = version_columns(rows, needs_order, form.ids);
+                    let sessions: Vec<_> = rows.iter().map(|version| &version.session).collect();
+                    let sessions: Vec<_> = sessions.iter().collect();
+                    if form.packed {
+                        packed(columns, &sessions)
+                    } else {
+                        columns
+                    }
+                };
                 streams.sessions.extend(stream(&versions, columns));
             }
         }
@@ -180,6 +204,31 @@ impl Streams {
         }
         streams
     }
+}
+
+/// The same sessions with user, pages and whether they convert in one column, as `schema.sql` packs them.
+pub fn packed(
+    mut columns: Vec<(&'static str, Values)>,
+    rows: &[&&Session],
+) -> Vec<(&'static str, Values)> {
+    columns.retain(|(name, _)| !name.ends_with("_key") || *name == "session_key");
+    columns.retain(|(name, _)| *name != "converting");
+    let leading = |page: Option<&u64>| u128::from(page.copied().unwrap_or(0) >> 22);
+    let pack = |session: &&&Session| {
+        let pages = u128::from(!session.conversions.is_empty()) << 126
+            | leading(session.pages.first()) << 84
+            | leading(session.pages.last()) << 42
+            | leading(session.before_exit().as_ref());
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&session.user.to_le_bytes());
+        bytes[8..].copy_from_slice(&pages.to_le_bytes());
+        bytes
+    };
+    columns.insert(
+        0,
+        ("packed", Values::Packed(rows.iter().map(pack).collect())),
+    );
+    columns
 }
 
 /// Sessions in all their versions.
