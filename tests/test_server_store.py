@@ -43,6 +43,10 @@ def remote(standin: StandIn) -> Iterator[Store]:
     with Store.open(standin.dsn, silence=3) as store:
         with pytest.raises(SettingError, match="pageroles schema"):
             store.check()
+        store.command("CREATE TABLE sessions (domain String) ENGINE = Memory")
+        with pytest.raises(SettingError, match="an earlier version"):
+            store.check()
+        store.command("DROP TABLE sessions")
         store.apply_schema()
         row = {
             "domain": DOMAIN,

@@ -158,13 +158,18 @@ class Store:
         """Make sure that the store answers and has the schema.
 
         Raises:
-            SettingError: The schema is missing.
+            SettingError: The schema is missing, or an earlier one.
             StoreUnavailableError: The server can't be reached.
         """
         with _translated(), self._engine.control() as client:
-            found = client.query("EXISTS TABLE sessions").result_rows[0][0]
-        if not found:
+            columns = client.query(_COLUMNS).result_rows
+        if not columns:
             raise SettingError("the store has no schema yet: run `pageroles schema` first")
+        if not any(name == "packed" for (name,) in columns):
+            raise SettingError(
+                "the store was made by an earlier version, and its tables lack what reports read: load the sessions "
+                "into a new one"
+            )
 
     def rows(self, statement: Statement, call: Call) -> Sequence[Sequence[object]]:
         """Return the rows of a small answer.
@@ -222,6 +227,7 @@ _INSERT_SETTINGS = {
     # Rows for other shards are there, not on their way, when an insert returns.
     "distributed_foreground_insert": 1,
 }
+_COLUMNS = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'sessions'"
 _CLUSTER = (
     "SELECT anyOrNull(extract(engine_full, '^Distributed\\(\\'?(\\w+)')) FROM system.tables "
     "WHERE database = currentDatabase() AND name = 'sessions' AND engine = 'Distributed'"
