@@ -226,6 +226,29 @@ impl<R: Keyed + Copy> Partitions<R> {
         order.sort(&mut self.dealt, &mut self.sorted, &mut self.ends);
         &self.dealt
     }
+
+    /// The same, with others of that partition that are in the order of their users.
+    pub(crate) fn grouped_with<'a>(
+        &'a mut self,
+        range: Range,
+        place: usize,
+        others: &'a [R],
+    ) -> &'a [R] {
+        self.grouped(range, place);
+        if self.dealt.is_empty() {
+            return others;
+        }
+        self.sorted.clear();
+        let mut others = others.iter().peekable();
+        for row in &self.dealt {
+            while let Some(other) = others.next_if(|other| other.user() <= row.user()) {
+                self.sorted.push(*other);
+            }
+            self.sorted.push(*row);
+        }
+        self.sorted.extend(others);
+        &self.sorted
+    }
 }
 
 /// What is known of the keys of rows: they count from `first` and differ in the lowest `bits` bits.

@@ -352,6 +352,8 @@ impl Keyed for Converted {
 struct Sessions<T> {
     once: Partitions<Session<T>>,
     versions: Partitions<Version<T>>,
+    /// Of the partition that was asked for last, the sessions as they were written last.
+    latest: Vec<Session<T>>,
 }
 
 impl<T> Default for Sessions<T> {
@@ -359,6 +361,7 @@ impl<T> Default for Sessions<T> {
         Self {
             once: Partitions::default(),
             versions: Partitions::default(),
+            latest: Vec::new(),
         }
     }
 }
@@ -440,16 +443,15 @@ impl<T: Matter> Sessions<T> {
 
     /// The sessions of a partition by user, each as it was written last.
     fn grouped(&mut self, range: Range, place: usize) -> &[Session<T>] {
-        let Self { once, versions } = self;
-        if versions.len() > 0 {
-            for versions in versions
-                .grouped(range, place)
-                .chunk_by(|one, next| one.user() == next.user())
-            {
-                each_latest(versions, |session| once.push(range, *session));
-            }
+        if self.versions.len() == 0 {
+            return self.once.grouped(range, place);
         }
-        once.grouped(range, place)
+        self.latest.clear();
+        let versions = self.versions.grouped(range, place);
+        for versions in versions.chunk_by(|one, next| one.user() == next.user()) {
+            each_latest(versions, |session| self.latest.push(*session));
+        }
+        self.once.grouped_with(range, place, &self.latest)
     }
 }
 

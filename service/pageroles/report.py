@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pageroles import _core, sql
 from pageroles.errors import InternalError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pageroles.store import Store
 
 _T = TypeVar("_T")
+_U = TypeVar("_U")
 
 # Rows of a unit: small enough that two of them stay far below 100 MB, large enough that reading whole granules
 # at the edges of a range costs little.
@@ -132,7 +133,7 @@ class Reporter:
 
     def _report(self, query: PagesQuery, call: Call, *, whole_keys: bool) -> Report | None:
         """Answer a question, or None where the keys do not tell pages apart."""
-        plan = self._run(call, lambda: self._plan(query, call))
+        plan = self._plan(query, call)
         reading = dataclasses.replace(plan.reading, whole_keys=whole_keys)
         pending = collections.deque(plan.spans)
         workers = min(len(plan.spans), self._workers_per_report)
@@ -151,15 +152,17 @@ class Reporter:
         """Cut the work into units by how many rows the index promises, and choose how to read them."""
         if self._is_known_small(query.domain):
             return _Plan(_spans(1, 1), sql.Reading(), large=False)
-        found = self._store.rows(sql.sizes(query), call)[0]
-        of_domain, rows, rows_ahead = (int(str(number)) for number in found)
+        sizes, is_unmerged = self._run_both(
+            call, lambda: self._store.rows(sql.sizes(query), call)[0], lambda: self._is_unmerged(query, call)
+        )
+        of_domain, rows, rows_ahead = (int(str(number)) for number in sizes)
         if of_domain < _ROWS_WORTH_SPLITTING:
             self._remember_small(query.domain)
         large = max(rows, rows_ahead) >= _ROWS_WORTH_SPLITTING
         spans = math.ceil(rows_ahead / _ROWS_AHEAD)
         return _Plan(
             spans=_spans(math.ceil(rows / ROWS_PER_UNIT), max(spans, self._workers_per_report) if large else spans),
-            reading=sql.Reading(versions=large and self._is_unmerged(query, call)),
+            reading=sql.Reading(versions=large and is_unmerged),
             large=large,
         )
 
@@ -262,6 +265,11 @@ class Reporter:
     def _run(self, call: Call, work: Callable[[], _T]) -> _T:
         """Run one small piece of work on a worker."""
         return self._run_all(self._others, call, [work])[0]
+
+    def _run_both(self, call: Call, one: Callable[[], _T], other: Callable[[], _U]) -> tuple[_T, _U]:
+        """Run two small pieces of work at once."""
+        results: list[Any] = self._run_all(self._others, call, [one, other])
+        return results[0], results[1]
 
     def _run_all(self, pool: ThreadPoolExecutor, call: Call, work: list[Callable[[], _T]]) -> list[_T]:
         """Run work on workers; leave in time, whatever they do, and leave nothing running."""
