@@ -32,6 +32,10 @@ _KNOWN = {
 }
 
 
+def _known(name: str) -> list[str]:
+    return [form for (contestant, state), form in _KNOWN.items() if contestant == name and state in {LOADED, MERGED}]
+
+
 @dataclasses.dataclass(slots=True)
 class Tried:
     """A form of a query that was tried: how long it took on traffic in a state, or what was wrong."""
@@ -138,9 +142,10 @@ def _try_forms(
             heats.append(Tried(name, form, told[form], small.traffic.name, MERGED, seconds, fault))
         tried += heats
         right = sorted((one for one in heats if one.fault is None), key=_time)
-        final = [one.form for one in right[:_BEST]]
+        # What was best on the large before goes on, too, wherever it comes in on the small.
+        final = list(dict.fromkeys([*(one.form for one in right[:_BEST]), *_known(name)]))
         if name == "sql":
-            plain = [form + contestants.NO_FINAL for form in final[:2]]
+            plain = [form + contestants.NO_FINAL for form in final]
             loaded = _finals([_Seat(large, LOADED, name, form) for form in final], told, tell)
             best[name, LOADED] = min(loaded, key=_time).form
             tried += loaded

@@ -162,7 +162,7 @@ class Reporter:
         spans = math.ceil(rows_ahead / _ROWS_AHEAD)
         return _Plan(
             spans=_spans(math.ceil(rows / ROWS_PER_UNIT), max(spans, self._workers_per_report) if large else spans),
-            reading=sql.Reading(versions=large and is_unmerged),
+            reading=sql.Reading(versions=large and is_unmerged, history_apart=large),
             large=large,
         )
 

@@ -111,11 +111,14 @@ class Reading:
             are the longest column, the core asks for them (`TieError`) where that order matters.
         whole_keys: Bring 64 bits of each page's key rather than 42, which take less time. The core asks for it
             (`AmbiguousPagesError`) where those do not tell pages apart.
+        history_apart: Select conversions outside of the window apart, without their pages: less to read where there
+            are many, and more to plan.
     """
 
     versions: bool = False
     ids: bool = False
     whole_keys: bool = False
+    history_apart: bool = False
 
 
 def sessions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement | None:
@@ -156,7 +159,7 @@ def sessions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement |
 def conversions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement:
     """Select the sessions that carry a conversion, over all history: of the window, with all that a report asks.
 
-    Of those outside of the window only what tells who converted first, and when.
+    Of those outside of the window only what tells who converted first, and when, is needed.
     """
     matches = _all(_conditions(query.conversions, _CONVERSION_FILTERS))
     identity = []
@@ -172,27 +175,32 @@ def conversions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statemen
     else:
         count, conversion_keys, assist_views = "length(s.conversion_keys)", "s.conversion_keys", "s.assist_views"
     of_all = ["s.user_key AS user_key", _STARTED_AT, *identity, f"toUInt32({count}) AS conversions"]
-    of_window = [
-        f"CAST({_all(_conditions(query.sessions, _SESSION_FILTERS))} AS UInt8) AS included",
+    passes = _conditions(query.sessions, _SESSION_FILTERS)
+    pages = [
         "s.landing_key AS landing_key", "s.exit_key AS exit_key", "s.before_exit_key AS before_exit_key",
         "s.page_keys AS page_keys", f"{conversion_keys} AS conversion_keys", f"{assist_views} AS assist_views",
     ]  # fmt: skip
-    of_others = [
+    no_pages = [
         "toUInt8(0) AS included",
         "toUInt64(0) AS landing_key", "toUInt64(0) AS exit_key", "toUInt64(0) AS before_exit_key",
         "emptyArrayUInt64() AS page_keys", "emptyArrayUInt64() AS conversion_keys",
         "emptyArrayUInt32() AS assist_views",
     ]  # fmt: skip
     # What comes after the window can't have come before a session of it.
-    others = _BEFORE_WINDOW
-    if query.touch_scope in {TouchScope.FIRST, TouchScope.ASSIST}:
-        others = f"({_BEFORE_WINDOW} OR {_AFTER_WINDOW})"
+    needs_later = query.touch_scope in {TouchScope.FIRST, TouchScope.ASSIST}
     table = "FROM converting_sessions AS s FINAL WHERE"
-    return Statement(
-        f"SELECT {', '.join(of_all + of_window)} {table} {_all([*_OF_USERS, _IN_WINDOW])} UNION ALL "
-        f"SELECT {', '.join(of_all + of_others)} {table} {_all([*_OF_USERS, others])}",
-        _parameters(query, keys),
-    )
+    if reading.history_apart:
+        others = f"({_BEFORE_WINDOW} OR {_AFTER_WINDOW})" if needs_later else _BEFORE_WINDOW
+        columns = [*of_all, f"CAST({_all(passes)} AS UInt8) AS included", *pages]
+        text = (
+            f"SELECT {', '.join(columns)} {table} {_all([*_OF_USERS, _IN_WINDOW])} UNION ALL "
+            f"SELECT {', '.join(of_all + no_pages)} {table} {_all([*_OF_USERS, others])}"
+        )
+    else:
+        columns = [*of_all, f"CAST({_all([_IN_WINDOW, *passes])} AS UInt8) AS included", *pages]
+        where = [*_OF_USERS, *([] if needs_later else [_UP_TO_END])]
+        text = f"SELECT {', '.join(columns)} {table} {_all(where)}"
+    return Statement(text, _parameters(query, keys))
 
 
 def users(query: PagesQuery, keys: KeyRange) -> Statement | None:
@@ -259,6 +267,7 @@ _IN_WINDOW = (
 )
 _IN_KEYS = "s.user_key >= {first_key:UInt64} AND s.user_key <= {last_key:UInt64}"
 _BEFORE_WINDOW = "s.started_at < fromUnixTimestamp64Milli({start:Int64}, 'UTC')"
+_UP_TO_END = "s.started_at <= fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
 _AFTER_WINDOW = "s.started_at > fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
 _IN_SIXTEENTHS = "s.user_sixteenth >= {first_sixteenth:UInt8} AND s.user_sixteenth <= {last_sixteenth:UInt8}"
 _OF_USERS = ("s.domain = {domain:String}", _IN_KEYS)
