@@ -38,7 +38,7 @@ ROWS_PER_UNIT = 1_000_000
 _ROWS_AHEAD = 125_000
 # Below this a second worker costs more than it brings.
 _ROWS_WORTH_SPLITTING = 100_000
-# A domain known to be small is not looked at again for so long; growing meanwhile, it is counted in one piece.
+# Whether a domain is small is not looked at again for so long; growing meanwhile, it is counted in one piece.
 _SMALL_SECONDS = 60.0
 _MOST_REMEMBERED = 10_000
 # More names than this are read with all names of the domain rather than by a list of keys.
@@ -105,8 +105,8 @@ class Reporter:
         self._large = ThreadPoolExecutor(large, thread_name_prefix="large-report")
         self._others = ThreadPoolExecutor(max(store.readers - large, 1), thread_name_prefix="report")
         self._lock = threading.Lock()
-        # When a domain was last seen to be small, on the clock of `time.monotonic`.
-        self._small: dict[str, float] = {}
+        # When a domain was last looked at, on the clock of `time.monotonic`, and whether it was small.
+        self._small: dict[str, tuple[float, bool]] = {}
         # Domains that have two pages whose keys differ after the 42nd bit only. Pages come, they do not go.
         self._ambiguous: set[str] = set()
 
@@ -150,14 +150,12 @@ class Reporter:
 
     def _plan(self, query: PagesQuery, call: Call) -> _Plan:
         """Cut the work into units by how many rows the index promises, and choose how to read them."""
-        if self._is_known_small(query.domain):
+        if self._is_small(query.domain, call):
             return _Plan(_spans(1, 1), sql.Reading(), large=False)
         sizes, is_unmerged = self._run_both(
-            call, lambda: self._store.rows(sql.sizes(query), call)[0], lambda: self._is_unmerged(query, call)
+            call, lambda: self._numbers(sql.sizes(query), call), lambda: self._is_unmerged(query, call)
         )
-        of_domain, rows, rows_ahead = (int(str(number)) for number in sizes)
-        if of_domain < _ROWS_WORTH_SPLITTING:
-            self._remember_small(query.domain)
+        rows, rows_ahead = sizes
         large = max(rows, rows_ahead) >= _ROWS_WORTH_SPLITTING
         spans = math.ceil(rows_ahead / _ROWS_AHEAD)
         return _Plan(
@@ -166,16 +164,22 @@ class Reporter:
             large=large,
         )
 
-    def _is_known_small(self, domain: str) -> bool:
+    def _is_small(self, domain: str, call: Call) -> bool:
         """Tell whether a domain has so few sessions that no window of it need be cut; remembered for a minute."""
         with self._lock:
-            return time.monotonic() - self._small.get(domain, -math.inf) < _SMALL_SECONDS
-
-    def _remember_small(self, domain: str) -> None:
+            known_at, is_small = self._small.get(domain, (-math.inf, False))
+        if time.monotonic() - known_at < _SMALL_SECONDS:
+            return is_small
+        (rows,) = self._run(call, lambda: self._numbers(sql.domain_size(domain), call))
+        is_small = rows < _ROWS_WORTH_SPLITTING
         with self._lock:
             if len(self._small) >= _MOST_REMEMBERED:
                 self._small.clear()
-            self._small[domain] = time.monotonic()
+            self._small[domain] = (time.monotonic(), is_small)
+        return is_small
+
+    def _numbers(self, statement: Statement, call: Call) -> list[int]:
+        return [int(str(number)) for number in self._store.rows(statement, call)[0]]
 
     def _is_ambiguous(self, domain: str) -> bool:
         with self._lock:

@@ -70,15 +70,19 @@ def key_ranges(count: int) -> list[KeyRange]:
     return [KeyRange(first, after - 1) for first, after in itertools.pairwise(edges)]
 
 
+def domain_size(domain: str) -> Statement:
+    """Ask how many rows a domain has, over all history; counted from the index."""
+    return Statement("SELECT count() FROM sessions WHERE domain = {domain:String}", {"domain": domain})
+
+
 def sizes(query: PagesQuery) -> Statement:
     """Ask how much there is to read; one row, counted from the index.
 
-    Columns: rows of the domain, over all history; those that the sessions stream would read, some twice; those of the
-    conversions stream, the ones outside of the window included.
+    Columns: rows that the sessions stream would read, some twice; those of the conversions stream, the ones outside of
+    the window included.
     """
     return Statement(
-        "SELECT (SELECT count() FROM sessions AS s WHERE s.domain = {domain:String}), "
-        f"(SELECT count() FROM sessions AS s WHERE s.domain = {{domain:String}} AND {_IN_DAYS}), "
+        f"SELECT (SELECT count() FROM sessions AS s WHERE s.domain = {{domain:String}} AND {_IN_DAYS}), "
         "(SELECT count() FROM converting_sessions AS s WHERE s.domain = {domain:String})",
         _window_parameters(query),
     )
