@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +17,7 @@ import grpc
 import structlog
 from google.protobuf import descriptor_pb2
 
+from benchmarks.threads import in_threads
 from pageroles import _core, convert, schema, serving
 from pageroles.keys import KeyStore
 from pageroles.report import Reporter
@@ -240,27 +240,17 @@ def drain(store: Store, statements: list[Statement], threads: int) -> int:
     """Read streams to their ends, some at once, and return how many bytes they had."""
     pending = deque(statements)
     total = [0] * threads
-    faults: list[BaseException] = []
 
     def work(worker: int) -> None:
-        try:
-            while True:
-                try:
-                    statement = pending.popleft()
-                except IndexError:
-                    return
-                with store.stream(statement, store.call(_SECONDS)) as chunks:
-                    total[worker] += sum(map(len, chunks))
-        except BaseException as fault:  # noqa: BLE001 - raised again below
-            faults.append(fault)
+        while True:
+            try:
+                statement = pending.popleft()
+            except IndexError:
+                return
+            with store.stream(statement, store.call(_SECONDS)) as chunks:
+                total[worker] += sum(map(len, chunks))
 
-    workers = [threading.Thread(target=work, args=(worker,)) for worker in range(threads)]
-    for each in workers:
-        each.start()
-    for each in workers:
-        each.join()
-    if faults:
-        raise faults[0]
+    in_threads(work, threads)
     return sum(total)
 
 

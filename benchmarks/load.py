@@ -24,6 +24,7 @@ import msgspec
 from benchmarks import adapter, data, memory
 from benchmarks.cases import ANY, DOMAIN, NOTHING, Traffic
 from benchmarks.figures import MIB
+from benchmarks.threads import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,7 +189,7 @@ def _loop(folder: Path, at_once: int, seconds: int) -> Small:
                 times.append((time.perf_counter() - began) * 1000)
 
         began = time.perf_counter()
-        _in_threads(work, at_once)
+        in_threads(work, at_once)
         took = time.perf_counter() - began
     times.sort()
     return Small(at_once, len(times), 0, len(times) / took, statistics.median(times), times[int(len(times) * 0.99)])
@@ -214,7 +215,7 @@ def _big(server: adapter.Running, at_once: int, idle: int) -> Big:
             each.append(time.perf_counter() - began)
 
     began = time.perf_counter()
-    _in_threads(work, at_once)
+    in_threads(work, at_once)
     took = time.perf_counter() - began
     return Big(took, statistics.mean(each), memory.peak(server.pid) - idle)
 
@@ -241,25 +242,6 @@ class _AlwaysBig:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
-
-
-def _in_threads(work: Callable[[int], None], count: int) -> None:
-    """Run some work in threads; raise what any of them raised."""
-    faults: list[BaseException] = []
-
-    def guarded(number: int) -> None:
-        try:
-            work(number)
-        except BaseException as fault:  # noqa: BLE001 - raised again below
-            faults.append(fault)
-
-    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if faults:
-        raise faults[0]
 
 
 def tables(load: Load) -> list[tuple[str, list[str], list[list[str]]]]:

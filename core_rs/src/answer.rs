@@ -97,21 +97,31 @@ fn ranked(tally: &Tally, side: Side, shared: usize) -> Vec<(Side, PageId)> {
     rows.into_iter().map(|row| (side, row.page)).collect()
 }
 
+/// Does two things, at the same time where they are about so many rows that it is worth it.
+fn both<T: Send>(rows: usize, one: impl FnOnce() -> T + Send, other: impl FnOnce() -> T) -> (T, T) {
+    if rows < MANY {
+        return (one(), other());
+    }
+    std::thread::scope(|scope| {
+        let one = scope.spawn(one);
+        let other = other();
+        (
+            one.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            other,
+        )
+    })
+}
+
 impl Answer {
     pub(crate) fn new(tally: &Tally, start_ms: i64, end_ms: i64) -> Self {
         let shared = tally.pages.shared_start();
         let [first, second] = Side::ALL;
-        let rows = if tally.pages.len() < MANY {
-            [ranked(tally, first, shared), ranked(tally, second, shared)].concat()
-        } else {
-            std::thread::scope(|scope| {
-                let ahead = scope.spawn(|| ranked(tally, first, shared));
-                let after = ranked(tally, second, shared);
-                let mut rows = ahead.join().unwrap_or_else(|panic| resume_unwind(panic));
-                rows.extend(after);
-                rows
-            })
-        };
+        let (mut rows, after) = both(
+            tally.pages.len(),
+            || ranked(tally, first, shared),
+            || ranked(tally, second, shared),
+        );
+        rows.extend(after);
         Self {
             start_ms,
             end_ms,
@@ -158,21 +168,9 @@ impl Answer {
             }
             out
         };
-        let middle = if self.rows.len() < MANY {
-            self.rows.len()
-        } else {
-            self.rows.len() / 2
-        };
-        let (one, other) = self.rows.split_at(middle);
-        if other.is_empty() {
-            return Ok([self.head(), write(one), Vec::new()]);
-        }
-        std::thread::scope(|scope| {
-            let ahead = scope.spawn(|| write(one));
-            let after = write(other);
-            let ahead = ahead.join().unwrap_or_else(|panic| resume_unwind(panic));
-            Ok([self.head(), ahead, after])
-        })
+        let (one, other) = self.rows.split_at(self.rows.len() / 2);
+        let (one, other) = both(self.rows.len(), || write(one), || write(other));
+        Ok([self.head(), one, other])
     }
 
     /// The next `PagesResponse` of a stream that says the same: first the head without rows, then

@@ -7,6 +7,7 @@
 //! one after the other, each with numbers of its own.
 
 use crate::error::{Error, Result};
+use crate::group::Keyed;
 use crate::pages::{PageId, Pages};
 use crate::roles::{Role, Side};
 use crate::rows::Session;

@@ -36,10 +36,7 @@ impl PageId {
     /// The page of a place; none for place 0.
     #[must_use]
     pub fn at(index: usize) -> Option<Self> {
-        u32::try_from(index)
-            .ok()
-            .and_then(NonZeroU32::new)
-            .map(Self)
+        u32::try_from(index).ok().and_then(Self::of)
     }
 }
 

@@ -185,13 +185,6 @@ pub(crate) struct Session<T> {
     when: T,
 }
 
-impl<T> Session<T> {
-    #[inline]
-    pub(crate) fn user(&self) -> u64 {
-        self.user.get()
-    }
-}
-
 impl Session<When> {
     pub(crate) fn is_included(&self) -> bool {
         self.when.standing == Standing::Included
@@ -403,13 +396,13 @@ impl<T: Matter> Sessions<T> {
         mut when: impl FnMut(usize, Standing) -> T,
     ) -> Result<(), String> {
         let (keys, written_at) = (block.session_key.values(), block.written_at.values());
-        let (included, converting) = (block.included.values(), block.converting.values());
+        let included = block.included.values();
         let mut session = |row, user, ends, standing| Session {
             user: Word::new(user),
             ends,
             when: when(row, standing),
         };
-        if included.is_empty() && converting.is_empty() && written_at.is_empty() {
+        if included.is_empty() && written_at.is_empty() {
             // The largest streams are of this form.
             return each_row(block, range, pages, |row, user, ends, is_converting| {
                 if !is_converting {
@@ -418,14 +411,12 @@ impl<T: Matter> Sessions<T> {
                 }
             });
         }
-        let standing = |row, is_converting| match (converting.get(row), included.get(row)) {
-            _ if is_converting => Standing::Converting,
-            (Some(1), _) => Standing::Converting,
-            (_, Some(0)) => Standing::Evidence,
-            _ => Standing::Included,
-        };
         each_row(block, range, pages, |row, user, ends, is_converting| {
-            let standing = standing(row, is_converting);
+            let standing = match included.get(row) {
+                _ if is_converting => Standing::Converting,
+                Some(0) => Standing::Evidence,
+                _ => Standing::Included,
+            };
             let session = session(row, user, ends, standing);
             if let (Some(&session_key), Some(&written_at)) = (keys.get(row), written_at.get(row)) {
                 let version = Version {
@@ -560,8 +551,8 @@ impl Batch {
     }
 }
 
-/// Visits the rows of a block in order: user, pages as this tally numbers them, and whether the row itself
-/// says that the session converts.
+/// Visits the rows of a block in order: user, pages as this tally numbers them, and whether the row says
+/// that the session converts.
 #[inline]
 fn each_row(
     block: &SessionColumns,
@@ -601,7 +592,12 @@ fn each_row(
         batch.look_up(pages, landing, exit, before);
         for (&user, ends) in users.iter().zip(batch.ends()) {
             require_user(range, user)?;
-            visit(row, user, ends, false);
+            visit(
+                row,
+                user,
+                ends,
+                block.converting.values().get(row) == Some(&1),
+            );
             row += 1;
         }
     }

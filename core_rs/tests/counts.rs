@@ -696,12 +696,6 @@ fn conversions_that_a_unit_passed_over_are_refused() {
 fn two_pages_with_the_same_leading_bits_are_noticed() {
     let page = 9 << 22;
     let question = (1, false);
-    let form = Form {
-        versions: 0,
-        ids: true,
-        conversion_keys: false,
-        packed: true,
-    };
     let history = [Version {
         session: Session {
             pages: vec![page],
@@ -711,7 +705,10 @@ fn two_pages_with_the_same_leading_bits_are_noticed() {
     }];
     let counted = || {
         let mut tally = empty(question).with_keys(KeyWidth::Leading);
-        feed_unit(&mut tally, &Streams::of_history(&history, question, form));
+        feed_unit(
+            &mut tally,
+            &Streams::of_history(&history, question, Form::PACKED),
+        );
         assert_eq!(tally.missing_pages(), [9]);
         tally
     };
@@ -735,18 +732,12 @@ fn two_pages_with_the_same_leading_bits_are_noticed() {
 fn a_tally_takes_the_keys_that_it_counts() {
     let question = (1, false);
     let world = [worked_case()[0].clone()];
-    let packed_rows = Form {
-        versions: 0,
-        ids: true,
-        conversion_keys: false,
-        packed: true,
-    };
     let history = [Version {
         session: world[0].clone(),
         written_at: 0,
     }];
     let whole = Streams::of(&world, question).sessions;
-    let packed = Streams::of_history(&history, question, packed_rows).sessions;
+    let packed = Streams::of_history(&history, question, Form::PACKED).sessions;
     let refused =
         |mut tally: Tally, stream: &[u8]| tally.feed_sessions(stream).unwrap_err().to_string();
     let ends_with = "column packed is for tallies of leading bits, and they need it";

@@ -265,13 +265,10 @@ _IN_DAYS = (
     "s.day >= toDate(fromUnixTimestamp64Milli({start:Int64}, 'UTC')) "
     "AND s.day <= toDate(fromUnixTimestamp64Milli({end:Int64}, 'UTC'))"
 )
-_IN_WINDOW = (
-    "s.started_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC') "
-    "AND s.started_at <= fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
-)
 _IN_KEYS = "s.user_key >= {first_key:UInt64} AND s.user_key <= {last_key:UInt64}"
 _BEFORE_WINDOW = "s.started_at < fromUnixTimestamp64Milli({start:Int64}, 'UTC')"
 _UP_TO_END = "s.started_at <= fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
+_IN_WINDOW = f"s.started_at >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC') AND {_UP_TO_END}"
 _AFTER_WINDOW = "s.started_at > fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
 _IN_SIXTEENTHS = "s.user_sixteenth >= {first_sixteenth:UInt8} AND s.user_sixteenth <= {last_sixteenth:UInt8}"
 _OF_USERS = ("s.domain = {domain:String}", _IN_KEYS)

@@ -165,6 +165,11 @@ impl Form {
         conversion_keys: false,
         packed: false,
     };
+    /// The same, for a tally of leading bits.
+    pub const PACKED: Self = Self {
+        packed: true,
+        ..Self::REPLACED
+    };
 
     pub fn has_versions_of(self, session: &Session) -> bool {
         self.versions >> (session.key() % 8) & 1 == 1
