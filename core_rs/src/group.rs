@@ -77,9 +77,9 @@ impl Range {
 }
 
 /// Rows that lie next to each other.
-const CHUNK: usize = 16;
+const CHUNK: usize = 32;
 /// Chunks of a slab.
-const SLAB: usize = 1 << 11;
+const SLAB: usize = 1 << 10;
 
 /// Rows, dealt by user. Its memory is kept when it is emptied.
 ///
@@ -92,9 +92,9 @@ pub(crate) struct Partitions<R> {
     next: Vec<u32>,
     parts: Vec<Part>,
     len: usize,
-    /// The partition that was asked for last, in two buffers.
-    dealt: Vec<R>,
+    /// The partition that was asked for last, alone and with other rows.
     sorted: Vec<R>,
+    merged: Vec<R>,
     ends: Vec<u32>,
 }
 
@@ -103,6 +103,7 @@ pub(crate) struct Partitions<R> {
 struct Part {
     first: u32,
     last: u32,
+    chunks: u32,
     /// Rows in the last chunk.
     used: u32,
 }
@@ -112,8 +113,13 @@ impl Part {
     const EMPTY: Self = Self {
         first: u32::MAX,
         last: u32::MAX,
+        chunks: 0,
         used: FULL,
     };
+
+    fn len(&self) -> usize {
+        (self.chunks as usize * CHUNK + self.used as usize).saturating_sub(CHUNK)
+    }
 }
 
 /// The rows of a chunk that is full.
@@ -127,14 +133,14 @@ impl<R> Default for Partitions<R> {
             next: Vec::new(),
             parts: Vec::new(),
             len: 0,
-            dealt: Vec::new(),
             sorted: Vec::new(),
+            merged: Vec::new(),
             ends: Vec::new(),
         }
     }
 }
 
-impl<R: Keyed + Copy> Partitions<R> {
+impl<R: Keyed + Copy + Default> Partitions<R> {
     pub(crate) const COUNT: usize = PARTITIONS;
 
     /// Number of rows.
@@ -155,31 +161,28 @@ impl<R: Keyed + Copy> Partitions<R> {
     #[inline]
     pub(crate) fn push(&mut self, range: Range, row: R) {
         let place = range.place(row.user());
+        let chunk = match self.parts.get_mut(place) {
+            Some(part) if part.used < FULL => part.last,
+            _ => self.open_chunk(place),
+        } as usize;
+        self.len += 1;
+        // The row is made in its place: to move it there took longer than to make it.
         if let Some(part) = self.parts.get_mut(place)
-            && part.used < FULL
+            && let Some(slab) = self.slabs.get_mut(chunk / SLAB)
+            && let Some(slot) = slab.get_mut(chunk % SLAB * CHUNK + part.used as usize)
         {
-            let chunk = part.last as usize;
-            let at = chunk % SLAB * CHUNK + part.used as usize;
             part.used += 1;
-            self.len += 1;
-            if let Some(slot) = self
-                .slabs
-                .get_mut(chunk / SLAB)
-                .and_then(|slab| slab.get_mut(at))
-            {
-                *slot = row;
-            }
-        } else {
-            self.push_to_new_chunk(place, row);
+            *slot = row;
         }
     }
 
+    /// Gives a partition a chunk of no rows.
     #[inline(never)]
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a tally holds 2^32 sessions at most, so there are less chunks"
     )]
-    fn push_to_new_chunk(&mut self, place: usize, row: R) {
+    fn open_chunk(&mut self, place: usize) -> u32 {
         if self.parts.is_empty() {
             self.parts.resize(PARTITIONS, Part::EMPTY);
         }
@@ -189,7 +192,7 @@ impl<R: Keyed + Copy> Partitions<R> {
             self.slabs.push(Vec::with_capacity(SLAB * CHUNK));
         }
         let slab = &mut self.slabs[slab];
-        slab.resize(slab.len() + CHUNK, row);
+        slab.resize(slab.len() + CHUNK, R::default());
         self.next.push(u32::MAX);
         let part = &mut self.parts[place];
         match self.next.get_mut(part.last as usize) {
@@ -197,34 +200,28 @@ impl<R: Keyed + Copy> Partitions<R> {
             None => part.first = chunk,
         }
         part.last = chunk;
-        part.used = 1;
-        self.len += 1;
+        part.chunks += 1;
+        part.used = 0;
+        chunk
     }
 
     /// The rows of a partition in the order of their users, and of one user in the order in which they came.
     pub(crate) fn grouped(&mut self, range: Range, place: usize) -> &[R] {
-        self.dealt.clear();
-        let Some(part) = self.parts.get(place).filter(|_| self.len > 0) else {
-            return &self.dealt;
+        let Some(&part) = self.parts.get(place).filter(|_| self.len > 0) else {
+            return &[];
         };
-        let mut chunk = part.first;
-        while let Some(&next) = self.next.get(chunk as usize) {
-            let used = if chunk == part.last {
-                part.used as usize
-            } else {
-                CHUNK
-            };
-            let start = chunk as usize % SLAB * CHUNK;
-            let slab = &self.slabs[chunk as usize / SLAB];
-            self.dealt.extend_from_slice(&slab[start..start + used]);
-            chunk = next;
-        }
+        let chunks = Chunks {
+            slabs: &self.slabs,
+            next: &self.next,
+            chunk: part.first,
+            left: part.len(),
+        };
         let order = Order {
             first: range.first_of(place),
             bits: range.shift,
         };
-        order.sort(&mut self.dealt, &mut self.sorted, &mut self.ends);
-        &self.dealt
+        order.sort(chunks, part.len(), &mut self.sorted, &mut self.ends);
+        &self.sorted
     }
 
     /// The same, with others of that partition that are in the order of their users.
@@ -234,20 +231,44 @@ impl<R: Keyed + Copy> Partitions<R> {
         place: usize,
         others: &'a [R],
     ) -> &'a [R] {
-        self.grouped(range, place);
-        if self.dealt.is_empty() {
+        if self.grouped(range, place).is_empty() {
             return others;
         }
-        self.sorted.clear();
+        self.merged.clear();
         let mut others = others.iter().peekable();
-        for row in &self.dealt {
+        for row in &self.sorted {
             while let Some(other) = others.next_if(|other| other.user() <= row.user()) {
-                self.sorted.push(*other);
+                self.merged.push(*other);
             }
-            self.sorted.push(*row);
+            self.merged.push(*row);
         }
-        self.sorted.extend(others);
-        &self.sorted
+        self.merged.extend(others);
+        &self.merged
+    }
+}
+
+/// The rows of a partition, chunk by chunk.
+#[derive(Debug, Clone, Copy)]
+struct Chunks<'a, R> {
+    slabs: &'a [Vec<R>],
+    next: &'a [u32],
+    chunk: u32,
+    /// Rows that are left.
+    left: usize,
+}
+
+impl<'a, R> Iterator for Chunks<'a, R> {
+    type Item = &'a [R];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [R]> {
+        let chunk = self.chunk as usize;
+        let start = chunk % SLAB * CHUNK;
+        let rows = self.left.min(CHUNK);
+        let rows = self.slabs.get(chunk / SLAB)?.get(start..start + rows)?;
+        self.left -= rows.len();
+        self.chunk = self.next.get(chunk).copied().unwrap_or(u32::MAX);
+        Some(rows)
     }
 }
 
@@ -265,13 +286,22 @@ impl Order {
     const STEPS: usize = 8;
 
     /// Sorts by user, stably: deals rows to twice as many slots as there are rows, and puts those right that
-    /// share a slot. Where keys do not spread, it ends as a sort by comparison. `spare` is of any content.
-    fn sort<R: Keyed + Copy>(self, rows: &mut Vec<R>, spare: &mut Vec<R>, ends: &mut Vec<u32>) {
-        let Some(&filler) = rows.first().filter(|_| rows.len() >= Self::SMALL) else {
+    /// share a slot. Where keys do not spread, it ends as a sort by comparison. What `rows` and `ends` hold does not
+    /// matter.
+    fn sort<R: Keyed + Copy + Default>(
+        self,
+        chunks: Chunks<'_, R>,
+        count: usize,
+        rows: &mut Vec<R>,
+        ends: &mut Vec<u32>,
+    ) {
+        if count < Self::SMALL {
+            rows.clear();
+            chunks.for_each(|chunk| rows.extend_from_slice(chunk));
             rows.sort_by_key(Keyed::user);
             return;
-        };
-        let slot_bits = (rows.len().ilog2() + 1).min(self.bits);
+        }
+        let slot_bits = (count.ilog2() + 1).min(self.bits);
         let shift = self.bits - slot_bits;
         let mask = (1_usize << slot_bits) - 1;
         #[expect(clippy::cast_possible_truncation, reason = "the mask leaves less")]
@@ -279,21 +309,24 @@ impl Order {
 
         ends.clear();
         ends.resize(mask + 2, 0);
-        for row in rows.iter() {
-            ends[slot(row) + 1] += 1;
+        for chunk in chunks {
+            for row in chunk {
+                ends[slot(row) + 1] += 1;
+            }
         }
         let mut end = 0;
         for slot in ends.iter_mut() {
             end += *slot;
             *slot = end;
         }
-        spare.resize(rows.len(), filler);
-        for row in rows.iter() {
-            let place = &mut ends[slot(row)];
-            spare[*place as usize] = *row;
-            *place += 1;
+        rows.resize(count, R::default());
+        for chunk in chunks {
+            for row in chunk {
+                let place = &mut ends[slot(row)];
+                rows[*place as usize] = *row;
+                *place += 1;
+            }
         }
-        std::mem::swap(rows, spare);
         let mut steps = rows.len() * Self::STEPS;
         for place in 1..rows.len() {
             let row = rows[place];
@@ -318,7 +351,7 @@ impl Order {
 mod tests {
     use super::{Keyed, Partitions, Range};
 
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
     struct Row {
         user: u64,
         number: usize,

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`native`] | bytes, in chunks of any cut → typed columns of a block |
 //! | [`rows`] | the streams' columns → compact rows of a unit, brought together by user |
-//! | [`pages`] | a page's 64-bit key → a small number, at the door; its URL at the end |
+//! | [`pages`], `index` | a page's 64-bit key → a small number, at the door; its URL at the end |
 //! | [`journey`] | a user's first and first converting session → the sessions that a scope includes |
 //! | [`roles`] | a session → the roles of its pages |
 //! | [`counts`] | roles → sessions and distinct users of each page |
@@ -35,6 +35,7 @@ pub mod answer;
 pub mod counts;
 pub mod error;
 mod group;
+mod index;
 pub mod journey;
 pub mod json;
 pub mod native;

@@ -47,6 +47,10 @@ pub trait Column {
     ///
     /// A sentence on what no column of this type can hold.
     fn read(&mut self, rows: usize, input: &[u8]) -> std::result::Result<Progress, Fault>;
+    /// How many values there are that need nothing of what follows; 0 where that is not known.
+    fn ready(&self) -> usize {
+        0
+    }
 }
 
 /// Numbers of a fixed width.
@@ -119,6 +123,10 @@ impl<T: Number> Column for Fixed<T> {
         T::append(&mut self.0, &input[..used]);
         let need = if whole == missing { 0 } else { T::SIZE };
         Ok(Progress { used, need })
+    }
+
+    fn ready(&self) -> usize {
+        self.0.len()
     }
 }
 
@@ -323,6 +331,7 @@ enum State {
 pub struct Reader<L> {
     block: L,
     state: State,
+    columns: u64,
     columns_left: u64,
     rows: usize,
     /// One bit for each column that this block has brought.
@@ -339,6 +348,7 @@ impl<L: Layout> Default for Reader<L> {
         Self {
             block: L::default(),
             state: State::Columns,
+            columns: 0,
             columns_left: 0,
             rows: 0,
             seen: 0,
@@ -351,7 +361,8 @@ impl<L: Layout> Default for Reader<L> {
 }
 
 impl<L: Layout> Reader<L> {
-    /// Reads on; calls `on_block` with each block that is complete and has rows.
+    /// Reads on; calls `on_block` with each block that is complete and has rows. One of a single column
+    /// may be handed on in parts, as it comes: its rows need not be read twice from distant memory.
     ///
     /// # Errors
     ///
@@ -445,7 +456,7 @@ impl<L: Layout> Reader<L> {
             State::Rows => self.row_count(input)?,
             State::Name => self.name(input)?,
             State::Type(column) => self.column_type(column, input)?,
-            State::Data(column) => self.data(column, input)?,
+            State::Data(column) => self.data(column, input, on_block)?,
         };
         self.position += progress.used as u64;
         if progress.need == 0 && matches!(self.state, State::Name) && self.columns_left == 0 {
@@ -464,6 +475,7 @@ impl<L: Layout> Reader<L> {
                 "a block of {count} columns: at most {MAX_COLUMNS} are accepted"
             ));
         }
+        self.columns = count;
         self.columns_left = count;
         self.seen = 0;
         for index in 0..L::NAMES.len() {
@@ -528,7 +540,12 @@ impl<L: Layout> Reader<L> {
         Ok(whole(used))
     }
 
-    fn data(&mut self, index: usize, input: &[u8]) -> std::result::Result<Progress, Fault> {
+    fn data(
+        &mut self,
+        index: usize,
+        input: &[u8],
+        on_block: &mut impl FnMut(&L) -> std::result::Result<(), String>,
+    ) -> std::result::Result<Progress, Fault> {
         let rows = self.rows;
         let progress = self.block.column(index).map_or(Ok(whole(0)), |column| {
             column.read(rows, input).map_err(|fault| {
@@ -538,8 +555,27 @@ impl<L: Layout> Reader<L> {
         })?;
         if progress.need == 0 {
             self.end_of_column();
+        } else if self.columns == 1 {
+            self.hand_on(index, on_block)?;
         }
         Ok(progress)
+    }
+
+    /// Hands on what there is of a block's only column.
+    fn hand_on(
+        &mut self,
+        index: usize,
+        on_block: &mut impl FnMut(&L) -> std::result::Result<(), String>,
+    ) -> std::result::Result<(), Fault> {
+        let ready = self.block.column(index).map_or(0, |column| column.ready());
+        if ready > 0 {
+            self.end_of_block(on_block)?;
+            self.rows -= ready;
+            if let Some(column) = self.block.column(index) {
+                column.clear();
+            }
+        }
+        Ok(())
     }
 
     fn end_of_column(&mut self) {

@@ -3,9 +3,10 @@
 use std::num::NonZeroU64;
 
 use crate::group::{Keyed, Partitions, Range};
+use crate::index::BATCH;
 use crate::journey::{Moment, Selection};
 use crate::native::{self, Arrays, Fixed, Strings, layout};
-use crate::pages::{BATCH, KeyWidth, PageId, Pages};
+use crate::pages::{KeyWidth, PageId, Pages};
 use crate::roles::{Conversions, Ends};
 
 layout! {
@@ -111,9 +112,10 @@ impl Span {
 }
 
 /// What a session of the sessions stream is to the report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Standing {
     /// It passes the filters.
+    #[default]
     Included,
     /// It is known only for its place in the user's journey.
     Evidence,
@@ -122,8 +124,9 @@ enum Standing {
 }
 
 /// What tells a session from others that started together with it; that goes with it as a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Identity {
+    #[default]
     Unknown,
     /// A hash of its id: whether they are one.
     Key,
@@ -151,7 +154,7 @@ impl Identity {
 }
 
 /// Eight bytes that need not lie at a multiple of eight: that makes rows shorter.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Word([u8; 8]);
 
 impl Word {
@@ -167,7 +170,7 @@ impl Word {
 }
 
 /// What scopes ask of a session that follow a journey.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct When {
     started_at: Word,
     /// As `kind` says.
@@ -178,7 +181,7 @@ pub(crate) struct When {
 
 /// A session without conversions. There are millions: 20 bytes where its time does not matter, 40
 /// where it does.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Session<T> {
     user: Word,
     pub(crate) ends: Ends,
@@ -212,7 +215,7 @@ impl Session<()> {
 }
 
 /// A version of a session: 20 bytes more.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Version<T> {
     session: Session<T>,
     session_key: Word,
@@ -360,7 +363,7 @@ impl<T> Default for Sessions<T> {
 }
 
 /// What a scope needs of a session to ask when it took place, or not.
-trait Matter: Copy {
+trait Matter: Copy + Default {
     /// Whether a session of that standing matters.
     fn matters(standing: Standing) -> bool;
 }

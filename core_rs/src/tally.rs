@@ -4,9 +4,10 @@ use crate::answer::Answer;
 use crate::counts::{Counts, Totals};
 use crate::error::{Error, Result};
 use crate::group::Range;
+use crate::index::BATCH;
 use crate::journey::{Journey, Scope, Selection};
 use crate::native::Reader;
-use crate::pages::{BATCH, KeyWidth, PageColumns, PageId, Pages};
+use crate::pages::{KeyWidth, PageColumns, PageId, Pages};
 use crate::roles::{Ends, conversion_side};
 use crate::rows::{
     ConversionColumns, Converted, Session, SessionColumns, Text, Unit, User, UserColumns, When,

@@ -1,0 +1,259 @@
+//! The table that turns keys of 42 bits into numbers.
+//!
+//! Open, a power of two in size, a slot in one word. A key is multiplied by an odd number, which only changes the
+//! order of all keys of 42 bits; the leading bits of the product choose the slot, and a slot holds what they leave
+//! open: the other bits, how far it lies behind its place, and the number. That fits 64 bits at any size, since each
+//! bit that a larger table takes from the one it gives to the other. (This is Cleary's compact hashing, 1984.)
+
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "shifts leave what fits: numbers of 32 bits, places in a table, places in a batch"
+)]
+
+use std::hash::{BuildHasher, RandomState};
+
+/// Keys that are looked up together.
+pub(crate) const BATCH: usize = 64;
+
+/// Bits of a key.
+pub(crate) const KEY_BITS: u32 = 42;
+
+/// Places of a batch.
+pub(crate) type Places = [u8; BATCH];
+
+/// Keys, each with a number. Key 0 always has number 0, and no other has.
+#[derive(Debug)]
+pub(crate) struct Index {
+    /// 0: empty.
+    slots: Vec<u64>,
+    /// How many bits choose a slot; as many hold the number.
+    bits: u32,
+    factor: u64,
+}
+
+/// Where to look for a key, and what is there.
+#[derive(Debug, Clone, Copy)]
+struct Probe {
+    place: usize,
+    /// The slot, if it holds the key, less the number.
+    slot: u64,
+}
+
+impl Index {
+    const FIRST_BITS: u32 = 10;
+    /// Bits of a slot that say how many places it lies behind its own, plus one.
+    const DISTANCE_BITS: u32 = u64::BITS - KEY_BITS;
+    const MOST_DISTANCE: usize = (1 << Self::DISTANCE_BITS) - 2;
+    /// With four slots for each key, few lie behind their place; a table that fits no core's own cache had better be
+    /// half the size.
+    const ROOMY_BITS: u32 = 16;
+
+    /// Only key 0, in a table that nobody outside can crowd: anybody can work out URLs whose keys share bits, but not
+    /// the number that this one multiplies by.
+    pub(crate) fn new() -> Self {
+        Self::with_seed(RandomState::new().hash_one(0))
+    }
+
+    /// The same, with steps that depend on nothing else.
+    pub(crate) fn with_seed(seed: u64) -> Self {
+        Self {
+            slots: Self::slots(Self::FIRST_BITS),
+            bits: Self::FIRST_BITS,
+            // Above the bits that keys lack, so that products begin at the top.
+            factor: (seed | 1) << Self::DISTANCE_BITS,
+        }
+    }
+
+    fn slots(bits: u32) -> Vec<u64> {
+        let mut slots = vec![0; 1 << bits];
+        if let Some(slot) = slots.first_mut() {
+            *slot = 1 << bits;
+        }
+        slots
+    }
+
+    #[inline]
+    fn probe(&self, key: u64) -> Probe {
+        let product = key.wrapping_mul(self.factor);
+        Probe {
+            place: (product >> (u64::BITS - self.bits)) as usize,
+            slot: (product << self.bits).wrapping_add(1 << self.bits),
+        }
+    }
+
+    /// The same key, one place further on.
+    #[inline]
+    fn after(&self, probe: Probe) -> Probe {
+        Probe {
+            place: (probe.place + 1) & (self.slots.len() - 1),
+            slot: probe.slot.wrapping_add(1 << self.bits),
+        }
+    }
+
+    #[inline]
+    fn at(&self, place: usize) -> u64 {
+        self.slots.get(place).copied().unwrap_or_default()
+    }
+
+    /// The number of the key in the place that is looked at, or a larger one than there is.
+    #[inline]
+    fn number(&self, probe: Probe) -> u64 {
+        self.at(probe.place).wrapping_sub(probe.slot)
+    }
+
+    #[inline]
+    fn is_number(&self, number: u64) -> bool {
+        number >> self.bits == 0
+    }
+
+    /// Looks for up to [`BATCH`] keys where most of them lie, so that the waits for memory overlap, and without a
+    /// branch. Tells how many are not there, the places of which come first in `missed`; their numbers mean nothing.
+    #[inline]
+    pub(crate) fn look(
+        &self,
+        keys: &[u64],
+        numbers: &mut [u32; BATCH],
+        missed: &mut Places,
+    ) -> usize {
+        let mut count = 0;
+        for (place, (&key, number)) in keys.iter().zip(numbers).enumerate() {
+            let found = self.number(self.probe(key));
+            *number = found as u32;
+            // There is room for all: the mask spares a branch.
+            missed[count % BATCH] = place as u8;
+            count += usize::from(!self.is_number(found));
+        }
+        count
+    }
+
+    /// The number of a key; none where it has none.
+    #[inline]
+    pub(crate) fn find(&self, key: u64) -> Option<u32> {
+        let mut probe = self.probe(key);
+        for _ in 0..=Self::MOST_DISTANCE {
+            let number = self.number(probe);
+            if self.is_number(number) {
+                return Some(number as u32);
+            }
+            if self.at(probe.place) == 0 {
+                return None;
+            }
+            probe = self.after(probe);
+        }
+        None
+    }
+
+    /// Gives a key that has no number the last of the numbers of `keys`, which count from 1. Of keys that are alike
+    /// the first is found.
+    pub(crate) fn put(&mut self, key: u64, keys: &(impl ExactSizeIterator<Item = u64> + Clone)) {
+        let slots_per_key = if self.bits < Self::ROOMY_BITS { 4 } else { 2 };
+        let is_crowded = keys.len() * slots_per_key > self.slots.len();
+        if !is_crowded && self.fits(key, keys.len() as u64) {
+            return;
+        }
+        loop {
+            self.bits += 1;
+            self.slots = Self::slots(self.bits);
+            let mut numbered = (1..).zip(keys.clone());
+            if numbered.all(|(number, key)| self.find(key).is_some() || self.fits(key, number)) {
+                return;
+            }
+        }
+    }
+
+    /// Puts a new key into the first empty slot, if that is not too far behind its place.
+    fn fits(&mut self, key: u64, number: u64) -> bool {
+        let mut probe = self.probe(key);
+        for _ in 0..=Self::MOST_DISTANCE {
+            if let Some(slot) = self.slots.get_mut(probe.place)
+                && *slot == 0
+            {
+                *slot = probe.slot | number;
+                return true;
+            }
+            probe = self.after(probe);
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    const SEEDS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
+
+    /// Keys that differ in a few bits only, wherever those are, still spread over the places.
+    #[test]
+    fn keys_with_bits_in_common_spread() {
+        for seed in SEEDS {
+            let mut index = Index::with_seed(seed);
+            index.bits = 12;
+            for shift in [0, 10, 20, 29] {
+                let places = (1..=4096_u64).map(|key| index.probe(key << shift).place);
+                let places: HashSet<usize> = places.collect();
+                // Chance would take 2589 places; the bare keys take one, or as few.
+                assert!(places.len() > 1000, "{} places at {shift}", places.len());
+            }
+        }
+    }
+
+    fn hashed(key: u64) -> u64 {
+        let mixed = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93) >> (u64::BITS - KEY_BITS)
+    }
+
+    #[test]
+    fn keys_keep_their_numbers_while_the_table_grows() {
+        let spreads: [fn(u64) -> u64; 4] = [
+            hashed,
+            |key| key,
+            |key| key << 20,
+            |key| (1 << KEY_BITS) - key,
+        ];
+        for (seed, spread) in SEEDS
+            .into_iter()
+            .flat_map(|seed| spreads.map(|spread| (seed, spread)))
+        {
+            let mut index = Index::with_seed(seed);
+            let keys: Vec<u64> = (1..=20_000).map(spread).collect();
+            for (number, &key) in (0..).zip(&keys) {
+                assert_eq!(index.find(key), None);
+                index.put(key, &keys[..=number].iter().copied());
+                assert_eq!(index.find(key), Some(number as u32 + 1));
+            }
+            assert_eq!(index.find(0), Some(0));
+            let (mut numbers, mut missed, mut all_missed) = ([0; BATCH], [0; BATCH], 0);
+            for (batch, keys) in keys.chunks(BATCH).enumerate() {
+                let count = index.look(keys, &mut numbers, &mut missed);
+                for (place, &key) in keys.iter().enumerate() {
+                    let number = (batch * BATCH + place) as u32 + 1;
+                    assert_eq!(index.find(key), Some(number));
+                    let is_missed = missed[..count].contains(&(place as u8));
+                    assert!(is_missed || numbers[place] == number);
+                }
+                all_missed += count;
+            }
+            // Hashes; what is not like chance may do worse.
+            assert!(
+                spread(1) != hashed(1) || all_missed < keys.len() / 4,
+                "{all_missed}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_keys_that_are_alike_the_first_is_found() {
+        let mut index = Index::with_seed(SEEDS[0]);
+        let mut keys = vec![7, 7, 7];
+        index.put(7, &keys[..1].iter().copied());
+        for key in 100..2_000 {
+            keys.push(key);
+            index.put(key, &keys.iter().copied());
+        }
+        assert_eq!(index.find(7), Some(1));
+        assert_eq!(index.find(100), Some(4));
+    }
+}
