@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import worlds
 from pageroles import convert, report, sql
-from pageroles._core import TieError
+from pageroles._core import TieError, UnorderedError
 from pageroles.errors import InvalidArgumentError
-from pageroles.report import Reporter
+from pageroles.report import Reporter, _Parts
 from pageroles.sql import Statement
 from pageroles.v1 import pages_pb2
 from test_worlds import message
@@ -70,22 +70,23 @@ def test_every_reading_gives_the_same_answer(
     assert sum(len(message) > 60 for message in expected) > len(asked) / 4
     cut = report._spans
     readings = [
-        (False, False, (1, 1)),
-        (False, False, (5, 3)),
-        (False, True, (20, 1)),
-        (True, False, (5, 3)),
-        (True, False, (20, 1)),
-        (True, True, (5, 3)),
+        (_Parts.MERGED, False, (1, 1)),
+        (_Parts.MERGED, True, (20, 1)),
+        # Not so, which is found out where it matters.
+        (_Parts.ONE, False, (5, 3)),
+        (_Parts.MANY, False, (5, 3)),
+        (_Parts.MANY, False, (20, 1)),
+        (_Parts.MANY, True, (5, 3)),
     ]
-    for versions, whole_keys, (units, spans) in readings:
+    for parts, whole_keys, (units, spans) in readings:
         monkeypatch.setattr(report, "_spans", lambda *_, units=units, spans=spans: cut(units, spans))
         monkeypatch.setattr(report, "_ROWS_WORTH_SPLITTING", 0)
         reporter._small.clear()
-        monkeypatch.setattr(Reporter, "_is_unmerged", lambda *_, versions=versions: versions)
+        monkeypatch.setattr(Reporter, "_parts", lambda *_, parts=parts: parts)
         monkeypatch.setattr(Reporter, "_is_ambiguous", lambda *_, whole_keys=whole_keys: whole_keys)
         for (seed, query), answer in zip(asked, expected, strict=True):
             got = answered(reporter, store, query)
-            assert got == answer, f"world {seed}, versions {versions}, whole keys {whole_keys}, {units} units: {query}"
+            assert got == answer, f"world {seed}, {parts}, whole keys {whole_keys}, {units} units: {query}"
 
 
 def test_pages_with_the_same_leading_bits_are_told_apart(store: Store, reporter: Reporter) -> None:
@@ -131,43 +132,119 @@ def test_a_tie_is_counted_with_ids(store: Store, reporter: Reporter, monkeypatch
         for name in ("b", "a")
     ]
     store.insert("sessions", "\n".join(rows).encode())
-    tied: list[bool] = []
-    count_unit = Reporter._count_unit
-
-    def watched(self: Reporter, *args: object) -> None:
-        try:
-            count_unit(self, *args)  # type: ignore[arg-type]
-        except TieError:
-            tied.append(True)
-            raise
-
-    monkeypatch.setattr(Reporter, "_count_unit", watched)
+    refused = watch_refusals(monkeypatch)
     query = convert.to_query(
         message({"start_date": "2025-07-01", "end_date": "2025-07-31", "touch_scope": "first"}), domain, NOW
     )
     answer = answered(reporter, store, query)
-    assert tied == [True]
+    assert refused == [TieError]
     assert b"/a" in answer
     assert b"/b" not in answer
 
 
-def test_unmerged_parts_are_seen(store: Store) -> None:
-    query = convert.to_query(message({"start_date": "2091-03-01", "end_date": "2091-03-31"}), "parts.example.com", NOW)
+def watch_refusals(monkeypatch: pytest.MonkeyPatch) -> list[type[Exception]]:
+    """Note what the core refuses to count in the way that was tried first."""
+    refused: list[type[Exception]] = []
+    count_units = Reporter._count_units
 
-    def unmerged() -> bool:
-        return bool(store.rows(sql.unmerged(query), store.call(10))[0][0])
+    def watched(self: Reporter, *args: object) -> None:
+        try:
+            count_units(self, *args)  # type: ignore[arg-type]
+        except (TieError, UnorderedError) as error:
+            refused.append(type(error))
+            raise
 
-    assert not unmerged()
-    row = (
-        '{"domain": "parts.example.com", "session_id": "s", "user_id": "u", "started_at": "2091-03-10T10:00:00Z", '
-        '"page_views.url": ["/"], "page_views.viewed_at": ["2091-03-10T10:00:00Z"]}'
+    monkeypatch.setattr(Reporter, "_count_units", watched)
+    return refused
+
+
+def test_sessions_of_many_units_come_in_one_stream(
+    store: Store, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng, domain = random.Random("one stream"), "stream.example.com"
+
+    def visits(count: int) -> bytes:
+        rows = []
+        for number in range(count):
+            # Minutes apart at most, so that many of a user's sessions start together.
+            at = f"2093-05-{rng.randint(10, 12)}T10:0{rng.randint(0, 9)}:00.000Z"
+            conversion = f', "conversions.url": ["/done"], "conversions.type": ["t"], "conversions.id": ["i"], \
+"conversions.occurred_at": ["{at}"]'
+            rows.append(
+                f'{{"domain": "{domain}", "session_id": "s{number}", "user_id": "u{rng.randint(1, 200)}", '
+                f'"started_at": "{at}", "page_views.url": ["/{rng.randint(1, 9)}", "/{rng.randint(1, 9)}"], '
+                f'"page_views.viewed_at": ["{at}", "{at}"]{conversion if number % 10 == 0 else ""}}}'
+            )
+        return "\n".join(rows).encode()
+
+    def asked(parts: _Parts) -> tuple[list[bytes], int]:
+        statements: list[Statement | None] = []
+
+        def noted(*args: Any) -> Statement | None:
+            statements.append(sessions(*args))
+            return statements[-1]
+
+        monkeypatch.setattr(Reporter, "_parts", lambda *_: parts)
+        monkeypatch.setattr(sql, "sessions", noted)
+        return [answered(reporter, store, query) for query in queries], len(statements)
+
+    sessions, cut = sql.sessions, report._spans
+    queries = [
+        convert.to_query(
+            message({"start_date": "2093-05-10", "end_date": "2093-05-12", "touch_scope": scope}),
+            domain,
+            datetime(2093, 6, 1, tzinfo=UTC),
+        )
+        for scope in ("any", "first", "converting", "assist", "after")
+    ]
+    monkeypatch.setattr(report, "_ROWS_WORTH_SPLITTING", 0)
+    monkeypatch.setattr(report, "_spans", lambda *_: cut(16, 2))
+    store.insert("sessions", visits(1_000))
+    store.command("OPTIMIZE TABLE sessions PARTITION 209305 FINAL")
+    refused = watch_refusals(monkeypatch)
+    apart, statements_apart = asked(_Parts.MERGED)
+    assert TieError in refused
+    refused.clear()
+    together, statements_together = asked(_Parts.ONE)
+    assert together == apart
+    assert len(set(together)) == len(queries)
+    assert set(refused) == {TieError}, "one part is read in order"
+    assert statements_together < statements_apart / 2
+
+    # A second part, of which the plan does not know.
+    store.insert("sessions", visits(30))
+    refused.clear()
+    assert asked(_Parts.ONE)[0] == asked(_Parts.MANY)[0] != together
+    assert UnorderedError in refused
+
+
+def test_how_sessions_lie_in_parts_is_seen(store: Store, reporter: Reporter) -> None:
+    query = convert.to_query(
+        message({"start_date": "2091-03-01", "end_date": "2091-04-30"}),
+        "parts.example.com",
+        datetime(2091, 6, 1, tzinfo=UTC),
     )
-    store.insert("sessions", row.encode())
-    assert not unmerged(), "one part, in which ClickHouse merged the rows when it was written"
-    store.insert("sessions", row.encode())
-    assert unmerged()
+
+    def parts() -> _Parts:
+        return reporter._parts(query, store.call(10))
+
+    def insert(month: int) -> None:
+        at = f"2091-0{month}-10T10:00:00Z"
+        row = (
+            f'{{"domain": "parts.example.com", "session_id": "s", "user_id": "u", "started_at": "{at}", '
+            f'"page_views.url": ["/"], "page_views.viewed_at": ["{at}"]}}'
+        )
+        store.insert("sessions", row.encode())
+
+    assert parts() is _Parts.ONE
+    insert(3)
+    assert parts() is _Parts.ONE, "ClickHouse merged its rows when it was written"
+    insert(3)
+    assert parts() is _Parts.MANY
     store.command("OPTIMIZE TABLE sessions PARTITION 209103 FINAL")
-    assert not unmerged()
+    assert parts() is _Parts.ONE
+    insert(4)
+    assert parts() is _Parts.MERGED
 
 
 def test_tidying_drops_the_deletion_marks(store: Store) -> None:

@@ -33,7 +33,7 @@ fn units(criterion: &mut Criterion) {
             let stream = traffic::sessions(traffic::SESSIONS, pages, form);
             let mut tally = Tally::new(scope, false).with_keys(KeyWidth::Leading);
             feed(&mut tally, &stream);
-            tally.finish_unit().unwrap();
+            tally.finish_units().unwrap();
             let totals = tally.totals();
             match (form, scope) {
                 (Form::Once, _) => assert_eq!(totals.sessions, traffic::SESSIONS as u64),
@@ -44,7 +44,7 @@ fn units(criterion: &mut Criterion) {
             group.bench_function(format!("{form:?}, {pages} pages"), |bencher| {
                 bencher.iter(|| {
                     feed(&mut tally, &stream);
-                    tally.finish_unit().unwrap();
+                    tally.finish_units().unwrap();
                 });
             });
         }
@@ -60,7 +60,7 @@ fn answers(criterion: &mut Criterion) {
         let counted = || {
             let mut tally = Tally::new(Scope::Any, false).with_keys(KeyWidth::Leading);
             feed(&mut tally, &stream);
-            tally.finish_unit().unwrap();
+            tally.finish_units().unwrap();
             tally
         };
         let mut tally = counted();

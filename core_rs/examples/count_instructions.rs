@@ -46,7 +46,7 @@ fn measured_count(tally: &mut Tally, sessions: &[u8], conversions: &[u8]) -> Res
         tally.feed_sessions(chunk)?;
     }
     tally.feed_conversions(conversions)?;
-    tally.finish_unit()
+    tally.finish_units()
 }
 
 #[inline(never)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A refusal. Nothing of the data that caused it has been counted.
+/// A refusal. Nothing of the unit that caused it has been counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -32,6 +32,8 @@ pub enum Error {
     TooMany(&'static str),
     /// A touch scope that the contract does not have.
     UnknownScope(i64),
+    /// Of units that were begun together, rows of one came after those of a later one, which then was counted.
+    Unordered,
     /// A user with conversions belongs to a unit before this one, which did not get its rows.
     PassedOver(u64),
     /// An answer or a merge was asked for while a unit's rows wait for their end.
@@ -67,6 +69,9 @@ impl fmt::Display for Error {
             Self::UnknownScope(number) => {
                 write!(f, "touch scope {number} is unknown: 0 to 5 are accepted")
             }
+            Self::Unordered => f.write_str(
+                "sessions of a unit came after those of a later one: count anew, each unit by itself",
+            ),
             Self::PassedOver(user) => write!(
                 f,
                 "the conversions of user {user} came after the unit that they belong to"
@@ -87,6 +92,27 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// Why a reader stops: what is wrong with the bytes, to which it adds where, or an error of its own.
+#[derive(Debug)]
+pub enum Stop {
+    /// What is wrong with the bytes.
+    Malformed(String),
+    /// What else went wrong.
+    Error(Error),
+}
+
+impl From<String> for Stop {
+    fn from(reason: String) -> Self {
+        Self::Malformed(reason)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
 
 /// A result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;

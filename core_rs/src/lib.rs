@@ -23,7 +23,7 @@
 //! let mut tally = Tally::new(Scope::Any, false);
 //! // One column, one row: the user with key 7.
 //! tally.feed_users(b"\x01\x01\x08user_key\x06UInt64\x07\0\0\0\0\0\0\0")?;
-//! tally.finish_unit()?;
+//! tally.finish_units()?;
 //! assert_eq!(tally.totals().sessions, 0);
 //! # Ok(())
 //! # }

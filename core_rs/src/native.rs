@@ -6,7 +6,7 @@
 //! small the chunks are, and no buffer grows ahead of the bytes that really came: a count in a
 //! header is a claim, and memory is given to data, not to claims.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Stop};
 
 /// Columns of one block. Also what tells an error text in place of a block early on.
 pub const MAX_COLUMNS: u64 = 16;
@@ -367,21 +367,24 @@ impl<L: Layout> Reader<L> {
     /// # Errors
     ///
     /// [`Error::Malformed`] for bytes that are not such a block, and whatever `on_block` refuses
-    /// (a reason, made into the same error). The stream can't be read on after that: further
+    /// (a reason, made into the same error, or an error). The stream can't be read on after that: further
     /// chunks bring the same error.
     pub fn feed(
         &mut self,
         chunk: &[u8],
-        mut on_block: impl FnMut(&L) -> std::result::Result<(), String>,
+        mut on_block: impl FnMut(&L) -> std::result::Result<(), Stop>,
     ) -> Result<()> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        self.take(chunk, &mut on_block).map_err(|reason| {
-            let error = Error::Malformed {
-                stream: L::STREAM,
-                at: self.position,
-                reason,
+        self.take(chunk, &mut on_block).map_err(|stop| {
+            let error = match stop {
+                Stop::Error(error) => error,
+                Stop::Malformed(reason) => Error::Malformed {
+                    stream: L::STREAM,
+                    at: self.position,
+                    reason,
+                },
             };
             self.failed = Some(error.clone());
             error
@@ -416,8 +419,8 @@ impl<L: Layout> Reader<L> {
     fn take(
         &mut self,
         mut chunk: &[u8],
-        on_block: &mut impl FnMut(&L) -> std::result::Result<(), String>,
-    ) -> std::result::Result<(), Fault> {
+        on_block: &mut impl FnMut(&L) -> std::result::Result<(), Stop>,
+    ) -> std::result::Result<(), Stop> {
         while !chunk.is_empty() {
             if self.carry.is_empty() {
                 let progress = self.step(chunk, on_block)?;
@@ -449,8 +452,8 @@ impl<L: Layout> Reader<L> {
     fn step(
         &mut self,
         input: &[u8],
-        on_block: &mut impl FnMut(&L) -> std::result::Result<(), String>,
-    ) -> std::result::Result<Progress, Fault> {
+        on_block: &mut impl FnMut(&L) -> std::result::Result<(), Stop>,
+    ) -> std::result::Result<Progress, Stop> {
         let progress = match self.state {
             State::Columns => self.columns(input)?,
             State::Rows => self.row_count(input)?,
@@ -544,8 +547,8 @@ impl<L: Layout> Reader<L> {
         &mut self,
         index: usize,
         input: &[u8],
-        on_block: &mut impl FnMut(&L) -> std::result::Result<(), String>,
-    ) -> std::result::Result<Progress, Fault> {
+        on_block: &mut impl FnMut(&L) -> std::result::Result<(), Stop>,
+    ) -> std::result::Result<Progress, Stop> {
         let rows = self.rows;
         let progress = self.block.column(index).map_or(Ok(whole(0)), |column| {
             column.read(rows, input).map_err(|fault| {
@@ -565,8 +568,8 @@ impl<L: Layout> Reader<L> {
     fn hand_on(
         &mut self,
         index: usize,
-        on_block: &mut impl FnMut(&L) -> std::result::Result<(), String>,
-    ) -> std::result::Result<(), Fault> {
+        on_block: &mut impl FnMut(&L) -> std::result::Result<(), Stop>,
+    ) -> std::result::Result<(), Stop> {
         let ready = self.block.column(index).map_or(0, |column| column.ready());
         if ready > 0 {
             self.end_of_block(on_block)?;
@@ -585,15 +588,15 @@ impl<L: Layout> Reader<L> {
 
     fn end_of_block(
         &mut self,
-        on_block: &mut impl FnMut(&L) -> std::result::Result<(), String>,
-    ) -> std::result::Result<(), Fault> {
+        on_block: &mut impl FnMut(&L) -> std::result::Result<(), Stop>,
+    ) -> std::result::Result<(), Stop> {
         // ClickHouse's own sign of an end without rows.
         if self.seen == 0 && self.rows == 0 {
             return Ok(());
         }
         for (index, name) in L::NAMES.iter().enumerate() {
             if self.seen & (1 << index) == 0 && !L::OPTIONAL.contains(name) {
-                return Err(format!("column {name} is missing"));
+                return Err(format!("column {name} is missing").into());
             }
         }
         if self.rows == 0 {

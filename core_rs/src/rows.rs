@@ -1,6 +1,7 @@
 //! What the streams of a unit bring, and its rows as they wait, compact, for the unit's end.
 
 use std::num::NonZeroU64;
+use std::{ops, slice};
 
 use crate::group::{Keyed, Partitions, Range};
 use crate::index::BATCH;
@@ -390,14 +391,15 @@ impl<T: Matter> Sessions<T> {
         self.versions.clear();
     }
 
-    /// Adds a block whose flags and users were checked. `when` is called with each row in order.
+    /// Adds rows of a block that were checked. `when` is called with each in order.
     fn add(
         &mut self,
         range: Range,
         block: &SessionColumns,
+        rows: ops::Range<usize>,
         pages: &mut Pages,
         mut when: impl FnMut(usize, Standing) -> T,
-    ) -> Result<(), String> {
+    ) {
         let (keys, written_at) = (block.session_key.values(), block.written_at.values());
         let included = block.included.values();
         let mut session = |row, user, ends, standing| Session {
@@ -407,14 +409,15 @@ impl<T: Matter> Sessions<T> {
         };
         if included.is_empty() && written_at.is_empty() {
             // The largest streams are of this form.
-            return each_row(block, range, pages, |row, user, ends, is_converting| {
+            each_row(block, rows, pages, |row, user, ends, is_converting| {
                 if !is_converting {
                     let session = session(row, user, ends, Standing::Included);
                     self.once.push(range, session);
                 }
             });
+            return;
         }
-        each_row(block, range, pages, |row, user, ends, is_converting| {
+        each_row(block, rows, pages, |row, user, ends, is_converting| {
             let standing = match included.get(row) {
                 _ if is_converting => Standing::Converting,
                 Some(0) => Standing::Evidence,
@@ -432,7 +435,7 @@ impl<T: Matter> Sessions<T> {
             } else if T::matters(standing) {
                 self.once.push(range, session);
             }
-        })
+        });
     }
 
     /// The sessions of a partition by user, each as it was written last.
@@ -554,20 +557,21 @@ impl Batch {
     }
 }
 
-/// Visits the rows of a block in order: user, pages as this tally numbers them, and whether the row says
+/// Visits rows of a block in order: user, pages as this tally numbers them, and whether the row says
 /// that the session converts.
 #[inline]
 fn each_row(
     block: &SessionColumns,
-    range: Range,
+    rows: ops::Range<usize>,
     pages: &mut Pages,
     mut visit: impl FnMut(usize, u64, Ends, bool),
-) -> Result<(), String> {
+) {
     let mut batch = Batch::EMPTY;
-    let mut row = 0;
+    let mut row = rows.start;
     if pages.width() == KeyWidth::Leading {
         let mut keys = [[0; BATCH]; 3];
-        for packed in block.packed.values().chunks(BATCH) {
+        let packed = block.packed.values().get(rows).unwrap_or_default();
+        for packed in packed.chunks(BATCH) {
             let [landing, exit, before] = &mut keys;
             let slots = landing.iter_mut().zip(exit).zip(before);
             for (bytes, ((landing, exit), before)) in packed.iter().zip(slots) {
@@ -580,39 +584,75 @@ fn each_row(
             batch.look_up(pages, &landing[..count], &exit[..count], &before[..count]);
             for (bytes, ends) in packed.iter().zip(batch.ends()) {
                 let packed = Packed::of(bytes);
-                require_user(range, packed.user())?;
                 visit(row, packed.user(), ends, packed.is_converting());
                 row += 1;
             }
         }
-        return Ok(());
+        return;
     }
-    let users = block.user_key.values().chunks(BATCH);
-    let first_pages = block.landing_key.values().chunks(BATCH);
-    let last_pages = block.exit_key.values().chunks(BATCH);
-    let last_pages = last_pages.zip(block.before_exit_key.values().chunks(BATCH));
+    let users = batches(&block.user_key, &rows);
+    let first_pages = batches(&block.landing_key, &rows);
+    let last_pages = batches(&block.exit_key, &rows).zip(batches(&block.before_exit_key, &rows));
     for ((users, landing), (exit, before)) in users.zip(first_pages).zip(last_pages) {
         batch.look_up(pages, landing, exit, before);
         for (&user, ends) in users.iter().zip(batch.ends()) {
-            require_user(range, user)?;
-            visit(
-                row,
-                user,
-                ends,
-                block.converting.values().get(row) == Some(&1),
-            );
+            let is_converting = block.converting.values().get(row) == Some(&1);
+            visit(row, user, ends, is_converting);
             row += 1;
         }
     }
-    Ok(())
 }
 
-#[inline]
-fn require_user(range: Range, user: u64) -> Result<(), String> {
-    if range.contains(user) {
-        return Ok(());
+fn batches<'a>(column: &'a Fixed<u64>, rows: &ops::Range<usize>) -> slice::Chunks<'a, u64> {
+    let values = column.values().get(rows.clone()).unwrap_or_default();
+    values.chunks(BATCH)
+}
+
+impl SessionColumns {
+    /// The user of a row, if there is such a row.
+    #[inline]
+    pub(crate) fn user(&self, row: usize) -> Option<u64> {
+        match self.packed.values().get(row) {
+            Some(packed) => Some(Packed::of(packed).user()),
+            None => self.user_key.values().get(row).copied(),
+        }
     }
-    Err(format!("user {user} lies outside of the unit's range"))
+
+    /// Makes sure that a block has what a tally of that question needs.
+    pub(crate) fn check(&self, width: KeyWidth, selection: Selection) -> Result<(), String> {
+        let has_versions = !self.written_at.values().is_empty();
+        let is_packed = !self.packed.values().is_empty();
+        if is_packed != (width == KeyWidth::Leading) {
+            return Err(
+                "column packed is for tallies of leading bits, and they need it".to_owned(),
+            );
+        }
+        let apart = [
+            &self.user_key,
+            &self.landing_key,
+            &self.exit_key,
+            &self.before_exit_key,
+        ];
+        if (apart.iter()).any(|column| column.values().is_empty() != is_packed) {
+            return Err(
+                "the block needs column packed, or columns user_key, landing_key, exit_key and \
+                 before_exit_key"
+                    .to_owned(),
+            );
+        }
+        // A packed row says itself whether the session converts.
+        let says_converting = !self.converting.values().is_empty();
+        let has_keys = !self.session_key.values().is_empty();
+        if says_converting != (has_versions && !is_packed) || (has_versions && !has_keys) {
+            return Err("columns session_key, written_at and converting come together".to_owned());
+        }
+        let is_dated = !self.started_at.values().is_empty() && !self.included.values().is_empty();
+        if selection.scope.needs_order() && !is_dated {
+            return Err("the touch scope needs columns started_at and included".to_owned());
+        }
+        flags("included", &self.included)?;
+        flags("converting", &self.converting)
+    }
 }
 
 /// The parts of rows that have no fixed size.
@@ -669,51 +709,40 @@ impl Unit {
         }
     }
 
+    /// Which rows of a block, from `start` on, belong to the unit, up to the first that does not.
+    pub(crate) fn run(&self, block: &SessionColumns, start: usize) -> ops::Range<usize> {
+        let range = self.range;
+        let packed = block.packed.values().get(start..).unwrap_or_default();
+        let users = block.user_key.values().get(start..).unwrap_or_default();
+        let packed = packed.iter().map(|packed| Packed::of(packed).user());
+        let length = packed
+            .take_while(|&user| range.contains(user))
+            .chain(
+                users
+                    .iter()
+                    .copied()
+                    .take_while(|&user| range.contains(user)),
+            )
+            .count();
+        start..start + length
+    }
+
+    /// Adds rows of a block that was [checked](SessionColumns::check), of users that belong to the unit.
     pub(crate) fn add_sessions(
         &mut self,
         block: &SessionColumns,
+        rows: ops::Range<usize>,
         pages: &mut Pages,
         selection: Selection,
     ) -> Result<(), String> {
-        let started_at = block.started_at.values();
-        let has_versions = !block.written_at.values().is_empty();
-        let is_packed = !block.packed.values().is_empty();
-        if is_packed != (pages.width() == KeyWidth::Leading) {
-            return Err(
-                "column packed is for tallies of leading bits, and they need it".to_owned(),
-            );
-        }
-        let apart = [
-            &block.user_key,
-            &block.landing_key,
-            &block.exit_key,
-            &block.before_exit_key,
-        ];
-        if (apart.iter()).any(|column| column.values().is_empty() != is_packed) {
-            return Err(
-                "the block needs column packed, or columns user_key, landing_key, exit_key and \
-                 before_exit_key"
-                    .to_owned(),
-            );
-        }
-        // A packed row says itself whether the session converts.
-        let says_converting = !block.converting.values().is_empty();
-        let has_keys = !block.session_key.values().is_empty();
-        if says_converting != (has_versions && !is_packed) || (has_versions && !has_keys) {
-            return Err("columns session_key, written_at and converting come together".to_owned());
-        }
-        flags("included", &block.included)?;
-        flags("converting", &block.converting)?;
         if !selection.scope.needs_order() {
             if selection.includes_undated() {
-                self.undated.add(self.range, block, pages, |_, _| ())?;
+                (self.undated).add(self.range, block, rows, pages, |_, _| ());
             }
             return full(pages);
         }
-        if started_at.is_empty() || block.included.values().is_empty() {
-            return Err("the touch scope needs columns started_at and included".to_owned());
-        }
-        let mut ids = block.session_id.iter();
+        let started_at = block.started_at.values();
+        let mut ids = block.session_id.iter().skip(rows.start);
         let keys = block.session_key.values();
         let text = &mut self.text.session_ids;
         let when = |row, standing| {
@@ -727,7 +756,7 @@ impl Unit {
                 standing,
             }
         };
-        self.dated.add(self.range, block, pages, when)?;
+        self.dated.add(self.range, block, rows, pages, when);
         full(pages)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::answer::Answer;
 use crate::counts::{Counts, Totals};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Stop};
 use crate::group::Range;
 use crate::index::BATCH;
 use crate::journey::{Journey, Scope, Selection};
@@ -16,11 +16,12 @@ use crate::rows::{
 /// The counts of one question, over the units that one worker was given.
 ///
 /// A unit is a set of users with all their rows, fed as up to three streams (in any interleaving,
-/// in chunks of any size) and closed by [`finish_unit`](Self::finish_unit). No user may be in two
+/// in chunks of any size) and closed by [`finish_units`](Self::finish_units). No user may be in two
 /// units, of this tally or of one that is merged with it: that is what makes users add up.
 ///
 /// Conversions and users may come ahead, for several units at once; those units follow in the order
-/// of their users then.
+/// of their users then. Sessions of several units may come in one stream, unit after unit
+/// ([`begin_units`](Self::begin_units)); then conversions and users must come before them.
 #[derive(Debug)]
 pub struct Tally {
     selection: Selection,
@@ -28,6 +29,7 @@ pub struct Tally {
     conversions: Reader<ConversionColumns>,
     users: Reader<UserColumns>,
     names: Reader<PageColumns>,
+    units: Units,
     unit: Unit,
     pub(crate) pages: Pages,
     pub(crate) counts: Counts,
@@ -48,6 +50,7 @@ impl Tally {
             conversions: Reader::default(),
             users: Reader::default(),
             names: Reader::default(),
+            units: Units::default(),
             unit: Unit::default(),
             pages: Pages::default(),
             counts: Counts::default(),
@@ -72,30 +75,43 @@ impl Tally {
         }
     }
 
-    /// Says which users the next unit has, both ends included, before any of its sessions. A unit that is
-    /// not begun may have any, and takes longer.
+    /// Says which users the next units have, both ends of each included and in their order, before any of
+    /// their sessions. A unit that is not begun may have any, and takes longer.
     ///
     /// # Errors
     ///
     /// [`Error::UnitOpen`] where sessions of a unit were fed already.
-    pub fn begin_unit(&mut self, first_user: u64, last_user: u64) -> Result<()> {
+    pub fn begin_units(&mut self, units: &[(u64, u64)]) -> Result<()> {
         if self.unit.has_sessions() || !self.sessions.is_between_blocks() {
             return Err(Error::UnitOpen);
         }
-        self.unit.begin(Range::new(first_user, last_user));
+        self.units = Units::new(units);
+        self.unit.begin(self.units.range());
         Ok(())
     }
 
-    /// Takes a chunk of the unit's sessions ([`SessionColumns`]).
+    /// How many of the units that were begun last are counted.
+    #[must_use]
+    pub fn units_finished(&self) -> usize {
+        self.units.finished
+    }
+
+    /// Takes a chunk of the units' sessions ([`SessionColumns`]); counts each unit but the last when a row
+    /// of a later one comes.
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`]; the unit can't be finished after that.
+    /// [`Error::Malformed`]; no unit can be finished after that. [`Error::Unordered`] where a unit had been
+    /// counted without that row: the tally is of no use then. [`Error::Tied`] and others as for
+    /// [`finish_units`](Self::finish_units); after a tie, that unit and those after it can be begun again.
     pub fn feed_sessions(&mut self, chunk: &[u8]) -> Result<()> {
-        let (unit, pages) = (&mut self.unit, &mut self.pages);
-        let selection = self.selection;
-        self.sessions
-            .feed(chunk, |block| unit.add_sessions(block, pages, selection))
+        let (sessions, mut counting) = self.counting();
+        let fed = sessions.feed(chunk, |block| counting.add(block));
+        if fed == Err(Error::Tied) {
+            // The rest of the stream is not wanted.
+            *sessions = Reader::default();
+        }
+        fed
     }
 
     /// Takes a chunk of the unit's sessions with conversions ([`ConversionColumns`]).
@@ -106,7 +122,7 @@ impl Tally {
     pub fn feed_conversions(&mut self, chunk: &[u8]) -> Result<()> {
         let (unit, pages) = (&mut self.unit, &mut self.pages);
         self.conversions
-            .feed(chunk, |block| unit.add_conversions(block, pages))
+            .feed(chunk, |block| Ok(unit.add_conversions(block, pages)?))
     }
 
     /// Takes a chunk of the unit's users with a session before the window ([`UserColumns`]).
@@ -122,65 +138,34 @@ impl Tally {
         })
     }
 
-    /// Counts the unit's rows and forgets them.
+    /// Counts the rows of the units that are left, and forgets them.
     ///
     /// # Errors
     ///
     /// [`Error::Truncated`] where a stream stopped inside a block, the error of a failed feed,
-    /// [`Error::PassedOver`], or [`Error::TooMany`]. Then nothing is counted. [`Error::Tied`] where the order of sessions that
-    /// started together matters and is not known; then nothing is counted either, and the unit's
-    /// rows are forgotten, so that it can be fed again, with ids.
-    pub fn finish_unit(&mut self) -> Result<()> {
+    /// [`Error::PassedOver`], or [`Error::TooMany`]. Then nothing of that unit is counted. [`Error::Tied`]
+    /// where the order of sessions that started together matters and is not known; then nothing of it is
+    /// counted either, and the unit's rows are forgotten, so that it can be fed again, with ids.
+    pub fn finish_units(&mut self) -> Result<()> {
         self.sessions.finish()?;
         self.conversions.finish()?;
         self.users.finish()?;
-        // Each row may take a number on either side.
-        let most = self.unit.sessions().saturating_mul(2);
-        self.counts.prepare(&self.pages, most)?;
-        self.unit.sort().map_err(Error::PassedOver)?;
-        let mut chosen = Chosen::default();
-        if self.selection.scope.needs_order() {
-            choose_dated(self.selection, &mut self.unit, &mut chosen);
-            if chosen.is_tied {
-                self.unit.clear();
-                return Err(Error::Tied);
-            }
-            self.counts.add_sessions(&chosen.sessions);
-        } else {
-            choose_converted(self.selection, &self.unit, &mut chosen);
-            if chosen.is_tied {
-                self.unit.clear();
-                return Err(Error::Tied);
-            }
-            for &session in &chosen.sessions {
-                self.unit.add_undated(session);
-            }
-            let counts = &mut self.counts;
-            self.unit
-                .each_undated(|sessions| counts.add_sessions(sessions));
-        }
-        self.count_conversions(&chosen.conversions);
-        self.unit.clear();
-        self.revision += 1;
+        let (_, mut counting) = self.counting();
+        counting.finish_units()?;
+        self.units = Units::default();
         Ok(())
     }
 
-    /// Counts the conversion side of sessions that are given by their places among those that convert.
-    fn count_conversions(&mut self, chosen: &[usize]) {
-        let (counts, text) = (&mut self.counts, self.unit.text());
-        let mut last_user = None;
-        for session in chosen
-            .iter()
-            .filter_map(|&place| self.unit.converted().get(place))
-        {
-            if last_user.replace(session.user) != Some(session.user) {
-                counts.begin_converted_user();
-            }
-            counts.begin_conversions(session.conversions);
-            conversion_side(session.ends, text.conversions(session), |role, page| {
-                counts.add_conversion(role, page);
-            });
-        }
+    fn counting(&mut self) -> (&mut Reader<SessionColumns>, Counting<'_>) {
+        let counting = Counting {
+            selection: self.selection,
+            units: &mut self.units,
+            unit: &mut self.unit,
+            pages: &mut self.pages,
+            counts: &mut self.counts,
+            revision: &mut self.revision,
+        };
+        (&mut self.sessions, counting)
     }
 
     /// Takes the counts and names of another tally, whose users are others; it is empty afterwards.
@@ -289,6 +274,137 @@ impl Tally {
             && self.conversions.is_between_blocks()
             && self.users.is_between_blocks();
         if closed { Ok(()) } else { Err(Error::UnitOpen) }
+    }
+}
+
+/// Units whose sessions come in one stream.
+#[derive(Debug)]
+struct Units {
+    ranges: Vec<Range>,
+    finished: usize,
+}
+
+impl Default for Units {
+    /// One unit of any users.
+    fn default() -> Self {
+        Self::new(&[])
+    }
+}
+
+impl Units {
+    fn new(units: &[(u64, u64)]) -> Self {
+        let ranges = units.iter().map(|&(first, last)| Range::new(first, last));
+        Self {
+            ranges: ranges.collect(),
+            finished: 0,
+        }
+    }
+
+    /// The users of this unit.
+    fn range(&self) -> Range {
+        self.ranges.get(self.finished).copied().unwrap_or_default()
+    }
+
+    /// The place of a user's unit, from this one on.
+    fn place_of(&self, user: u64) -> std::result::Result<usize, Stop> {
+        let place = self.ranges.iter().position(|range| range.contains(user));
+        let place =
+            place.ok_or_else(|| format!("user {user} lies outside of the units' ranges"))?;
+        if place < self.finished {
+            return Err(Error::Unordered.into());
+        }
+        Ok(place)
+    }
+}
+
+/// What it takes to count a unit, apart from its streams.
+struct Counting<'a> {
+    selection: Selection,
+    units: &'a mut Units,
+    unit: &'a mut Unit,
+    pages: &'a mut Pages,
+    counts: &'a mut Counts,
+    revision: &'a mut u64,
+}
+
+impl Counting<'_> {
+    /// Takes sessions, of this unit and of later ones.
+    fn add(&mut self, block: &SessionColumns) -> std::result::Result<(), Stop> {
+        block.check(self.pages.width(), self.selection)?;
+        let mut start = 0;
+        loop {
+            let rows = self.unit.run(block, start);
+            start = rows.end;
+            (self.unit).add_sessions(block, rows, self.pages, self.selection)?;
+            let Some(user) = block.user(start) else {
+                return Ok(());
+            };
+            self.move_on_to(self.units.place_of(user)?)?;
+        }
+    }
+
+    /// Finishes the units before one.
+    fn move_on_to(&mut self, place: usize) -> Result<()> {
+        while self.units.finished < place {
+            self.finish_unit()?;
+            self.units.finished += 1;
+            self.unit.begin(self.units.range());
+        }
+        Ok(())
+    }
+
+    fn finish_units(&mut self) -> Result<()> {
+        self.move_on_to(self.units.ranges.len().saturating_sub(1))?;
+        self.finish_unit()
+    }
+
+    fn finish_unit(&mut self) -> Result<()> {
+        // Each row may take a number on either side.
+        let most = self.unit.sessions().saturating_mul(2);
+        self.counts.prepare(self.pages, most)?;
+        self.unit.sort().map_err(Error::PassedOver)?;
+        let mut chosen = Chosen::default();
+        if self.selection.scope.needs_order() {
+            choose_dated(self.selection, self.unit, &mut chosen);
+        } else {
+            choose_converted(self.selection, self.unit, &mut chosen);
+        }
+        if chosen.is_tied {
+            self.unit.clear();
+            return Err(Error::Tied);
+        }
+        if self.selection.scope.needs_order() {
+            self.counts.add_sessions(&chosen.sessions);
+        } else {
+            for &session in &chosen.sessions {
+                self.unit.add_undated(session);
+            }
+            let counts = &mut *self.counts;
+            self.unit
+                .each_undated(|sessions| counts.add_sessions(sessions));
+        }
+        self.count_conversions(&chosen.conversions);
+        self.unit.clear();
+        *self.revision += 1;
+        Ok(())
+    }
+
+    /// Counts the conversion side of sessions that are given by their places among those that convert.
+    fn count_conversions(&mut self, chosen: &[usize]) {
+        let text = self.unit.text();
+        let mut last_user = None;
+        for session in chosen
+            .iter()
+            .filter_map(|&place| self.unit.converted().get(place))
+        {
+            if last_user.replace(session.user) != Some(session.user) {
+                self.counts.begin_converted_user();
+            }
+            self.counts.begin_conversions(session.conversions);
+            conversion_side(session.ends, text.conversions(session), |role, page| {
+                self.counts.add_conversion(role, page);
+            });
+        }
     }
 }
 

@@ -26,7 +26,7 @@ fn try_unit(tally: &mut Tally, streams: &Streams) -> Result<(), Error> {
     tally.feed_sessions(&streams.sessions).unwrap();
     tally.feed_users(&streams.users).unwrap();
     tally.feed_conversions(&streams.conversions).unwrap();
-    tally.finish_unit()
+    tally.finish_units()
 }
 
 fn name_pages(tally: &mut Tally) {
@@ -144,34 +144,48 @@ proptest! {
     }
 
     #[test]
-    fn conversions_and_users_may_come_ahead(
+    fn conversions_and_users_may_come_ahead_and_sessions_of_units_in_one_stream(
         history in histories(),
         form in forms(),
         cuts in prop::collection::btree_set(0_u64..8, 0..4),
+        at_once in 1_usize..4,
+        chunk in 1_usize..400,
     ) {
+        // Either kind of rows comes in the order of units; both after one another would not.
+        let form = Form { versions: if form.versions % 2 == 0 { 0 } else { u8::MAX }, ..form };
         let world = oracle::last_written(&history);
         let firsts: Vec<u64> = std::iter::once(0).chain(cuts.into_iter().map(|cut| cut + 1)).collect();
+        let lasts = firsts.iter().skip(1).map(|next| next - 1).chain([u64::MAX]);
+        let units: Vec<(u64, u64)> = firsts.iter().copied().zip(lasts).collect();
+        let of_units = |units: &[(u64, u64)], question, form| {
+            let is_in = |user: u64, &(first, last): &(u64, u64)| (first..=last).contains(&user);
+            let rows = units.iter().flat_map(|unit| {
+                history.iter().filter(|version| is_in(version.session.user, unit)).cloned()
+            });
+            Streams::of_history(&rows.collect::<Vec<Version>>(), question, form)
+        };
         for question in questions() {
             let mut tally = empty(question);
             let all = Streams::of_history(&history, question, form);
             tally.feed_users(&all.users).unwrap();
             tally.feed_conversions(&all.conversions).unwrap();
-            for (place, &first) in firsts.iter().enumerate() {
-                let last = firsts.get(place + 1).map_or(u64::MAX, |next| next - 1);
-                let of_unit: Vec<Version> = history
-                    .iter()
-                    .filter(|version| (first..=last).contains(&version.session.user))
-                    .cloned()
-                    .collect();
-                tally.begin_unit(first, last).unwrap();
-                let streams = Streams::of_history(&of_unit, question, form);
-                tally.feed_sessions(&streams.sessions).unwrap();
-                if let Err(error) = tally.finish_unit() {
+            let mut left = units.as_slice();
+            while let Some(&unit) = left.first() {
+                let together = &left[..at_once.min(left.len())];
+                tally.begin_units(together).unwrap();
+                let sessions = of_units(together, question, form).sessions;
+                let fed = sessions.chunks(chunk).try_for_each(|chunk| tally.feed_sessions(chunk));
+                if let Err(error) = fed.and_then(|()| tally.finish_units()) {
                     prop_assert_eq!(error, Error::Tied);
-                    let with_ids = Form { ids: true, ..form };
-                    let streams = Streams::of_history(&of_unit, question, with_ids);
-                    tally.begin_unit(first, last).unwrap();
+                    let finished = tally.units_finished();
+                    prop_assert!(finished < together.len());
+                    let tied = left.get(finished).copied().unwrap_or(unit);
+                    let streams = of_units(&[tied], question, Form { ids: true, ..form });
+                    tally.begin_units(&[tied]).unwrap();
                     try_unit(&mut tally, &streams).unwrap();
+                    left = &left[finished + 1..];
+                } else {
+                    left = &left[together.len()..];
                 }
             }
             same(&response(&mut tally), &oracle::answer(&world, question), question);
@@ -237,7 +251,7 @@ proptest! {
             for chunk in cut(&streams.users, &sizes) {
                 tally.feed_users(chunk).unwrap();
             }
-            tally.finish_unit().unwrap();
+            tally.finish_units().unwrap();
             let names = streams::pages(&tally.missing_pages());
             for chunk in cut(&names, &sizes) {
                 tally.feed_pages(chunk).unwrap();
@@ -442,7 +456,7 @@ fn a_user_may_have_very_many_sessions() {
     ];
     let mut tally = empty((1, false));
     tally.feed_sessions(&streams::block(&columns)).unwrap();
-    tally.finish_unit().unwrap();
+    tally.finish_units().unwrap();
     let totals = tally.totals();
     assert_eq!((totals.sessions, totals.users), (sessions / 4 * 3, 1));
 }
@@ -608,7 +622,7 @@ fn an_open_unit_gives_no_answer() {
     tally.feed_sessions(&streams.sessions).unwrap();
     assert_eq!(tally.answer(0, 0).unwrap_err(), Error::UnitOpen);
     assert_eq!(empty(question).merge(&mut tally), Err(Error::UnitOpen));
-    tally.finish_unit().unwrap();
+    tally.finish_units().unwrap();
     assert_eq!(empty(question).merge(&mut tally), Ok(()));
 }
 
@@ -648,22 +662,51 @@ fn a_unit_has_its_users_and_no_others() {
     };
     let question = (1, false);
     let mut tally = empty(question);
-    tally.begin_unit(10, 20).unwrap();
+    tally.begin_units(&[(10, 20)]).unwrap();
     let error = tally
         .feed_sessions(&Streams::of(&[session(21)], question).sessions)
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "sessions stream, byte 184: user 21 lies outside of the unit's range"
+        "sessions stream, byte 184: user 21 lies outside of the units' ranges"
     );
 
     let mut tally = empty(question);
     tally
         .feed_sessions(&Streams::of(&[session(1)], question).sessions)
         .unwrap();
-    assert_eq!(tally.begin_unit(0, 9), Err(Error::UnitOpen));
-    tally.finish_unit().unwrap();
-    tally.begin_unit(0, 9).unwrap();
+    assert_eq!(tally.begin_units(&[(0, 9)]), Err(Error::UnitOpen));
+    tally.finish_units().unwrap();
+    tally.begin_units(&[(0, 9)]).unwrap();
+}
+
+#[test]
+fn a_session_of_a_unit_that_was_counted_is_refused() {
+    let session = |user: u64| Session {
+        user,
+        session_id: user.to_string(),
+        ..worked_case()[0].clone()
+    };
+    let question = (1, false);
+    let stream = |users: &[u64]| {
+        let sessions: Vec<Session> = users.iter().map(|&user| session(user)).collect();
+        Streams::of(&sessions, question).sessions
+    };
+    let units = [(0, 9), (10, 19), (20, 29)];
+    let mut tally = empty(question);
+    tally.begin_units(&units).unwrap();
+    tally.feed_sessions(&stream(&[1, 9, 20])).unwrap();
+    assert_eq!(tally.units_finished(), 2);
+    let refused = tally.feed_sessions(&stream(&[21, 10])).unwrap_err();
+    assert_eq!(refused, Error::Unordered);
+    assert!(refused.to_string().ends_with("each unit by itself"));
+    assert_eq!(tally.finish_units(), Err(Error::Unordered));
+
+    let mut tally = empty(question);
+    tally.begin_units(&units).unwrap();
+    tally.feed_sessions(&stream(&[1, 9, 20])).unwrap();
+    tally.finish_units().unwrap();
+    assert_eq!((tally.totals().sessions, tally.totals().users), (3, 3));
 }
 
 #[test]
@@ -676,9 +719,9 @@ fn conversions_that_a_unit_passed_over_are_refused() {
     let question = (1, false);
     let streams = Streams::of(&[converting], question);
     let mut tally = empty(question);
-    tally.begin_unit(6, 9).unwrap();
+    tally.begin_units(&[(6, 9)]).unwrap();
     tally.feed_conversions(&streams.conversions).unwrap();
-    let error = tally.finish_unit().unwrap_err();
+    let error = tally.finish_units().unwrap_err();
     assert_eq!(error, Error::PassedOver(5));
     assert_eq!(
         error.to_string(),
@@ -686,9 +729,9 @@ fn conversions_that_a_unit_passed_over_are_refused() {
     );
     // Nor may they be left over.
     let mut tally = empty(question);
-    tally.begin_unit(0, 4).unwrap();
+    tally.begin_units(&[(0, 4)]).unwrap();
     tally.feed_conversions(&streams.conversions).unwrap();
-    tally.finish_unit().unwrap();
+    tally.finish_units().unwrap();
     assert_eq!(tally.answer(0, 0).unwrap_err(), Error::UnitOpen);
 }
 

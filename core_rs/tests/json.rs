@@ -181,7 +181,7 @@ proptest! {
             tally.feed_sessions(&streams.sessions).unwrap();
             tally.feed_conversions(&streams.conversions).unwrap();
             tally.feed_users(&streams.users).unwrap();
-            tally.finish_unit().unwrap();
+            tally.finish_units().unwrap();
             tally.feed_pages(&streams::pages(&tally.missing_pages())).unwrap();
             let mut answer = tally.answer(START_MS, END_MS).unwrap();
             let whole = answer.whole(&tally).unwrap();
@@ -440,7 +440,7 @@ fn names_with_odd_bytes_stay_json() {
     let columns = ["user_key", "landing_key", "exit_key", "before_exit_key"];
     let session = streams::block(&columns.map(|name| (name, one())));
     tally.feed_sessions(&session).unwrap();
-    tally.finish_unit().unwrap();
+    tally.finish_units().unwrap();
     let name = [
         ("page_key", one()),
         ("url", Values::Text(vec![b"\xff\"".to_vec()])),

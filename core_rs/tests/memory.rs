@@ -55,7 +55,7 @@ fn check(stream: &[u8]) {
         let _ = stream
             .chunks(4096)
             .try_for_each(|chunk| feed(&mut tally, chunk));
-        let _ = tally.finish_unit();
+        let _ = tally.finish_units();
         let _ = tally.answer(0, 0).map(|answer| answer.whole(&tally));
         let used = PEAK.load(Ordering::Relaxed) - before;
         let bound = CONSTANT + BYTES_PER_BYTE * stream.len();

@@ -32,7 +32,7 @@ fn feed_all(feed: Feed, stream: &[u8], chunk: usize) -> Result<(), Error> {
     if let Err(error) = &outcome {
         assert_eq!(feed(&mut tally, b"\x01"), Err(error.clone()));
     }
-    let finished = tally.finish_unit();
+    let finished = tally.finish_units();
     let answered = tally.answer(0, 0).map(|answer| answer.whole(&tally));
     if outcome.is_err() {
         assert!(finished.is_err() || answered.is_err());
@@ -137,7 +137,7 @@ fn a_stream_cut_inside_a_block_is_truncated() {
         for end in 0..=stream.len() {
             let mut tally = tally();
             feed(&mut tally, &stream[..end]).unwrap();
-            match tally.finish_unit() {
+            match tally.finish_units() {
                 Ok(()) => whole_blocks += 1,
                 Err(Error::Truncated { at, .. }) => assert_eq!(at, end as u64),
                 Err(other) => panic!("cut at {end}: {other}"),
@@ -373,7 +373,7 @@ fn moments_come_whole_and_where_they_are_needed() {
     any.feed_sessions(&undated).unwrap();
     let dated = streams::session_columns(&[&&session], true);
     any.feed_sessions(&block(&dated)).unwrap();
-    any.finish_unit().unwrap();
+    any.finish_units().unwrap();
     assert_eq!(any.totals().sessions, 2);
 }
 
@@ -386,7 +386,7 @@ fn included_may_stand_alone_in_any() {
         columns.push(("included", Values::U8(vec![included])));
         any.feed_sessions(&block(&columns)).unwrap();
     }
-    any.finish_unit().unwrap();
+    any.finish_units().unwrap();
     assert_eq!(any.totals().sessions, 1);
 }
 

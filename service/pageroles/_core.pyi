@@ -5,7 +5,16 @@
 from collections.abc import Iterator
 from typing import Final, final
 
-__all__ = ["AmbiguousPagesError", "CoreError", "JsonAnswer", "Tally", "TieError", "__build__", "__version__"]
+__all__ = [
+    "AmbiguousPagesError",
+    "CoreError",
+    "JsonAnswer",
+    "Tally",
+    "TieError",
+    "UnorderedError",
+    "__build__",
+    "__version__",
+]
 
 __version__: Final[str]
 """The version of the compiled core; the package takes its own from here."""
@@ -27,6 +36,12 @@ class TieError(CoreError):
     goes on: begin and feed the unit again, all its streams, with `session_id`.
     """
 
+class UnorderedError(CoreError):
+    """Sessions of a unit that came after those of a later one, so that it had been counted without them.
+
+    The tally is of no use then: count in a new one, each unit in a stream of its own.
+    """
+
 class AmbiguousPagesError(CoreError):
     """Pages that a tally of leading bits has counted as one; a tally of whole keys tells them apart."""
 
@@ -35,7 +50,7 @@ class Tally:
     """The counts of one question, over the units that one worker was given.
 
     A unit is a set of users with all their rows, fed as up to three streams in ClickHouse's Native
-    format (revision 0), in any interleaving and in chunks of any size, and closed by `finish_unit`.
+    format (revision 0), in any interleaving and in chunks of any size, and closed by `finish_units`.
     No user may be in two units, of this tally or of one that is merged with it: that is what makes
     users add up. Conversions and users may come ahead, for several units at once; those units follow in
     the order of their users then. Memory is bounded by the largest unit, what came ahead, and the number
@@ -60,22 +75,28 @@ class Tally:
             CoreError: The touch scope is unknown.
         """
 
-    def begin_unit(self, first_user: int, last_user: int) -> None:
-        """Say which users the next unit has, before any of its sessions.
+    def begin_units(self, units: list[tuple[int, int]]) -> None:
+        """Say which users the next units have, before any of their sessions.
 
-        Sessions of other users are refused then. A unit that is not begun may have any users; where they
-        are a small part of all keys, it takes longer.
+        Sessions of other users are refused then. Those of several units come in one stream, unit after unit,
+        with conversions and users before them. A unit that is not begun may have any users; where they are a
+        small part of all keys, it takes longer.
 
         Args:
-            first_user: The least user key, 0 to 2**64 - 1.
-            last_user: The greatest user key, included.
+            units: The least and the greatest user key of each, 0 to 2**64 - 1, in the order of the stream.
 
         Raises:
             CoreError: Sessions of a unit were fed already.
         """
 
+    @property
+    def units_finished(self) -> int:
+        """How many of the units begun last are counted, while they are fed or after one was tied."""
+
     def feed_sessions(self, chunk: bytes) -> None:
-        """Take a chunk of the unit's sessions in the window.
+        """Take a chunk of the units' sessions in the window.
+
+        Each unit but the last is counted when a session of a later one comes.
 
         Columns, in any order: `user_key`, `landing_key`, `exit_key`, `before_exit_key` (`UInt64`) for a
         tally of whole keys; `packed` (`FixedString(24)`, as `schema.sql` has it) for one of leading bits,
@@ -99,7 +120,10 @@ class Tally:
         session comes once.
 
         Raises:
-            CoreError: The bytes are no such blocks.
+            TieError: A unit must be fed again with `session_id`. Nothing of it is counted, the rest of the stream
+                is not wanted, and it and those after it are to be begun again.
+            UnorderedError: Units did not come one after the other.
+            CoreError: The bytes are no such blocks, or what `finish_units` refuses.
         """
 
     def feed_conversions(self, chunk: bytes) -> None:
@@ -129,12 +153,12 @@ class Tally:
             CoreError: The bytes are no such blocks.
         """
 
-    def finish_unit(self) -> None:
-        """Count the unit's rows and forget them.
+    def finish_units(self) -> None:
+        """Count the rows of the units that are left, and forget them.
 
         Raises:
-            TieError: The unit must be fed again with `session_id`. Nothing is counted.
-            CoreError: A stream stopped inside a block, or was refused before. Nothing is counted.
+            TieError: As for `feed_sessions`.
+            CoreError: A stream stopped inside a block, or was refused before. Nothing of that unit is counted.
         """
 
     def merge(self, other: Tally) -> None:

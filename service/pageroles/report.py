@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import enum
 import math
 import os
 import threading
@@ -70,13 +71,22 @@ class Report:
 
 
 class _Span(NamedTuple):
-    """Units next to each other, whose conversions and users are read at once."""
+    """Units next to each other, whose conversions and users are read at once; sessions, too, where that may be."""
 
     units: list[KeyRange]
 
     @property
     def keys(self) -> KeyRange:
-        return sql.KeyRange(self.units[0].first, self.units[-1].last)
+        return _joined(self.units)
+
+
+class _Parts(enum.Enum):
+    """How the sessions of a window lie in parts."""
+
+    ONE = enum.auto()
+    # One of each month.
+    MERGED = enum.auto()
+    MANY = enum.auto()
 
 
 class _Plan(NamedTuple):
@@ -152,15 +162,19 @@ class Reporter:
         """Cut the work into units by how many rows the index promises, and choose how to read them."""
         if self._is_small(query.domain, call):
             return _Plan(_spans(1, 1), sql.Reading(), large=False)
-        sizes, is_unmerged = self._run_both(
-            call, lambda: self._numbers(sql.sizes(query), call), lambda: self._is_unmerged(query, call)
+        sizes, parts = self._run_both(
+            call, lambda: self._numbers(sql.sizes(query), call), lambda: self._parts(query, call)
         )
         rows, rows_ahead = sizes
         large = max(rows, rows_ahead) >= _ROWS_WORTH_SPLITTING
         spans = math.ceil(rows_ahead / _ROWS_AHEAD)
         return _Plan(
             spans=_spans(math.ceil(rows / ROWS_PER_UNIT), max(spans, self._workers_per_report) if large else spans),
-            reading=sql.Reading(versions=large and is_unmerged, history_apart=large),
+            reading=sql.Reading(
+                versions=large and parts is _Parts.MANY,
+                history_apart=large,
+                in_order=parts is _Parts.ONE,
+            ),
             large=large,
         )
 
@@ -191,35 +205,51 @@ class Reporter:
                 self._ambiguous.clear()
             self._ambiguous.add(domain)
 
-    def _is_unmerged(self, query: PagesQuery, call: Call) -> bool:
+    def _parts(self, query: PagesQuery, call: Call) -> _Parts:
         try:
-            return bool(self._store.rows(sql.unmerged(query), call)[0][0])
+            elsewhere, months, unmerged = self._numbers(sql.parts(query), call)
         except InternalError:
             # A user who may not see the parts; reading all versions is right anyway.
-            return True
+            return _Parts.MANY
+        if elsewhere or unmerged:
+            return _Parts.MANY
+        return _Parts.ONE if months <= 1 else _Parts.MERGED
 
     def _count(
         self, query: PagesQuery, reading: sql.Reading, pending: collections.deque[_Span], call: Call
     ) -> _core.Tally:
         """Count spans until none is left."""
-        tally = _core.Tally(query.touch_scope, bool(query.conversions), reading.whole_keys)
+        tally, counted = _tally(query, reading), []
         while True:
             try:
                 span = pending.popleft()
             except IndexError:
                 return tally
+            counted.append(span)
             try:
-                self._feed_ahead(tally, query, span.keys, reading, call)
-                for keys in span.units:
-                    try:
-                        self._count_unit(tally, query, keys, reading, call)
-                    except _core.TieError:
-                        with_ids = dataclasses.replace(reading, ids=True)
-                        self._feed_ahead(tally, query, keys, with_ids, call)
-                        self._count_unit(tally, query, keys, with_ids, call)
+                self._count_span(tally, query, span, reading, call)
+            except _core.UnorderedError:
+                # A part was added meanwhile, most likely.
+                reading = dataclasses.replace(reading, in_order=False)
+                pending.extend(counted)
+                tally, counted = _tally(query, reading), []
             except BaseException:
                 pending.clear()
                 raise
+
+    def _count_span(self, tally: _core.Tally, query: PagesQuery, span: _Span, reading: sql.Reading, call: Call) -> None:
+        self._feed_ahead(tally, query, span.keys, reading, call)
+        units = span.units
+        while units:
+            together = units if reading.in_order else units[:1]
+            try:
+                self._count_units(tally, query, together, reading, call)
+                units = units[len(together) :]
+            except _core.TieError:
+                tied, *units = units[tally.units_finished :]
+                with_ids = dataclasses.replace(reading, ids=True)
+                self._feed_ahead(tally, query, tied, with_ids, call)
+                self._count_units(tally, query, [tied], with_ids, call)
 
     def _feed_ahead(
         self, tally: _core.Tally, query: PagesQuery, keys: KeyRange, reading: sql.Reading, call: Call
@@ -227,12 +257,12 @@ class Reporter:
         self._feed(tally.feed_conversions, sql.conversions(query, keys, reading), call)
         self._feed(tally.feed_users, sql.users(query, keys), call)
 
-    def _count_unit(
-        self, tally: _core.Tally, query: PagesQuery, keys: KeyRange, reading: sql.Reading, call: Call
+    def _count_units(
+        self, tally: _core.Tally, query: PagesQuery, units: list[KeyRange], reading: sql.Reading, call: Call
     ) -> None:
-        tally.begin_unit(keys.first, keys.last)
-        self._feed(tally.feed_sessions, sql.sessions(query, keys, reading), call)
-        tally.finish_unit()
+        tally.begin_units([(keys.first, keys.last) for keys in units])
+        self._feed(tally.feed_sessions, sql.sessions(query, _joined(units), reading), call)
+        tally.finish_units()
 
     def _name(self, query: PagesQuery, tally: _core.Tally, reading: sql.Reading, call: Call) -> bool:
         """Look up the names of the pages in the answer; False where two of them were counted as one page."""
@@ -290,6 +320,15 @@ class Reporter:
             for future in futures:
                 future.cancel()
             raise
+
+
+def _tally(query: PagesQuery, reading: sql.Reading) -> _core.Tally:
+    return _core.Tally(query.touch_scope, bool(query.conversions), reading.whole_keys)
+
+
+def _joined(units: list[KeyRange]) -> KeyRange:
+    """Return the range of units that follow one another."""
+    return sql.KeyRange(units[0].first, units[-1].last)
 
 
 def _spans(units: int, spans: int) -> list[_Span]:

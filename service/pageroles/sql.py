@@ -88,18 +88,20 @@ def sizes(query: PagesQuery) -> Statement:
     )
 
 
-def unmerged(query: PagesQuery) -> Statement:
-    """Ask whether the window's months have several parts each, or parts never merged; one row, one column.
+def parts(query: PagesQuery) -> Statement:
+    """Ask in how many parts the window's months lie; one row.
 
-    Over a cluster the parts are elsewhere, and most likely several.
+    Columns: 1 where the parts are elsewhere, over a cluster; months that have any; those of them that have several, or
+    one never merged.
     """
     return Statement(
         "SELECT (SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'sessions' "
-        "AND engine = 'Distributed') + (SELECT count() FROM (SELECT partition FROM system.parts "
+        "AND engine = 'Distributed'), count(), countIf(parts > 1 OR level = 0) "
+        "FROM (SELECT count() AS parts, min(level) AS level FROM system.parts "
         "WHERE active AND database = currentDatabase() AND table = 'sessions' "
         "AND partition >= formatDateTime(fromUnixTimestamp64Milli({start:Int64}, 'UTC'), '%Y%m') "
         "AND partition <= formatDateTime(fromUnixTimestamp64Milli({end:Int64}, 'UTC'), '%Y%m') "
-        "GROUP BY partition HAVING count() > 1 OR min(level) = 0)) > 0",
+        "GROUP BY partition)",
         _window_parameters(query),
     )
 
@@ -117,12 +119,15 @@ class Reading:
             (`AmbiguousPagesError`) where those do not tell pages apart.
         history_apart: Select conversions outside of the window apart, without their pages: less to read where there
             are many, and more to plan.
+        in_order: One part has all sessions, and ClickHouse reads it from its beginning to its end: so sessions of
+            several units may come in one stream. The core says where they do not (`UnorderedError`).
     """
 
     versions: bool = False
     ids: bool = False
     whole_keys: bool = False
     history_apart: bool = False
+    in_order: bool = False
 
 
 def sessions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement | None:

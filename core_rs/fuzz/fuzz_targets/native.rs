@@ -31,8 +31,8 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(cut.is_ok(), whole.is_ok());
     // Errors differ in the byte they name: it is where the reader took up its item.
     assert_eq!(
-        in_chunks.finish_unit().is_ok(),
-        at_once.finish_unit().is_ok(),
+        in_chunks.finish_units().is_ok(),
+        at_once.finish_units().is_ok(),
         "cut every {size} bytes"
     );
     assert_eq!(in_chunks.totals(), at_once.totals());

@@ -26,6 +26,13 @@ create_exception!(
     "A unit that needs the ids of its sessions."
 );
 
+create_exception!(
+    pageroles._core,
+    UnorderedError,
+    CoreError,
+    "Units whose sessions did not come one unit after the other."
+);
+
 type Message<'py> = PyResult<Bound<'py, PyBytes>>;
 
 /// The one way of the core's errors to Python; both types are foreign here, so it can't be a `From`.
@@ -34,6 +41,7 @@ fn raise(error: core::Error) -> PyErr {
     match error {
         core::Error::Ambiguous => AmbiguousPagesError::new_err(error.to_string()),
         core::Error::Tied => TieError::new_err(error.to_string()),
+        core::Error::Unordered => UnorderedError::new_err(error.to_string()),
         _ => CoreError::new_err(error.to_string()),
     }
 }
@@ -56,8 +64,13 @@ impl Tally {
         ))
     }
 
-    fn begin_unit(&mut self, first_user: u64, last_user: u64) -> PyResult<()> {
-        self.0.begin_unit(first_user, last_user).map_err(raise)
+    #[expect(clippy::needless_pass_by_value, reason = "as PyO3 takes lists")]
+    fn begin_units(&mut self, units: Vec<(u64, u64)>) -> PyResult<()> {
+        self.0.begin_units(&units).map_err(raise)
+    }
+    #[getter]
+    fn units_finished(&self) -> usize {
+        self.0.units_finished()
     }
     fn feed_sessions(&mut self, py: Python<'_>, chunk: &[u8]) -> PyResult<()> {
         py.detach(|| self.0.feed_sessions(chunk)).map_err(raise)
@@ -69,8 +82,8 @@ impl Tally {
         py.detach(|| self.0.feed_users(chunk)).map_err(raise)
     }
 
-    fn finish_unit(&mut self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.0.finish_unit()).map_err(raise)
+    fn finish_units(&mut self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.0.finish_units()).map_err(raise)
     }
 
     fn merge(&mut self, py: Python<'_>, other: &mut Self) -> PyResult<()> {
@@ -200,7 +213,7 @@ fn joined<'py, P: AsRef<[u8]> + Sync>(py: Python<'py>, pieces: &[P]) -> Message<
 #[allow(non_upper_case_globals, reason = "Python's names")]
 mod _core {
     #[pymodule_export]
-    use super::{AmbiguousPagesError, CoreError, JsonAnswer, Tally, TieError};
+    use super::{AmbiguousPagesError, CoreError, JsonAnswer, Tally, TieError, UnorderedError};
     #[pymodule_export]
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
