@@ -207,21 +207,20 @@ impl<R: Keyed + Copy + Default> Partitions<R> {
 
     /// The rows of a partition in the order of their users, and of one user in the order in which they came.
     pub(crate) fn grouped(&mut self, range: Range, place: usize) -> &[R] {
-        let Some(&part) = self.parts.get(place).filter(|_| self.len > 0) else {
-            return &[];
-        };
-        let chunks = Chunks {
-            slabs: &self.slabs,
-            next: &self.next,
-            chunk: part.first,
-            left: part.len(),
-        };
         let order = Order {
             first: range.first_of(place),
             bits: range.shift,
         };
-        order.sort(chunks, part.len(), &mut self.sorted, &mut self.ends);
+        let part = self.parts.get(place).copied().unwrap_or(Part::EMPTY);
+        let chunks = Chunks::of(part, &self.slabs, &self.next);
+        order.sort(chunks, &mut self.sorted, &mut self.ends);
         &self.sorted
+    }
+
+    /// The rows of a partition in any order.
+    pub(crate) fn chunks(&self, place: usize) -> Chunks<'_, R> {
+        let part = self.parts.get(place).copied().unwrap_or(Part::EMPTY);
+        Chunks::of(part, &self.slabs, &self.next)
     }
 
     /// The same, with others of that partition that are in the order of their users.
@@ -249,12 +248,28 @@ impl<R: Keyed + Copy + Default> Partitions<R> {
 
 /// The rows of a partition, chunk by chunk.
 #[derive(Debug, Clone, Copy)]
-struct Chunks<'a, R> {
+pub(crate) struct Chunks<'a, R> {
     slabs: &'a [Vec<R>],
     next: &'a [u32],
     chunk: u32,
     /// Rows that are left.
     left: usize,
+}
+
+impl<'a, R> Chunks<'a, R> {
+    fn of(part: Part, slabs: &'a [Vec<R>], next: &'a [u32]) -> Self {
+        Self {
+            slabs,
+            next,
+            chunk: part.first,
+            left: part.len(),
+        }
+    }
+
+    /// Number of rows that are left.
+    pub(crate) fn rows(&self) -> usize {
+        self.left
+    }
 }
 
 impl<'a, R> Iterator for Chunks<'a, R> {
@@ -291,10 +306,10 @@ impl Order {
     fn sort<R: Keyed + Copy + Default>(
         self,
         chunks: Chunks<'_, R>,
-        count: usize,
         rows: &mut Vec<R>,
         ends: &mut Vec<u32>,
     ) {
+        let count = chunks.rows();
         if count < Self::SMALL {
             rows.clear();
             chunks.for_each(|chunk| rows.extend_from_slice(chunk));

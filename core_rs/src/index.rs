@@ -10,8 +10,6 @@
     reason = "shifts leave what fits: numbers of 32 bits, places in a table, places in a batch"
 )]
 
-use std::hash::{BuildHasher, RandomState};
-
 /// Keys that are looked up together.
 pub(crate) const BATCH: usize = 64;
 
@@ -48,13 +46,8 @@ impl Index {
     /// half the size.
     const ROOMY_BITS: u32 = 16;
 
-    /// Only key 0, in a table that nobody outside can crowd: anybody can work out URLs whose keys share bits, but not
-    /// the number that this one multiplies by.
-    pub(crate) fn new() -> Self {
-        Self::with_seed(RandomState::new().hash_one(0))
-    }
-
-    /// The same, with steps that depend on nothing else.
+    /// Only key 0. Anybody can work out URLs whose keys share bits; as long as nobody outside knows the seed, they
+    /// don't share places.
     pub(crate) fn with_seed(seed: u64) -> Self {
         Self {
             slots: Self::slots(Self::FIRST_BITS),

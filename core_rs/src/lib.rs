@@ -6,8 +6,9 @@
 //! | module | does |
 //! |---|---|
 //! | [`native`] | bytes, in chunks of any cut → typed columns of a block |
-//! | [`rows`] | the streams' columns → compact rows of a unit, brought together by user |
+//! | [`rows`], `group` | the streams' columns → compact rows of a unit, brought together by user |
 //! | [`pages`], `index` | a page's 64-bit key → a small number, at the door; its URL at the end |
+//! | `firsts` | rows → each user's earliest, where no more is asked |
 //! | [`journey`] | a user's first and first converting session → the sessions that a scope includes |
 //! | [`roles`] | a session → the roles of its pages |
 //! | [`counts`] | roles → sessions and distinct users of each page |
@@ -34,6 +35,7 @@
 pub mod answer;
 pub mod counts;
 pub mod error;
+mod firsts;
 mod group;
 mod index;
 pub mod journey;

@@ -93,22 +93,12 @@ pub struct Pages {
     names: Vec<Option<Span>>,
 }
 
-impl Default for Pages {
-    fn default() -> Self {
-        Self::with_index(Index::new())
-    }
-}
-
 impl Pages {
-    /// No pages yet, in a table whose steps are the same for the same seed.
+    /// No pages yet, in a table whose steps follow from a seed.
     #[must_use]
     pub fn with_seed(seed: u64) -> Self {
-        Self::with_index(Index::with_seed(seed))
-    }
-
-    fn with_index(index: Index) -> Self {
         Self {
-            index,
+            index: Index::with_seed(seed),
             width: KeyWidth::default(),
             keys: Vec::new(),
             twins: HashMap::new(),

@@ -1,8 +1,9 @@
 //! What the streams of a unit bring, and its rows as they wait, compact, for the unit's end.
 
 use std::num::NonZeroU64;
-use std::{ops, slice};
+use std::{iter, ops, slice};
 
+use crate::firsts::{Firsts, Started};
 use crate::group::{Keyed, Partitions, Range};
 use crate::index::BATCH;
 use crate::journey::{Moment, Selection};
@@ -265,12 +266,15 @@ impl<T> Keyed for Version<T> {
 }
 
 /// The rows of one unit. Its buffers are kept for the next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Unit {
     range: Range,
     /// For scopes that do not ask when a session took place; `dated` for those that do.
     undated: Sessions<()>,
     dated: Sessions<When>,
+    /// Instead of `dated` where the first sessions alone are asked for and the rows bring no more than that takes.
+    starts: Partitions<Start>,
+    firsts: Firsts<Start>,
     converted: Ahead<Converted>,
     earlier_users: Ahead<u64>,
     text: Text,
@@ -410,8 +414,9 @@ impl<T: Matter> Sessions<T> {
         if included.is_empty() && written_at.is_empty() {
             // The largest streams are of this form.
             each_row(block, rows, pages, |row, user, ends, is_converting| {
+                // In any case: `when` takes the ids one by one.
+                let session = session(row, user, ends, Standing::Included);
                 if !is_converting {
-                    let session = session(row, user, ends, Standing::Included);
                     self.once.push(range, session);
                 }
             });
@@ -481,6 +486,74 @@ fn each_latest<T: Matter>(versions: &[Version<T>], mut visit: impl FnMut(&Sessio
     }
 }
 
+/// A session without conversions as it came, with its start: where most are dropped before anything else is asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Start {
+    packed: [Word; 3],
+    started_at: Word,
+}
+
+const _: () = assert!(size_of::<Start>() == 32);
+
+impl Start {
+    /// Set in the last packed word of a session that only is evidence for who came first.
+    const EVIDENCE: u64 = 1 << 63;
+
+    fn new(packed: &Packed, started_at: i64, is_included: bool) -> Self {
+        let [user, low, high] = packed.0;
+        let high = high & !Self::EVIDENCE | if is_included { 0 } else { Self::EVIDENCE };
+        Self {
+            packed: [user, low, high].map(Word::new),
+            started_at: Word::new(started_at.cast_unsigned()),
+        }
+    }
+
+    fn packed(&self) -> Packed {
+        Packed(self.packed.map(Word::get))
+    }
+
+    pub(crate) fn is_included(&self) -> bool {
+        self.packed[2].get() & Self::EVIDENCE == 0
+    }
+
+    /// The same, once its pages were looked up.
+    pub(crate) fn dated(&self, ends: Ends) -> Session<When> {
+        let standing = if self.is_included() {
+            Standing::Included
+        } else {
+            Standing::Evidence
+        };
+        Session {
+            user: self.packed[0],
+            ends,
+            when: When {
+                started_at: self.started_at,
+                standing,
+                ..When::default()
+            },
+        }
+    }
+}
+
+impl Keyed for Start {
+    #[inline]
+    fn user(&self) -> u64 {
+        self.packed[0].get()
+    }
+}
+
+impl Started for Start {
+    #[inline]
+    fn started_at(&self) -> i64 {
+        self.started_at.get().cast_signed()
+    }
+
+    /// Included where one of them is.
+    fn or(&self, other: &Self) -> Self {
+        if self.is_included() { *self } else { *other }
+    }
+}
+
 /// The user and the pages of a session in 24 bytes, as the store packs them: the user's key, then the first
 /// 42 bits of the keys of the landing page, the exit page and the page before exit, from the greatest bits of
 /// a 128-bit number down, but for two: the second is 1 where the session has a conversion. All little-endian.
@@ -522,6 +595,14 @@ impl Packed {
     #[inline]
     fn is_converting(&self) -> bool {
         self.0[2] >> 62 & 1 == 1
+    }
+
+    fn ends(&self, pages: &mut Pages) -> Ends {
+        Ends {
+            landing: pages.id(self.landing()),
+            exit: pages.id(self.exit()),
+            before_exit: pages.id(self.before_exit()),
+        }
     }
 }
 
@@ -646,9 +727,8 @@ impl SessionColumns {
         if says_converting != (has_versions && !is_packed) || (has_versions && !has_keys) {
             return Err("columns session_key, written_at and converting come together".to_owned());
         }
-        let is_dated = !self.started_at.values().is_empty() && !self.included.values().is_empty();
-        if selection.scope.needs_order() && !is_dated {
-            return Err("the touch scope needs columns started_at and included".to_owned());
+        if selection.scope.needs_order() && self.started_at.values().is_empty() {
+            return Err("the touch scope needs column started_at".to_owned());
         }
         flags("included", &self.included)?;
         flags("converting", &self.converting)
@@ -674,7 +754,31 @@ pub(crate) struct User<'a> {
     pub(crate) came_earlier: bool,
 }
 
+/// What there is of a user where the first sessions alone are asked for.
+pub(crate) enum Found<'a> {
+    /// One with conversions. Two sessions that are alike stand for some that started together.
+    Converted(User<'a>),
+    /// The first session of one without, if it passes the filters.
+    First(Session<()>),
+    /// One without, of whom two sessions started together.
+    Tied,
+}
+
 impl Unit {
+    /// No rows yet; the seed is to be unknown to those whose sessions they are.
+    pub(crate) fn with_seed(seed: u64) -> Self {
+        Self {
+            range: Range::default(),
+            undated: Sessions::default(),
+            dated: Sessions::default(),
+            starts: Partitions::default(),
+            firsts: Firsts::with_seed(seed),
+            converted: Ahead::default(),
+            earlier_users: Ahead::default(),
+            text: Text::default(),
+        }
+    }
+
     /// Says which users belong to the unit, before any row of it is added.
     pub(crate) fn begin(&mut self, range: Range) {
         self.range = range;
@@ -686,12 +790,12 @@ impl Unit {
 
     /// Number of sessions, each as often as it was fed, those ahead included.
     pub(crate) fn sessions(&self) -> usize {
-        self.undated.len() + self.dated.len() + self.converted.len()
+        self.undated.len() + self.dated.len() + self.starts.len() + self.converted.len()
     }
 
     /// Whether a row came that can't be ahead of its unit.
     pub(crate) fn has_sessions(&self) -> bool {
-        self.undated.len() + self.dated.len() > 0
+        self.undated.len() + self.dated.len() + self.starts.len() > 0
     }
 
     /// Forgets the unit's rows; the next may have any users until it is said which.
@@ -699,6 +803,7 @@ impl Unit {
         self.range = Range::default();
         self.undated.clear();
         self.dated.clear();
+        self.starts.clear();
         self.text.session_ids.clear();
         self.earlier_users.take();
         if self.converted.take() {
@@ -742,8 +847,16 @@ impl Unit {
             return full(pages);
         }
         let started_at = block.started_at.values();
-        let mut ids = block.session_id.iter().skip(rows.start);
         let keys = block.session_key.values();
+        if selection.may_include_unconverted()
+            && pages.width() == KeyWidth::Leading
+            && block.session_id.is_empty()
+            && keys.is_empty()
+        {
+            self.add_starts(block, rows);
+            return Ok(());
+        }
+        let mut ids = block.session_id.iter().skip(rows.start);
         let text = &mut self.text.session_ids;
         let when = |row, standing| {
             let id = ids.next().map(|id| Span::push(text, id.iter().copied()));
@@ -758,6 +871,28 @@ impl Unit {
         };
         self.dated.add(self.range, block, rows, pages, when);
         full(pages)
+    }
+
+    fn add_starts(&mut self, block: &SessionColumns, rows: ops::Range<usize>) {
+        let packed = block.packed.values().get(rows.clone()).unwrap_or_default();
+        let started_at = block
+            .started_at
+            .values()
+            .get(rows.clone())
+            .unwrap_or_default();
+        // All are included where the column is absent.
+        let included = block.included.values().get(rows).unwrap_or_default();
+        let included = included
+            .iter()
+            .map(|&flag| flag == 1)
+            .chain(iter::repeat(true));
+        for ((packed, &started_at), is_included) in packed.iter().zip(started_at).zip(included) {
+            let packed = Packed::of(packed);
+            if !packed.is_converting() {
+                let start = Start::new(&packed, started_at, is_included);
+                self.starts.push(self.range, start);
+            }
+        }
     }
 
     pub(crate) fn add_conversions(
@@ -897,8 +1032,111 @@ impl Unit {
         }
     }
 
+    /// Whether all sessions wait for no more than [`each_first`](Self::each_first).
+    pub(crate) fn has_starts_only(&self) -> bool {
+        self.starts.len() > 0 && self.dated.len() == 0
+    }
+
+    /// Visits the users with what they have, for the scope of first sessions.
+    pub(crate) fn each_first(
+        &mut self,
+        pages: &mut Pages,
+        mut visit: impl FnMut(&Text, Found<'_>),
+    ) {
+        let range = self.range;
+        let mut converted = self.converted.of_unit();
+        let mut earlier = self.earlier_users.of_unit();
+        take(&mut earlier, |&user| !range.contains(user));
+        let mut waiting = Waiting::default();
+        for place in 0..Partitions::<Start>::COUNT {
+            self.firsts.choose(self.starts.chunks(place));
+            let earlier = take(&mut earlier, |&user| range.is_up_to(place, user));
+            let converted = take(&mut converted, |row| range.is_up_to(place, row.user));
+            for converted in converted.chunk_by(|one, next| one.user == next.user) {
+                let user = converted.first().map_or(0, |row| row.user);
+                let first = self.firsts.take(user);
+                let session = first.map(|first| first.row.dated(first.row.packed().ends(pages)));
+                let together = first.map_or(0, |first| 1 + usize::from(first.is_tied));
+                let user = User {
+                    sessions: &[session.unwrap_or_default(); 2][..together],
+                    converted,
+                    came_earlier: earlier.binary_search(&user).is_ok(),
+                };
+                visit(&self.text, Found::Converted(user));
+            }
+            for &user in earlier {
+                self.firsts.take(user);
+            }
+            for first in self.firsts.others().filter(|first| first.row.is_included()) {
+                if first.is_tied {
+                    visit(&self.text, Found::Tied);
+                } else if waiting.add(&first.row.packed()) {
+                    waiting.look_up(pages, |session| visit(&self.text, Found::First(session)));
+                }
+            }
+        }
+        waiting.look_up(pages, |session| visit(&self.text, Found::First(session)));
+    }
+
+    /// Makes sessions that wait for [`each_first`](Self::each_first) wait for [`each_user`](Self::each_user).
+    pub(crate) fn date_starts(&mut self, pages: &mut Pages) {
+        for place in 0..Partitions::<Start>::COUNT {
+            for start in self.starts.chunks(place).flatten() {
+                let session = start.dated(start.packed().ends(pages));
+                self.dated.once.push(self.range, session);
+            }
+        }
+        self.starts.clear();
+    }
+
     pub(crate) fn text(&self) -> &Text {
         &self.text
+    }
+}
+
+/// Sessions whose pages are to be looked up.
+#[derive(Debug)]
+struct Waiting {
+    users: [u64; BATCH],
+    /// Landing, exit and before-exit pages.
+    keys: [[u64; BATCH]; 3],
+    count: usize,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self {
+            users: [0; BATCH],
+            keys: [[0; BATCH]; 3],
+            count: 0,
+        }
+    }
+}
+
+impl Waiting {
+    /// Adds a session; true where there is no room for another.
+    #[inline]
+    fn add(&mut self, packed: &Packed) -> bool {
+        let [landing, exit, before] = &mut self.keys;
+        let place = self.count % BATCH;
+        self.users[place] = packed.user();
+        landing[place] = packed.landing();
+        exit[place] = packed.exit();
+        before[place] = packed.before_exit();
+        self.count = place + 1;
+        self.count == BATCH
+    }
+
+    /// Looks up the pages of all, which are gone then.
+    fn look_up(&mut self, pages: &mut Pages, mut visit: impl FnMut(Session<()>)) {
+        let [landing, exit, before] = &self.keys;
+        let count = self.count;
+        let mut batch = Batch::EMPTY;
+        batch.look_up(pages, &landing[..count], &exit[..count], &before[..count]);
+        for (&user, ends) in self.users.iter().take(count).zip(batch.ends()) {
+            visit(Session::included(user, ends));
+        }
+        self.count = 0;
     }
 }
 

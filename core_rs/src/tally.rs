@@ -1,5 +1,7 @@
 //! A tally: fed with streams, unit by unit, it holds the counts of one question.
 
+use std::hash::{BuildHasher, RandomState};
+
 use crate::answer::Answer;
 use crate::counts::{Counts, Totals};
 use crate::error::{Error, Result, Stop};
@@ -10,7 +12,8 @@ use crate::native::Reader;
 use crate::pages::{KeyWidth, PageColumns, PageId, Pages};
 use crate::roles::{Ends, conversion_side};
 use crate::rows::{
-    ConversionColumns, Converted, Session, SessionColumns, Text, Unit, User, UserColumns, When,
+    ConversionColumns, Converted, Found, Session, SessionColumns, Text, Unit, User, UserColumns,
+    When,
 };
 
 /// The counts of one question, over the units that one worker was given.
@@ -41,6 +44,13 @@ impl Tally {
     /// An empty tally.
     #[must_use]
     pub fn new(scope: Scope, conversion_filter: bool) -> Self {
+        Self::with_seed(scope, conversion_filter, RandomState::new().hash_one(0))
+    }
+
+    /// The same, with the steps that follow from a seed. Those whose pages and users are counted must not know it:
+    /// it keeps made-up ones from crowding one place of a table.
+    #[must_use]
+    pub fn with_seed(scope: Scope, conversion_filter: bool, seed: u64) -> Self {
         Self {
             selection: Selection {
                 scope,
@@ -51,8 +61,8 @@ impl Tally {
             users: Reader::default(),
             names: Reader::default(),
             units: Units::default(),
-            unit: Unit::default(),
-            pages: Pages::default(),
+            unit: Unit::with_seed(seed),
+            pages: Pages::with_seed(seed),
             counts: Counts::default(),
             revision: 0,
         }
@@ -63,16 +73,6 @@ impl Tally {
     pub fn with_keys(mut self, width: KeyWidth) -> Self {
         self.pages.set_width(width);
         self
-    }
-
-    /// An empty tally that takes the same steps in every run, for measurements. Its table of pages
-    /// has no secret that keeps made-up URLs from crowding one place.
-    #[must_use]
-    pub fn with_seed(scope: Scope, conversion_filter: bool, seed: u64) -> Self {
-        Self {
-            pages: Pages::with_seed(seed),
-            ..Self::new(scope, conversion_filter)
-        }
     }
 
     /// Says which users the next units have, both ends of each included and in their order, before any of
@@ -361,11 +361,15 @@ impl Counting<'_> {
     fn finish_unit(&mut self) -> Result<()> {
         // Each row may take a number on either side.
         let most = self.unit.sessions().saturating_mul(2);
-        self.counts.prepare(self.pages, most)?;
         self.unit.sort().map_err(Error::PassedOver)?;
         let mut chosen = Chosen::default();
         if self.selection.scope.needs_order() {
-            choose_dated(self.selection, self.unit, &mut chosen);
+            if self.unit.has_starts_only() {
+                choose_first(self.selection, self.unit, self.pages, &mut chosen);
+            } else {
+                self.unit.date_starts(self.pages);
+                choose_dated(self.selection, self.unit, &mut chosen);
+            }
         } else {
             choose_converted(self.selection, self.unit, &mut chosen);
         }
@@ -373,6 +377,11 @@ impl Counting<'_> {
             self.unit.clear();
             return Err(Error::Tied);
         }
+        // To choose may have met new pages.
+        if self.pages.is_full() {
+            return Err(Error::TooMany("pages"));
+        }
+        self.counts.prepare(self.pages, most)?;
         if self.selection.scope.needs_order() {
             self.counts.add_sessions(&chosen.sessions);
         } else {
@@ -442,6 +451,21 @@ fn choose_dated(selection: Selection, unit: &mut Unit, chosen: &mut Chosen) {
         chosen.add_sessions(selection, text, &journey, user.sessions);
         chosen.add_converted(selection, text, &journey, user.converted, place);
         place += user.converted.len();
+    });
+}
+
+/// Chooses the first sessions.
+fn choose_first(selection: Selection, unit: &mut Unit, pages: &mut Pages, chosen: &mut Chosen) {
+    let mut place = 0;
+    unit.each_first(pages, |text, found| match found {
+        Found::First(session) => chosen.sessions.push(session),
+        Found::Tied => chosen.is_tied = true,
+        Found::Converted(user) => {
+            let journey = journey(text, &user);
+            chosen.add_sessions(selection, text, &journey, user.sessions);
+            chosen.add_converted(selection, text, &journey, user.converted, place);
+            place += user.converted.len();
+        }
     });
 }
 

@@ -105,8 +105,8 @@ class Tally:
 
         `included` (`UInt8`: 1, or 0 for a session that fails the session filters and is only
         evidence for who came first); all are included where it is absent. `started_at` (`Int64`, ms
-        since the epoch). `session_id` (`String`). The scopes first, assist and after need `included`
-        and `started_at`, and `session_id` where sessions started together (`TieError`); the others
+        since the epoch). `session_id` (`String`). The scopes first, assist and after need
+        `started_at`, and `session_id` where sessions started together (`TieError`); the others
         do without, and ignore `started_at` and `session_id`.
 
         `session_key` (`UInt64`, a hash of the session's id), `written_at` (`Int64`, any unit) and

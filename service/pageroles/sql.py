@@ -154,7 +154,7 @@ def sessions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement |
     if ordered or (reading.versions and passes):
         # Whether a session was the first is a matter of all sessions, and which version is the last, of all versions:
         # those that the filters drop come too.
-        columns += [f"CAST({_all(passes)} AS UInt8) AS included"]
+        columns += [f"CAST({_all(passes)} AS UInt8) AS included"] if passes else []
     else:
         where += passes
     if scope in {TouchScope.ASSIST, TouchScope.AFTER} or (scope is TouchScope.FIRST and query.conversions):

@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 # Bytes asked for at once from a stream. Small enough for the allocator's own pools: larger chunks come as fresh pages
 # from the system each time, and those took as long as all else together.
-_CHUNK_BYTES = 64 << 10
+_CHUNK_BYTES = 256 << 10
 _BLOCK_ROWS = 65_536
 
 # ClickHouse's error codes that mean something to a caller.

@@ -177,7 +177,7 @@ impl Form {
 }
 
 pub fn forms() -> impl Strategy<Value = Form> {
-    let versions = prop_oneof![any::<u8>(), Just(u8::MAX)];
+    let versions = prop_oneof![any::<u8>(), Just(u8::MAX), Just(0)];
     (versions, any::<bool>(), any::<bool>()).prop_map(|(versions, ids, conversion_keys)| Form {
         versions,
         ids,

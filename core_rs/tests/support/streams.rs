@@ -176,6 +176,9 @@ impl Streams {
             streams.sessions = stream(&plain, |rows| {
                 let mut columns = session_columns(rows, needs_order);
                 columns.retain(|(name, _)| *name != "session_id" || form.ids);
+                // As without filters; blocks may differ.
+                let all_pass = rows.iter().all(|session| session.passes);
+                columns.retain(|(name, _)| *name != "included" || !all_pass);
                 if form.packed {
                     packed(columns, rows)
                 } else {

@@ -1,0 +1,114 @@
+//! The earliest session of each user, for the scope that asks for no more.
+//!
+//! Of the rows of a partition, most are not their users' earliest. So nothing is put in order, and pages are looked up
+//! for those alone that are left: a third less than to bring the rows of each user together first.
+
+use crate::group::{Chunks, Keyed};
+
+/// A row that may be its user's earliest.
+pub(crate) trait Started: Keyed + Copy {
+    /// When it started.
+    fn started_at(&self) -> i64;
+    /// The one row for two that started together.
+    fn or(&self, other: &Self) -> Self;
+}
+
+/// A user's earliest row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct First<R> {
+    pub(crate) row: R,
+    /// Whether another started together with it.
+    pub(crate) is_tied: bool,
+    is_taken: bool,
+}
+
+/// The earliest rows of users. Its memory is kept for the next ones.
+#[derive(Debug)]
+pub(crate) struct Firsts<R> {
+    found: Vec<First<R>>,
+    /// Where each user's is, plus one; 0: none. A table that is open and a power of two in size.
+    places: Vec<u32>,
+    /// Chooses a user's slot: with a number that nobody outside knows, users can't be made up that crowd one.
+    factor: u64,
+}
+
+impl<R> Firsts<R> {
+    pub(crate) fn with_seed(seed: u64) -> Self {
+        Self {
+            found: Vec::new(),
+            places: Vec::new(),
+            factor: seed | 1,
+        }
+    }
+}
+
+impl<R: Started> Firsts<R> {
+    /// Chooses among the rows of a partition, instead of those before.
+    pub(crate) fn choose(&mut self, chunks: Chunks<'_, R>) {
+        self.found.clear();
+        self.places.clear();
+        self.places
+            .resize((chunks.rows() * 2).next_power_of_two(), 0);
+        for chunk in chunks {
+            for row in chunk {
+                self.add(row);
+            }
+        }
+    }
+
+    #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a tally holds 2^32 sessions at most"
+    )]
+    fn add(&mut self, row: &R) {
+        let first = First {
+            row: *row,
+            is_tied: false,
+            is_taken: false,
+        };
+        match self.find(row.user()) {
+            Err(slot) => {
+                self.found.push(first);
+                self.places[slot] = self.found.len() as u32;
+            }
+            Ok(known) => {
+                let known = &mut self.found[known];
+                if row.started_at() < known.row.started_at() {
+                    *known = first;
+                } else if row.started_at() == known.row.started_at() {
+                    known.row = known.row.or(row);
+                    known.is_tied = true;
+                }
+            }
+        }
+    }
+
+    /// Where a user's row is, or the slot for it.
+    #[inline]
+    fn find(&self, user: u64) -> Result<usize, usize> {
+        let mask = self.places.len() - 1;
+        let mut slot = (user.wrapping_mul(self.factor) >> u32::BITS) as usize & mask;
+        loop {
+            let Some(known) = (self.places[slot] as usize).checked_sub(1) else {
+                return Err(slot);
+            };
+            if self.found[known].row.user() == user {
+                return Ok(known);
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    /// A user's earliest row, which is not among the others then.
+    pub(crate) fn take(&mut self, user: u64) -> Option<First<R>> {
+        let first = self.find(user).ok().map(|place| &mut self.found[place])?;
+        first.is_taken = true;
+        Some(*first)
+    }
+
+    /// The rows of users that were not taken.
+    pub(crate) fn others(&self) -> impl Iterator<Item = &First<R>> {
+        self.found.iter().filter(|first| !first.is_taken)
+    }
+}
