@@ -3,7 +3,8 @@
 //! Open, a power of two in size, a slot in one word. A key is multiplied by an odd number, which only changes the
 //! order of all keys of 42 bits; the leading bits of the product choose the slot, and a slot holds what they leave
 //! open: the other bits, how far it lies behind its place, and the number. That fits 64 bits at any size, since each
-//! bit that a larger table takes from the one it gives to the other. (After J. G. Cleary's compact hash tables, 1984, with the distance in place of his marks.)
+//! bit that a larger table takes from the one it gives to the other. (After J. G. Cleary's compact hash tables, 1984,
+//! with the distance in place of his marks.)
 
 #![expect(
     clippy::cast_possible_truncation,
