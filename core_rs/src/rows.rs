@@ -816,19 +816,8 @@ impl Unit {
 
     /// Which rows of a block, from `start` on, belong to the unit, up to the first that does not.
     pub(crate) fn run(&self, block: &SessionColumns, start: usize) -> ops::Range<usize> {
-        let range = self.range;
-        let packed = block.packed.values().get(start..).unwrap_or_default();
-        let users = block.user_key.values().get(start..).unwrap_or_default();
-        let packed = packed.iter().map(|packed| Packed::of(packed).user());
-        let length = packed
-            .take_while(|&user| range.contains(user))
-            .chain(
-                users
-                    .iter()
-                    .copied()
-                    .take_while(|&user| range.contains(user)),
-            )
-            .count();
+        let users = (start..).map_while(|row| block.user(row));
+        let length = users.take_while(|&user| self.range.contains(user)).count();
         start..start + length
     }
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-# Bytes asked for at once from a stream. Small enough for the allocator's own pools: larger chunks come as fresh pages
-# from the system each time, and those took as long as all else together.
+# Bytes asked for at once from a stream. Far below what the allocator maps by itself (`engines.py` sets that): larger
+# chunks come as fresh pages from the system each time, and those took as long as all else together.
 _CHUNK_BYTES = 256 << 10
 _BLOCK_ROWS = 65_536
 
