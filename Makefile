@@ -39,7 +39,7 @@ test-slow: $(STAMP) ## The tests that take long
 	$(BIN)/python -m pytest -m slow
 
 fuzz-rest: $(STAMP) ## 5,000 made-up requests against the OpenAPI document
-	PAGEROLES_FUZZ_CASES=5000 $(BIN)/python -m pytest tests/test_fuzz_rest.py
+	PAGEROLES_FUZZ_CASES=5000 $(BIN)/python -m pytest tests/transport/test_fuzz_rest.py
 
 fuzz: ## The core's readers, coverage-guided, a minute each (needs cargo-fuzz: cargo install cargo-fuzz)
 	cd core_rs && RUSTC_BOOTSTRAP=1 cargo fuzz run native -- -dict=fuzz/native.dict -max_total_time=60

@@ -18,10 +18,12 @@ import structlog
 from google.protobuf import descriptor_pb2
 
 from benchmarks.threads import in_threads
-from pageroles import _core, convert, schema, serving
-from pageroles.keys import KeyStore
-from pageroles.report import Reporter
-from pageroles.store import Store
+from pageroles import _core, serving
+from pageroles.access.keys import KeyStore
+from pageroles.question.request import to_query
+from pageroles.report.run import Reporter
+from pageroles.store import schema
+from pageroles.store.store import Store
 from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.cases import Question
-    from pageroles.sql import Statement
+    from pageroles.report.statements import Statement
 
 METHOD = "/pageroles.v1.PageRolesService/Pages"
 READERS = 4
@@ -64,7 +66,7 @@ def opened(folder: Path, *, merges: bool = True, readers: int = READERS) -> Iter
 
 def rows(store: Store, text: str, parameters: dict[str, object] | None = None) -> list[tuple[Any, ...]]:
     """Return the rows of a small answer."""
-    from pageroles.sql import Statement  # noqa: PLC0415 - at run time here alone
+    from pageroles.report.statements import Statement  # noqa: PLC0415 - at run time here alone
 
     return [tuple(row) for row in store.rows(Statement(text, parameters or {}), store.call(_SECONDS))]
 
@@ -228,7 +230,7 @@ def _recorded(store: Store, question: Question, domain: str) -> _Recorder:
         # Only the second shows what a report asks once the reporter knows the domain.
         for _ in range(2):
             recorder.statements, recorder.asked = [], []
-            reporter.report(convert.to_query(request(question), domain, datetime.now(UTC)), store.call(_SECONDS))
+            reporter.report(to_query(request(question), domain, datetime.now(UTC)), store.call(_SECONDS))
     finally:
         reporter.close()
     if not recorder.statements:

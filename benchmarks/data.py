@@ -21,7 +21,7 @@ from benchmarks.cases import DAYS, DOMAIN, FIRST_DAY, Traffic
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pageroles.store import Store
+    from pageroles.store.store import Store
 
 CACHE = Path("build/bench")
 LOADED, MERGED = "loaded", "merged"

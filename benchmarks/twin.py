@@ -20,7 +20,7 @@ from pageroles.client import to_answer
 from pageroles.v1 import pages_pb2
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from twin import twin
+from support.twin import twin
 
 
 def main(sessions: int = 1_000_000, rounds: int = 3) -> None:

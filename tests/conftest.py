@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
 from pageroles import serving
-from pageroles.backends import LocalBackend
-from pageroles.gateway import application
-from pageroles.http_server import HttpServer
-from pageroles.keys import KeyStore
-from pageroles.server import Server
+from pageroles.access.keys import KeyStore
+from pageroles.report import statements
 from pageroles.service import PagesService
-from pageroles.store import Store
+from pageroles.store.store import Store
+from pageroles.transport.backends import LocalBackend
+from pageroles.transport.grpc_server import Server
+from pageroles.transport.rest_app import application
+from pageroles.transport.rest_server import HttpServer
+from support import worked
+from support.endless import ENDLESS
+from support.served import Served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,26 +33,6 @@ structlog.configure(
 settings.register_profile("fast", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("slow", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
-
-
-@dataclasses.dataclass(frozen=True)
-class Served:
-    """A running server and its store."""
-
-    store: Store
-    service: PagesService
-    target: str
-    all_domains_key: str
-
-    def insert(self, rows: bytes) -> None:
-        """Write sessions, in ClickHouse's JSONEachRow, as one INSERT."""
-        self.store.insert("sessions", rows)
-
-    def key(self, domain: str) -> str:
-        """Make a key for one domain."""
-        key = KeyStore(self.store).create(domain)[0]
-        self.service._keys._read_at = -float("inf")  # known at once, not within a moment
-        return key
 
 
 @pytest.fixture(scope="session")
@@ -94,13 +76,14 @@ def served(store: Store) -> Iterator[Served]:
     service.close()
 
 
-@contextlib.contextmanager
-def serving_with(store: Store, **limits: Any) -> Iterator[tuple[str, PagesService, Server]]:
-    """Serve a store with limits of the test's own."""
-    service = PagesService(store, **limits)
-    server = Server(service, "127.0.0.1:0")
-    try:
-        yield f"127.0.0.1:{server.port}", service, server
-    finally:
-        server.stop(grace=1)
-        service.close()
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every report run for minutes."""
+    monkeypatch.setattr(statements, "sessions", lambda *_: ENDLESS)
+
+
+@pytest.fixture(scope="session")
+def key(served: Served) -> str:
+    """A key for the domain of the worked case, which is stored."""
+    served.insert(worked.rows())
+    return served.key(worked.DOMAIN)

@@ -23,7 +23,7 @@ import grpc
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pageroles.model import QuotaState
+    from pageroles.question.model import QuotaState
 
 
 class PagerolesError(Exception):

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pageroles import convert
+from pageroles.access.keys import KeyRing, KeyStore
+from pageroles.access.quotas import QuotaMeter, QuotaStore
 from pageroles.errors import CancelledError, InternalError, OverloadedError, PagerolesError
-from pageroles.keys import KeyRing, KeyStore
-from pageroles.quotas import QuotaMeter, QuotaStore
-from pageroles.report import Reporter
+from pageroles.question.request import to_query
+from pageroles.report.run import Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pageroles.call import Call
-    from pageroles.keys import Caller
-    from pageroles.model import QuotaState
-    from pageroles.report import Report
-    from pageroles.store import Store
+    from pageroles.access.keys import Caller
+    from pageroles.question.model import QuotaState
+    from pageroles.report.run import Report
+    from pageroles.store.call import Call
+    from pageroles.store.store import Store
     from pageroles.v1 import pages_pb2
 
 _log = structlog.get_logger(__name__)
@@ -135,7 +135,7 @@ class PagesService:
             raise OverloadedError("the server has all the requests it takes on at once; try again", _RETRY_SECONDS)
         try:
             line.caller = caller = self._keys.caller(asked.key, asked.domain)
-            query = convert.to_query(asked.request, caller.domain, datetime.now(UTC))
+            query = to_query(asked.request, caller.domain, datetime.now(UTC))
             quota = self._quotas.take(caller.domain)
             call = self._store.call(self.max_seconds if asked.seconds is None else min(asked.seconds, self.max_seconds))
             started(call)

@@ -6,16 +6,16 @@ import contextlib
 import dataclasses
 from typing import TYPE_CHECKING
 
-from pageroles.backends import LocalBackend, RemoteBackend
-from pageroles.gateway import application
-from pageroles.http_server import HttpServer
-from pageroles.server import Server
 from pageroles.service import MAX_REQUEST_SECONDS, MAX_REQUESTS, PagesService
+from pageroles.transport.backends import LocalBackend, RemoteBackend
+from pageroles.transport.grpc_server import Server
+from pageroles.transport.rest_app import application
+from pageroles.transport.rest_server import HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pageroles.store import Store
+    from pageroles.store.store import Store
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,0 +1,44 @@
+"""Progress of a load, shown to people."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+
+    from pageroles.ingest import loader
+
+
+@contextlib.contextmanager
+def shown(console: Console) -> Iterator[Callable[[loader.Progress], None]]:
+    """Show a bar while the block runs; call what it gives with the state of the load."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[loaded]:,} sessions"),
+        TextColumn("{task.fields[rejected]}", style="yellow"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("loading", total=None, loaded=0, rejected="")
+
+        def report(state: loader.Progress) -> None:
+            rejected = f"{state.rejected:,} rejected" if state.rejected else ""
+            bar.update(
+                task,
+                description=state.source,
+                completed=state.read,
+                total=state.total,
+                loaded=state.loaded,
+                rejected=rejected,
+            )
+
+        yield report

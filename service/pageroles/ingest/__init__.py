@@ -1,0 +1,1 @@
+"""Files → sessions → the store."""

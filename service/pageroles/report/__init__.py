@@ -1,0 +1,1 @@
+"""One question → the counts that answer it."""

@@ -1,0 +1,306 @@
+"""The one place that talks to ClickHouse: streams, rows, inserts, and what their failures mean."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import re
+import secrets
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Self
+
+import structlog
+import urllib3.exceptions
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+
+from pageroles.errors import (
+    CancelledError,
+    DeadlineError,
+    InternalError,
+    OverloadedError,
+    PagerolesError,
+    SettingError,
+    StoreUnavailableError,
+)
+from pageroles.store import schema
+from pageroles.store.call import Call
+from pageroles.store.engine import Engine, connect, refuse_if_locked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from pageroles.report.statements import Statement
+
+_log = structlog.get_logger(__name__)
+
+# Bytes asked for at once from a stream. Far below what the allocator maps by itself (`embedded.py` sets that): larger
+# chunks come as fresh pages from the system each time, and those took as long as all else together.
+_CHUNK_BYTES = 256 << 10
+_BLOCK_ROWS = 65_536
+
+# ClickHouse's error codes that mean something to a caller.
+_TIMEOUT_EXCEEDED = 159
+_TOO_SLOW = 160
+_QUERY_WAS_CANCELLED = 394
+_BUSY = {202: "too many queries at once", 241: "more memory than a query may take", 439: "no thread to be had"}
+_UNKNOWN_TABLE = 60
+_LOGIN = {192, 193, 194, 516}
+
+# Chunks at the end of a broken HTTP stream that may carry ClickHouse's exception.
+_LAST_CHUNKS = 16
+_CODE = re.compile(rb"Code: (\d+)")
+
+
+class Store:
+    """A ClickHouse with the schema of pageroles, embedded or on a server.
+
+    Safe to use from many threads. Use as a context manager, or call `close`.
+    """
+
+    def __init__(self, engine: Engine, readers: int) -> None:
+        """Wrap an open engine; `Store.open` is the usual way."""
+        self._engine = engine
+        self.readers = readers
+        # Stopping a query may take its time; the thread of the caller who gave up does not wait for it.
+        self._stopper = ThreadPoolExecutor(1, thread_name_prefix="stop-query")
+        self._closed = threading.Event()
+
+    @classmethod
+    def open(cls, dsn: str, *, readers: int = 4, silence: float = 300.0) -> Self:
+        """Open the store at a DSN; an embedded one gets its schema at once.
+
+        Args:
+            dsn: `chdb:///path/to/folder`, or `clickhouse://user:password@host:8123/database`.
+            readers: How many streams may be open at once.
+            silence: Seconds after which a server that sends nothing is given up; longer than any call may take.
+
+        Raises:
+            SettingError: The DSN can't be used.
+            StoreLockedError: Another process holds the embedded store.
+            StoreUnavailableError: The server can't be reached.
+        """
+        store = cls(connect(dsn, readers, silence), readers)
+        if store.embedded:
+            store.apply_schema()
+        return store
+
+    @staticmethod
+    def refuse_if_held(folder: Path) -> None:
+        """Make sure that no process holds the embedded store in a folder.
+
+        Raises:
+            StoreLockedError: One does.
+        """
+        refuse_if_locked(folder)
+
+    @property
+    def embedded(self) -> bool:
+        """Tell whether the engine runs in this process."""
+        return self._engine.embedded
+
+    def __enter__(self) -> Self:
+        """Return the store itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the store."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop and close everything; further calls fail."""
+        if not self._closed.is_set():
+            self._closed.set()
+            self._stopper.shutdown(wait=True)
+            self._engine.close()
+
+    # ---- changing the store ----
+
+    def apply_schema(self, cluster: str | None = None) -> None:
+        """Create what is missing of the schema, in its form for a cluster where one is named."""
+        for statement in schema.cluster_statements(cluster) if cluster else schema.statements():
+            self.command(statement)
+
+    def command(self, text: str, parameters: dict[str, object] | None = None) -> None:
+        """Run one statement that returns nothing."""
+        with _translated(), self._engine.writer() as client:
+            client.command(text, parameters=parameters)
+
+    def insert(self, table: str, rows: bytes) -> None:
+        """Insert rows given as JSON Lines in ClickHouse's JSONEachRow; they are stored when this returns.
+
+        Args:
+            table: A table of the schema.
+            rows: One object per line with the names of the table's plain columns.
+        """
+        with _translated(), self._engine.writer() as client:
+            # The driver sends an insert again when the connection broke; the token keeps it from counting twice.
+            settings = {**_INSERT_SETTINGS, "insert_deduplication_token": secrets.token_hex(16)}
+            client.raw_insert(table, insert_block=rows, fmt="JSONEachRow", settings=settings)
+
+    def tidy(self) -> None:
+        """Drop the deletion marks of converting_sessions, so that journeys stay cheap to read.
+
+        Only of the months that have changed; a user who may not, or a server that has no time, leaves it to the
+        merges that come by themselves.
+        """
+        try:
+            with _translated(), self._engine.control() as client:
+                cluster = client.query(_CLUSTER).result_rows[0][0]
+            table = f"converting_sessions_local ON CLUSTER {cluster}" if cluster else "converting_sessions"
+            self.command(f"OPTIMIZE TABLE {table} FINAL CLEANUP SETTINGS optimize_skip_merged_partitions = 1")
+        except PagerolesError as error:
+            _log.warning("deletion marks not dropped", error=str(error))
+
+    # ---- reading ----
+
+    def check(self) -> None:
+        """Make sure that the store answers and has the schema.
+
+        Raises:
+            SettingError: The schema is missing, or an earlier one.
+            StoreUnavailableError: The server can't be reached.
+        """
+        with _translated(), self._engine.control() as client:
+            columns = client.query(_COLUMNS).result_rows
+        if not columns:
+            raise SettingError("the store has no schema yet: run `pageroles schema` first")
+        if not any(name == "packed" for (name,) in columns):
+            raise SettingError(
+                "the store was made by an earlier version, and its tables lack what reports read: load the sessions "
+                "into a new one"
+            )
+
+    def rows(self, statement: Statement, call: Call) -> Sequence[Sequence[object]]:
+        """Return the rows of a small answer.
+
+        Raises:
+            PagerolesError: As for `stream`.
+        """
+        with _translated(call), self._engine.reader() as client:
+            result = client.query(statement.text + _settings(call), parameters=dict(statement.parameters))
+            return result.result_rows
+
+    @contextlib.contextmanager
+    def stream(self, statement: Statement, call: Call) -> Iterator[Iterator[bytes]]:
+        """Stream an answer as chunks of ClickHouse's Native format, cut anywhere.
+
+        Raises:
+            CancelledError: The call was cancelled; the query is stopped.
+            DeadlineError: The call's time is over; the query is stopped.
+            OverloadedError: ClickHouse refuses to take on more.
+            StoreUnavailableError: The connection failed.
+            InternalError: ClickHouse refused the query.
+        """
+        with _translated(call), self._engine.reader() as client:
+            source: Any = client.raw_stream(
+                statement.text + _settings(call), parameters=dict(statement.parameters), fmt="Native"
+            )
+            try:
+                yield _chunks(source, call)
+            finally:
+                source.close()
+
+    def call(self, seconds: float) -> Call:
+        """Start a call whose cancel stops its queries here."""
+        call = Call(seconds)
+        call.on_cancel(lambda: self._stop_soon(call.tag))
+        return call
+
+    def _stop_soon(self, tag: str) -> None:
+        if not self._closed.is_set():
+            with contextlib.suppress(RuntimeError):  # closed in between
+                self._stopper.submit(self._stop, tag)
+
+    def _stop(self, tag: str) -> None:
+        try:
+            with self._engine.control() as client:
+                client.command("KILL QUERY WHERE Settings['log_comment'] = {tag:String} ASYNC", parameters={"tag": tag})
+        except ClickHouseError as error:
+            _log.warning("query not stopped", tag=tag, error=str(error))
+
+
+# A batch may reach over any number of months.
+_INSERT_SETTINGS = {
+    "max_partitions_per_insert_block": 0,
+    "date_time_input_format": "best_effort",
+    # Rows for other shards are there, not on their way, when an insert returns.
+    "distributed_foreground_insert": 1,
+}
+_COLUMNS = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'sessions'"
+_CLUSTER = (
+    "SELECT anyOrNull(extract(engine_full, '^Distributed\\(\\'?(\\w+)')) FROM system.tables "
+    "WHERE database = currentDatabase() AND name = 'sessions' AND engine = 'Distributed'"
+)
+
+
+def _settings(call: Call) -> str:
+    """Return the settings of a query, written in its text: handed over apart they would end streaming."""
+    return (
+        f" SETTINGS max_execution_time = {call.remaining():.3f}, log_comment = '{call.tag}', max_threads = 1, "
+        f"max_block_size = {_BLOCK_ROWS}, do_not_merge_across_partitions_select_final = 1, "
+        # On a cluster a user's sessions lie on one shard, so what one shard asks of them it can answer itself.
+        "distributed_product_mode = 'local'"
+    )
+
+
+def _chunks(source: Any, call: Call) -> Iterator[bytes]:
+    """Read a stream to its end, and find ClickHouse's own words where it broke off."""
+    last: collections.deque[bytes] = collections.deque(maxlen=_LAST_CHUNKS)
+    # Over HTTP `read` would gather up to its size, and lose what came before a break; `stream` gives what comes.
+    pieces = source.stream(_CHUNK_BYTES) if hasattr(source, "stream") else iter(lambda: source.read(_CHUNK_BYTES), b"")
+    try:
+        for chunk in pieces:
+            call.remaining()
+            last.append(chunk)
+            yield chunk
+    except urllib3.exceptions.HTTPError as error:
+        if (fault := _fault_in(b"".join(last))) is not None:
+            raise fault from error
+        raise StoreUnavailableError("the connection to ClickHouse broke off; try again") from error
+
+
+@contextlib.contextmanager
+def _translated(call: Call | None = None) -> Iterator[None]:
+    """Turn what the driver raises into the errors of this project."""
+    try:
+        yield
+    except PagerolesError:
+        raise
+    except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
+        if call is not None:
+            call.remaining()  # raises where the call is over: that explains the failure
+        raise _meaning(error) from error
+
+
+def _meaning(error: Exception) -> PagerolesError:
+    """Return the error of this project for one of the driver's."""
+    code = getattr(error, "code", None)
+    if code is not None:
+        return _meaning_of_code(code, error)
+    if isinstance(error, (urllib3.exceptions.HTTPError, OSError, OperationalError)):
+        return StoreUnavailableError("ClickHouse can't be reached; try again")
+    return InternalError(f"ClickHouse refused: {error}")
+
+
+def _meaning_of_code(code: int, error: Exception | str) -> PagerolesError:
+    """Return the error of this project for one of ClickHouse's codes."""
+    if code in {_TIMEOUT_EXCEEDED, _TOO_SLOW}:
+        return DeadlineError("the time for this request is over; ask for a shorter window or allow more time")
+    if code == _QUERY_WAS_CANCELLED:
+        return CancelledError("the query was stopped")
+    if code in _BUSY:
+        return OverloadedError(f"ClickHouse has too much to do ({_BUSY[code]}); try again", retry_after=1.0)
+    if code == _UNKNOWN_TABLE:
+        return SettingError("the store has no schema yet: run `pageroles schema` first")
+    if code in _LOGIN:
+        return StoreUnavailableError("ClickHouse refuses the user or the password of the store's address")
+    return InternalError(f"ClickHouse refused: {error}")
+
+
+def _fault_in(tail: bytes) -> PagerolesError | None:
+    """Find the exception that ClickHouse wrote into the end of a stream before it broke off."""
+    words = tail.rpartition(b"__exception__")[0]
+    code = _CODE.search(words)
+    return _meaning_of_code(int(code[1]), words.decode(errors="replace")) if code else None

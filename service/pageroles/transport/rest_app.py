@@ -1,0 +1,235 @@
+"""The JSON gateway: an ASGI application that translates, and decides nothing that gRPC does not decide as well."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.resources
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import structlog
+import swagger_ui_bundle
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from pageroles import service
+from pageroles._core import JsonAnswer
+from pageroles.errors import InternalError, InvalidArgumentError
+from pageroles.service import Asked
+from pageroles.transport import faults, openapi, rest_body
+from pageroles.transport.backends import RefusedError
+from pageroles.transport.rest_middleware import EdgeHeaders
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from pageroles.transport.backends import Backend, Found
+
+_log = structlog.get_logger(__name__)
+
+PATH = "/api/v1/pages"
+
+# Below this an answer goes out whole, with its length; above, as a stream.
+_WHOLE_BYTES = 256 << 10
+# A body of at most 64 KiB that takes longer is not on its way.
+_BODY_SECONDS = 10.0
+_GZIP_FROM_BYTES = 1024
+
+
+def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequence[str] = ()) -> Starlette:
+    """Return the gateway in front of a backend.
+
+    Args:
+        backend: Where answers come from.
+        max_seconds: The longest that a request may take.
+        allowed_origins: Origins whose pages may ask from a browser; none by default.
+    """
+    gateway = _Gateway(backend, max_seconds)
+    middleware = [Middleware(EdgeHeaders), Middleware(GZipMiddleware, minimum_size=_GZIP_FROM_BYTES)]
+    if allowed_origins:
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=list(allowed_origins),
+            allow_methods=["POST"],
+            allow_headers=["Authentication", "Content-Type", "Domain", "X-Request-Id"],
+            expose_headers=["X-Request-Id", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"],
+            max_age=600,
+        )
+        middleware.insert(1, cors)
+    web = Path(str(importlib.resources.files("pageroles"))) / "web"
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await backend.close()
+
+    return Starlette(
+        routes=[
+            Route(PATH, gateway.pages, methods=["POST"]),
+            Route("/openapi.json", _openapi, methods=["GET"]),
+            Route("/healthz", gateway.health, methods=["GET"]),
+            Route("/", _page(web / "index.html"), methods=["GET"]),
+            Route("/docs", _page(web / "docs.html"), methods=["GET"]),
+            Mount("/explorer", StaticFiles(directory=web)),
+            Mount("/swagger-ui", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path)),
+        ],
+        middleware=middleware,
+        exception_handlers={HTTPException: _refuse_http, Exception: _refuse_fault},
+        lifespan=lifespan,
+    )
+
+
+class _Gateway:
+    def __init__(self, backend: Backend, max_seconds: float) -> None:
+        self._backend = backend
+        self._max_seconds = max_seconds
+
+    async def pages(self, request: Request) -> Response:
+        """Answer one question."""
+        request_id = request.state.request_id
+        try:
+            body = await _body(request)
+            asked = Asked(
+                method=f"POST {PATH}",
+                request=rest_body.to_request(body),
+                key=request.headers.get("authentication"),
+                domain=request.headers.get("domain"),
+                seconds=self._max_seconds,
+                request_id=request_id,
+            )
+            found = await _unless_gone(request, self._backend, asked)
+        except InvalidArgumentError as error:
+            return _fault(faults.to_refusal(error, request_id))
+        except RefusedError as error:
+            return _fault(error.refusal)
+        except ClientDisconnect:
+            return Response(status_code=rest_body.CLIENT_CLOSED_REQUEST)
+        return await _answer(found)
+
+    async def health(self, _: Request) -> Response:
+        """Tell whether requests can be answered."""
+        if await self._backend.ready():
+            return _json({"status": "ok"})
+        return _json({"error": "the server behind this gateway can't be reached"}, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+async def _body(request: Request) -> bytes:
+    """Read a body of JSON that is neither too large nor too slow."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    too_large = HTTPException(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {rest_body.MAX_BODY_BYTES:,} bytes"
+    )
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > rest_body.MAX_BODY_BYTES:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > rest_body.MAX_BODY_BYTES:
+                    raise too_large
+    except TimeoutError:
+        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time") from None
+    if body.strip() and kind not in {"application/json", ""}:
+        raise HTTPException(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be JSON: send it with Content-Type: application/json"
+        )
+    return bytes(body)
+
+
+async def _unless_gone(request: Request, backend: Backend, asked: Asked) -> Found:
+    """Ask, and stop asking when the client hangs up."""
+    asking = asyncio.ensure_future(backend.ask(asked))
+    leaving = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait((asking, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if asking.done():
+            return asking.result()
+        raise ClientDisconnect
+    finally:
+        for task in (asking, leaving):
+            task.cancel()
+        await asyncio.gather(asking, leaving, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    """Return when the client has hung up."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _answer(found: Found) -> Response:
+    """Write an answer: whole where it is small, as a stream where it is large."""
+    headers = dict(found.metadata) | {"cache-control": "no-store"}
+    chunks = _as_json(found.messages)
+    begun = bytearray()
+    async for chunk in chunks:
+        begun += chunk
+        if len(begun) >= _WHOLE_BYTES:
+            body = _continued(bytes(begun), chunks)
+            return StreamingResponse(body, headers=headers, media_type="application/json")
+    return Response(bytes(begun), headers=headers, media_type="application/json")
+
+
+async def _as_json(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    answer = JsonAnswer()
+    async for message in messages:
+        # A message is at most 1 MiB: a few milliseconds, less than a hop to a thread is worth.
+        yield answer.feed(message)
+    yield answer.finish()
+
+
+async def _continued(begun: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield begun
+    async for chunk in chunks:
+        yield chunk
+
+
+async def _openapi(_: Request) -> Response:
+    return Response(openapi.document(), media_type="application/json")
+
+
+def _page(path: Path) -> Any:
+    async def page(_: Request) -> Response:
+        return FileResponse(path, media_type="text/html; charset=utf-8", headers={"cache-control": "no-cache"})
+
+    return page
+
+
+def _json(body: object, status: int = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(body), int(status), headers, media_type="application/json")
+
+
+def _fault(refusal: faults.Refusal) -> Response:
+    status, body, headers = rest_body.to_fault(refusal)
+    return _json(body, status, headers | dict(refusal.metadata) | {"cache-control": "no-store"})
+
+
+_SENTENCES = {
+    HTTPStatus.NOT_FOUND: f"there is nothing here; ask with POST {PATH}, read /docs, or look at /",
+    HTTPStatus.METHOD_NOT_ALLOWED: f"this method is not served here; ask with POST {PATH}",
+}
+
+
+async def _refuse_http(_: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    sentence = _SENTENCES.get(HTTPStatus(error.status_code), error.detail)
+    return _json({"error": sentence}, error.status_code, dict(error.headers or {}))
+
+
+async def _refuse_fault(request: Request, error: Exception) -> Response:
+    request_id = getattr(request.state, "request_id", None) or service.request_id(None)
+    _log.error("request", request_id=request_id, path=request.url.path, error=repr(error), exc_info=error)
+    return _fault(faults.to_refusal(InternalError(repr(error)), request_id))

@@ -1,0 +1,181 @@
+"""Monthly quotas: durable, and never exceeded by several servers together."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from pageroles.access.quotas import REFRESH_SECONDS, QuotaMeter, QuotaStore
+from pageroles.errors import InvalidArgumentError, QuotaExceededError
+from support.served import serving_with
+from support.wire import Asked, details
+
+if TYPE_CHECKING:
+    from pageroles.store.store import Store
+    from support.served import Served
+
+JULY = datetime(2025, 7, 31, 23, 59, 59, tzinfo=UTC)
+AUGUST = datetime(2025, 8, 1, tzinfo=UTC)
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def domain() -> str:
+    return f"d{next(_numbers)}.quotas.example.com"
+
+
+@pytest.fixture
+def quotas(store: Store) -> QuotaStore:
+    return QuotaStore(store)
+
+
+def meter(quotas: QuotaStore, now: datetime = JULY, *, pace: float = 2.0) -> QuotaMeter:
+    """One server's meter; its clock moves on by `pace` seconds whenever it is looked at."""
+    ticks = itertools.count(0, pace)
+    return QuotaMeter(quotas, clock=lambda: float(next(ticks)), now=lambda: now)
+
+
+def taken(one: QuotaMeter, domain: str) -> int:
+    """Take until the quota is spent; return how many were to be had."""
+    for number in itertools.count():
+        try:
+            one.take(domain)
+        except QuotaExceededError:
+            return number
+    raise AssertionError
+
+
+def test_a_domain_without_a_quota_is_not_counted(quotas: QuotaStore, domain: str) -> None:
+    assert meter(quotas).take(domain) is None
+    assert quotas.used(domain, "2025-07") == 0
+
+
+@pytest.mark.parametrize("limit", [0, 1, 2, 21, 60])
+def test_one_server_serves_the_quota_exactly(quotas: QuotaStore, domain: str, limit: int) -> None:
+    quotas.set(domain, limit)
+    assert taken(meter(quotas), domain) == limit
+    assert quotas.used(domain, "2025-07") == limit
+
+
+def test_the_state_counts_every_request(quotas: QuotaStore, domain: str) -> None:
+    quotas.set(domain, 30)
+    one = meter(quotas)
+    states = [one.take(domain) for _ in range(30)]
+    assert [state.used for state in states if state] == list(range(1, 31))
+    assert [state.remaining for state in states if state] == list(range(29, -1, -1))
+    assert {state.resets_at for state in states if state} == {AUGUST}
+    with pytest.raises(QuotaExceededError) as caught:
+        one.take(domain)
+    assert (caught.value.quota.used, caught.value.quota.limit, caught.value.retry_after) == (30, 30, 1.0)
+
+
+def test_a_restart_loses_no_count_and_forfeits_nothing(quotas: QuotaStore, domain: str) -> None:
+    quotas.set(domain, 100)
+    served = 0
+    for _ in range(5):
+        one = meter(quotas)
+        for _ in range(7):
+            one.take(domain)
+            served += 1
+        one.close()
+        assert quotas.used(domain, "2025-07") == served
+    assert served + taken(meter(quotas), domain) == 100
+
+
+def test_a_crash_loses_no_count(quotas: QuotaStore, domain: str) -> None:
+    """What a server had set aside when it died stays counted: at most a twentieth of what was left."""
+    quotas.set(domain, 100)
+    meter(quotas).take(domain)
+    used = quotas.used(domain, "2025-07")
+    assert 1 <= used <= 5
+    assert taken(meter(quotas), domain) == 100 - used
+
+
+def test_several_servers_together_never_serve_more(quotas: QuotaStore, domain: str) -> None:
+    quotas.set(domain, 100)
+    servers = [meter(quotas) for _ in range(4)]
+    found = [0] * len(servers)
+
+    def serve(index: int) -> None:
+        found[index] = taken(servers[index], domain)
+
+    threads = [threading.Thread(target=serve, args=(index,)) for index in range(len(servers))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # Those that met at the last request may all have stepped back; then it is still to be had.
+    assert sum(found) <= 100
+    assert sum(found) + taken(meter(quotas), domain) == 100
+
+
+def test_a_new_month_begins_anew(quotas: QuotaStore, domain: str) -> None:
+    quotas.set(domain, 3)
+    assert taken(meter(quotas), domain) == 3
+    assert taken(meter(quotas, AUGUST), domain) == 3
+
+
+def test_a_month_that_ends_while_serving(quotas: QuotaStore, domain: str) -> None:
+    quotas.set(domain, 50)
+    now = [JULY]
+    ticks = itertools.count(0, 100)
+    one = QuotaMeter(quotas, clock=lambda: float(next(ticks)), now=lambda: now[0])
+    one.take(domain)
+    now[0] = AUGUST
+    assert taken(one, domain) == 50
+
+
+def test_a_quota_can_be_raised_lowered_and_lifted(quotas: QuotaStore, domain: str) -> None:
+    quotas.set(domain, 2)
+    one = meter(quotas, pace=REFRESH_SECONDS)
+    assert taken(one, domain) == 2
+    quotas.set(domain, 4)
+    assert taken(one, domain) == 2
+    quotas.set(domain, 1)
+    assert taken(one, domain) == 0
+    quotas.set(domain, None)
+    assert one.take(domain) is None
+
+
+def test_what_was_not_answered_is_given_back(quotas: QuotaStore, domain: str) -> None:
+    quotas.set(domain, 2)
+    one = meter(quotas)
+    one.take(domain)
+    one.give_back(domain)
+    assert taken(one, domain) == 2
+
+
+@pytest.mark.parametrize(("domain", "limit"), [("", 1), ("  ", 1), ("a.example", -1)])
+def test_bad_quotas_are_refused(quotas: QuotaStore, domain: str, limit: int) -> None:
+    with pytest.raises(InvalidArgumentError):
+        quotas.set(domain, limit)
+
+
+def test_a_spent_quota_over_grpc(served: Served, quotas: QuotaStore, domain: str) -> None:
+    quotas.set(domain, 1)
+    with serving_with(served.store) as (target, _, _), Asked(target, served.all_domains_key, domain) as asked:
+        call = asked.stream_call(timeout=10)
+        list(call)
+        assert dict(call.trailing_metadata())["x-ratelimit-remaining"] == "0"
+        assert dict(call.initial_metadata())["x-ratelimit-limit"] == "1"
+        with pytest.raises(grpc.RpcError) as caught:
+            asked.pages()
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert caught.value.details() == "API monthly limit exceeded."
+    spent, retry = details(caught.value)
+    assert spent.violations[0].subject == f"domain:{domain}"
+    assert retry.retry_delay.seconds > 0
+
+
+def test_a_bad_request_costs_nothing(served: Served, quotas: QuotaStore, domain: str) -> None:
+    quotas.set(domain, 5)
+    with serving_with(served.store) as (target, _, _), Asked(target, served.all_domains_key, domain) as asked:
+        with pytest.raises(grpc.RpcError):
+            asked.pages(start_date="soon")
+        asked.pages()
+    assert quotas.used(domain, f"{datetime.now(UTC):%Y-%m}") == 1

@@ -1,0 +1,130 @@
+"""Deadlines, cancels and stops: the query ends in ClickHouse too, and the caller hears the right status in time."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+from pageroles.errors import CancelledError, DeadlineError
+from pageroles.report import statements
+from pageroles.report.statements import Statement
+from support.endless import ENDLESS, PATIENCE, running, until
+from support.served import serving_with
+from support.wire import Asked
+
+if TYPE_CHECKING:
+    from pageroles.store.store import Store
+    from support.served import Served
+
+DOMAIN = "calls.example.com"
+
+
+@pytest.mark.usefixtures("endless")
+def test_the_callers_deadline_stops_the_query(served: Served) -> None:
+    began = time.monotonic()
+    with Asked(served.target, served.all_domains_key, DOMAIN) as asked, pytest.raises(grpc.RpcError) as caught:
+        asked.pages(timeout=1.0)
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert time.monotonic() - began < PATIENCE
+    assert until(lambda: running(served.store) == 0)
+
+
+@pytest.mark.usefixtures("endless")
+def test_the_servers_own_limit_is_a_deadline_too(served: Served) -> None:
+    with serving_with(served.store, max_seconds=0.5) as (target, _, _):
+        with Asked(target, served.all_domains_key, DOMAIN) as asked, pytest.raises(grpc.RpcError) as caught:
+            asked.pages(timeout=PATIENCE)
+        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert "shorter window" in (caught.value.details() or "")
+        assert until(lambda: running(served.store) == 0)
+
+
+@pytest.mark.usefixtures("endless")
+@pytest.mark.parametrize("method", ["Pages", "StreamPages"])
+def test_a_cancel_stops_the_query(served: Served, method: str) -> None:
+    with Asked(served.target, served.all_domains_key, DOMAIN) as asked:
+        call = asked.future(timeout=PATIENCE) if method == "Pages" else asked.stream_call(timeout=PATIENCE)
+        assert until(lambda: running(served.store) > 0)
+        call.cancel()
+        assert until(lambda: running(served.store) == 0)
+        assert call.code() == grpc.StatusCode.CANCELLED
+
+
+def test_a_stop_lets_requests_in_flight_finish_and_takes_no_new_ones(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, leave = threading.Event(), threading.Event()
+    conversions = statements.conversions
+
+    def slow(query: Any, keys: Any, reading: Any) -> Statement:
+        entered.set()
+        assert leave.wait(PATIENCE)
+        return conversions(query, keys, reading)
+
+    monkeypatch.setattr(statements, "conversions", slow)
+    with (
+        serving_with(served.store) as (target, _, server),
+        Asked(target, served.all_domains_key, DOMAIN) as asked,
+    ):
+        inflight = asked.future(timeout=PATIENCE)
+        assert entered.wait(PATIENCE)
+        stopping = threading.Thread(target=server.stop, kwargs={"grace": PATIENCE})
+        stopping.start()
+        assert until(lambda: refuses(target, served.all_domains_key))
+        assert not inflight.done()
+        leave.set()
+        assert inflight.result().message
+        stopping.join(PATIENCE)
+        assert not stopping.is_alive()
+
+
+def refuses(target: str, key: str) -> bool:
+    """Tell whether a server takes no new requests."""
+    with Asked(target, key, DOMAIN) as asked, contextlib.suppress(grpc.FutureTimeoutError):
+        try:
+            asked.pages(timeout=0.5)
+        except grpc.RpcError as error:
+            return error.code() == grpc.StatusCode.UNAVAILABLE
+    return False
+
+
+def test_a_call_tells_why_it_ended(store: Store) -> None:
+    cancelled = store.call(10)
+    cancelled.cancel()
+    with pytest.raises(CancelledError):
+        cancelled.remaining()
+    with pytest.raises(DeadlineError):
+        store.call(0).remaining()
+
+
+def test_a_finished_call_stops_nothing(store: Store) -> None:
+    stopped: list[int] = []
+    call = store.call(10)
+    call.on_cancel(lambda: stopped.append(1))
+    call.finish()
+    call.cancel()
+    assert not stopped
+    late = store.call(10)
+    late.cancel()
+    late.on_cancel(lambda: stopped.append(2))
+    assert stopped == [2]
+
+
+def test_a_reader_is_free_again_after_every_end(store: Store) -> None:
+    """As many ended streams as there are readers, three times over, leave all readers free."""
+    for _ in range(3 * store.readers):
+        call = store.call(0.2)
+        with pytest.raises(DeadlineError), store.stream(ENDLESS, call) as chunks:
+            for _chunk in chunks:
+                pass
+    call = store.call(10)
+    streams = [contextlib.ExitStack() for _ in range(store.readers)]
+    for stack in streams:
+        assert list(stack.enter_context(store.stream(Statement("SELECT toUInt64(1) AS user_key", {}), call)))
+    for stack in streams:
+        stack.close()

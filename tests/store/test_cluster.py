@@ -1,0 +1,133 @@
+"""A cluster: its schema, and counts of shards that add up to the whole."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import deque
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pageroles.errors import InvalidArgumentError
+from pageroles.question.request import to_query
+from pageroles.report import run, statements
+from pageroles.report.run import Report, Reporter
+from pageroles.store import schema
+from pageroles.store.store import Store
+from support import worlds
+from support.clickhouse_standin import StandIn
+from support.reports import answered
+from support.wire import message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pageroles.question.model import PagesQuery
+
+WORLDS = 40
+REQUESTS = 3
+NOW = datetime(2025, 8, 1, tzinfo=UTC)
+
+
+def test_every_table_is_replicated_and_distributed_by_the_user() -> None:
+    made = schema.cluster_statements("prod")
+    tables = [
+        name
+        for statement in schema.statements()
+        for name in re.findall(r"^CREATE TABLE IF NOT EXISTS (\w+)", statement, re.MULTILINE)
+    ]
+    assert {"sessions", "converting_sessions", "users", "pages", "api_keys", "quotas", "quota_usage"} == set(tables)
+    for name in tables:
+        (local,) = [text for text in made if f"TABLE IF NOT EXISTS {name}_local ON CLUSTER prod\n" in text]
+        (whole,) = [text for text in made if f"TABLE IF NOT EXISTS {name} ON CLUSTER prod AS" in text]
+        assert "ENGINE = Replicated" in local
+        assert f"Distributed(prod, currentDatabase(), {name}_local, " in whole
+    views = [text for text in made if "MATERIALIZED VIEW" in text]
+    assert len(views) == 3
+    for view in views:
+        assert " ON CLUSTER prod TO " in view
+        assert "FROM sessions_local" in view
+        assert not re.search(r"FROM sessions\b(?!_local)", view)
+    assert all(" ON CLUSTER prod" in text for text in made)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x; DROP TABLE sessions", "a-b"])
+def test_a_name_that_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="no name of a cluster"):
+        schema.cluster_statements(name)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Store]]:
+    """Two shards, each a server of its own with the cluster's local tables.
+
+    The engine of the tests has no cluster, so a table that would be distributed is a view of its shard's alone.
+    """
+    folders: list[Path] = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
+    started = [StandIn.start(folder) for folder in folders]
+    stores = [Store.open(standin.dsn) for standin in started]
+    for store in stores:
+        for statement in schema.cluster_statements("prod"):
+            alone = statement.replace(" ON CLUSTER prod", "").replace("ENGINE = Replicated", "ENGINE = ")
+            store.command(
+                re.sub(
+                    r"Distributed\(prod, currentDatabase\(\), (\w+), .*\)", r"Merge(currentDatabase(), '^\1$')", alone
+                )
+            )
+    yield stores
+    for store in stores:
+        store.close()
+    for standin in started:
+        standin.stop()
+
+
+def test_shards_add_up_to_the_whole(store: Store, shards: list[Store]) -> None:
+    """Sessions lie on shards by their user; what the units of all shards count is what one store counts."""
+    drawn = [worlds.world(random.Random(f"shard {seed}"), NOW).renamed(f"shard{seed}") for seed in range(WORLDS)]
+    for sessions in worlds.rounds(session for its_world in drawn for session in its_world.deliveries):
+        store.insert("sessions", worlds.to_store_rows(sessions))
+        for number, shard in enumerate(shards):
+            part = [session for session in sessions if place(session["user_id"]) == number]
+            if part:
+                shard.insert("sessions_local", worlds.to_store_rows(part))
+    reporters = [Reporter(shard) for shard in shards]
+    whole = Reporter(store)
+    filled = 0
+    for seed, its_world in enumerate(drawn):
+        rng = random.Random(f"asked of {seed}")
+        for _ in range(REQUESTS):
+            asked, who = worlds.request(rng, its_world), worlds.domain(rng, its_world)
+            try:
+                query = to_query(message(asked), who, NOW)
+            except InvalidArgumentError:
+                continue
+            expected = answered(whole, store, query)
+            assert added_up(reporters, shards, query) == expected, f"world {seed}: {query}"
+            filled += len(expected) > 60
+    assert filled > WORLDS * REQUESTS / 4
+    for reporter in (whole, *reporters):
+        reporter.close()
+
+
+def place(user: str) -> int:
+    """Return the shard of a user; any function of the user serves."""
+    return sum(user.encode()) % 2
+
+
+def added_up(reporters: list[Reporter], shards: list[Store], query: PagesQuery) -> bytes:
+    tallies = []
+    for reporter, shard in zip(reporters, shards, strict=True):
+        call = shard.call(60)
+        plan = reporter._plan(query, call)
+        for versions in (True, False):
+            reading = statements.Reading(versions=versions, ids=plan.reading.ids)
+            tally = reporter._count(query, reading, deque(run._spans(3, 2)), call)
+            if tally.total_sessions:
+                assert reporter._name(query, tally, reading, call)
+        tallies.append(tally)
+    total = tallies[0]
+    total.merge(tallies[1])
+    return Report(query, total).message()

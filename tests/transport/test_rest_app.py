@@ -1,0 +1,124 @@
+"""The door to the outside: slow and greedy clients, other origins, a gateway whose server is away."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from pageroles import serving
+from pageroles.errors import SettingError
+from pageroles.transport import rest_app, rest_server
+from pageroles.transport.backends import LocalBackend
+from pageroles.transport.rest_app import application
+from pageroles.transport.rest_server import HttpServer
+
+if TYPE_CHECKING:
+    from support.served import Served
+
+PATIENCE = 30
+
+
+def connected(rest: str) -> socket.socket:
+    parts = urlsplit(rest)
+    return socket.create_connection((parts.hostname or "", parts.port or 0), timeout=PATIENCE)
+
+
+def everything(client: socket.socket) -> bytes:
+    """Read until the server closes."""
+    found = bytearray()
+    while chunk := client.recv(65536):
+        found += chunk
+    return bytes(found)
+
+
+def test_a_silent_connection_is_closed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest_server, "_HEAD_SECONDS", 0.2)
+    server = HttpServer(application(LocalBackend(served.service), max_seconds=5), "127.0.0.1:0", grace=1)
+    try:
+        for begun in (b"", b"POST /api/v1/pages HTTP/1.1\r\nHost: x\r\nX-Slow: "):
+            with connected(f"http://127.0.0.1:{server.port}") as client:
+                client.sendall(begun)
+                assert everything(client) == b""
+    finally:
+        server.stop()
+
+
+def test_a_body_that_does_not_come_is_a_408(rest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest_app, "_BODY_SECONDS", 0.2)
+    with connected(rest) as client:
+        client.sendall(
+            b"POST /api/v1/pages HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        )
+        answer = everything(client)
+    assert b" 408 " in answer.splitlines()[0]
+    assert b"did not come in time" in answer
+
+
+def test_a_head_that_is_too_large_is_refused(rest: str) -> None:
+    with connected(rest) as client:
+        client.sendall(b"POST /api/v1/pages HTTP/1.1\r\nHost: x\r\nX-Large: " + b"a" * 100_000)
+        assert b" 400 " in everything(client).splitlines()[0]
+
+
+def test_other_origins_ask_only_where_allowed(served: Served, rest: str) -> None:
+    origin = "https://app.example.com"
+    asks = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authentication",
+    }
+    refused = requests.options(f"{rest}/api/v1/pages", headers=asks, timeout=PATIENCE)
+    assert "access-control-allow-origin" not in refused.headers
+    app = application(LocalBackend(served.service), max_seconds=5, allowed_origins=[origin])
+    server = HttpServer(app, "127.0.0.1:0", grace=1)
+    try:
+        url = f"http://127.0.0.1:{server.port}/api/v1/pages"
+        allowed = requests.options(url, headers=asks, timeout=PATIENCE)
+        assert allowed.headers["access-control-allow-origin"] == origin
+        other = requests.options(url, headers={**asks, "Origin": "https://evil.example"}, timeout=PATIENCE)
+        assert "access-control-allow-origin" not in other.headers
+        asked = requests.post(url, headers={"Origin": origin}, timeout=PATIENCE)
+        assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (401, origin)
+    finally:
+        server.stop()
+
+
+def test_a_gateway_whose_server_is_away_says_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nowhere = f"127.0.0.1:{taken.getsockname()[1]}"
+    with serving.gateway(nowhere, http_address="127.0.0.1:0", max_seconds=5, grace=1) as address:
+        response = requests.post(f"http://{address}/api/v1/pages", timeout=PATIENCE)
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "1"
+        assert set(response.json()) == {"error"}
+        assert nowhere not in response.text
+
+
+def test_a_taken_port_says_so(served: Served) -> None:
+    app = application(LocalBackend(served.service), max_seconds=5)
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SettingError, match="--http-address"):
+        HttpServer(app, f"127.0.0.1:{taken.getsockname()[1]}")
+    with pytest.raises(SettingError, match="can't serve at nonsense"):
+        HttpServer(app, "nonsense")
+
+
+def test_answers_say_json_and_are_not_kept(rest: str) -> None:
+    response = requests.post(f"{rest}/api/v1/pages", timeout=PATIENCE)
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["cache-control"] == "no-store"
+    assert json.loads(response.content)["error"]
+
+
+def test_answers_are_sent_without_delay(served: Served) -> None:
+    """asyncio switches Nagle's algorithm off, whose pause is 40 ms, only where the socket says that it is TCP."""
+    server = HttpServer(application(LocalBackend(served.service), max_seconds=5), "127.0.0.1:0", grace=1)
+    try:
+        assert server._socket.proto == socket.IPPROTO_TCP
+    finally:
+        server.stop()
