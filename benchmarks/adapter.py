@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.cases import Question
-    from pageroles.report.statements import Statement
+    from pageroles.store.statement import Statement
 
 METHOD = "/pageroles.v1.PageRolesService/Pages"
 READERS = 4
@@ -66,7 +66,7 @@ def opened(folder: Path, *, merges: bool = True, readers: int = READERS) -> Iter
 
 def rows(store: Store, text: str, parameters: dict[str, object] | None = None) -> list[tuple[Any, ...]]:
     """Return the rows of a small answer."""
-    from pageroles.report.statements import Statement  # noqa: PLC0415 - at run time here alone
+    from pageroles.store.statement import Statement  # noqa: PLC0415 - at run time here alone
 
     return [tuple(row) for row in store.rows(Statement(text, parameters or {}), store.call(_SECONDS))]
 

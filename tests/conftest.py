@@ -13,9 +13,10 @@ from pageroles import serving
 from pageroles.access.keys import KeyStore
 from pageroles.report import statements
 from pageroles.service import PagesService
+from pageroles.settings import ServerSettings
 from pageroles.store.store import Store
 from pageroles.transport.backends import LocalBackend
-from pageroles.transport.grpc_server import Server
+from pageroles.transport.grpc_server import GrpcServer
 from pageroles.transport.rest_app import application
 from pageroles.transport.rest_server import HttpServer
 from support import worked
@@ -54,7 +55,7 @@ def rest_in_process(served: Served) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def rest_in_front(served: Served) -> Iterator[str]:
     """REST in front of a gRPC server, as `pageroles gateway` has it."""
-    with serving.gateway(served.target, http_address="127.0.0.1:0", max_seconds=30, grace=1) as address:
+    with serving.gateway(served.target, ServerSettings(http_address="127.0.0.1:0", max_seconds=30, grace=1)) as address:
         yield f"http://{address}"
 
 
@@ -70,7 +71,7 @@ def served(store: Store) -> Iterator[Served]:
     """A server on the embedded store, with a key for all domains."""
     all_domains_key, _ = KeyStore(store).create(None)
     service = PagesService(store)
-    server = Server(service, "127.0.0.1:0")
+    server = GrpcServer(service, "127.0.0.1:0")
     yield Served(store, service, f"127.0.0.1:{server.port}", all_domains_key)
     server.stop(grace=1)
     service.close()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.cases import Question
-    from pageroles.report.statements import Statement
+    from pageroles.store.statement import Statement
 
 
 class Floor:

@@ -1,19 +1,20 @@
-"""Asks a server, as `pageroles report` and the demo do, and gives the answer in the public REST shape."""
+"""Asks a server, as `pageroles report` does, and gives the answer in the public REST shape."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import grpc
+import msgspec
 
-from pageroles.v1 import pages_pb2, pages_pb2_grpc
+from pageroles._core import JsonAnswer
+from pageroles.transport import headers
+from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
-    from google.protobuf.timestamp_pb2 import Timestamp
+    from collections.abc import Iterable
 
-CONVERSION_ROLES = ("conversion", "conversion_assist", "landing_assisted_conversion")
-DROP_OFF_ROLES = ("drop_off", "drop_off_assist", "landing_assisted_drop_off")
+_METHOD = "/pageroles.v1.PageRolesService/StreamPages"
 
 
 class Answer(TypedDict, total=False):
@@ -26,6 +27,15 @@ class Answer(TypedDict, total=False):
     message: str
 
 
+class AskError(Exception):
+    """A server that refused, or can't be reached; `status` is the name of gRPC's status."""
+
+    def __init__(self, status: str, message: str) -> None:
+        """Hold what was said."""
+        super().__init__(message)
+        self.status = status
+
+
 def ask(
     target: str,
     key: str,
@@ -33,7 +43,7 @@ def ask(
     *,
     domain: str | None = None,
     seconds: float | None = None,
-) -> Answer:
+) -> bytes:
     """Ask a server for a report of any size.
 
     Args:
@@ -43,44 +53,33 @@ def ask(
         domain: The domain to read; with a key for all domains only.
         seconds: How long to wait; None: as long as the server works on it.
 
+    Returns:
+        The answer as JSON in the public shape; `read` decodes it.
+
     Raises:
-        grpc.RpcError: What the server refused, or that it can't be reached.
+        AskError: The server refused, or can't be reached.
     """
-    metadata = [("authentication", key)] + ([("domain", domain)] if domain else [])
+    metadata = [(headers.AUTHENTICATION.metadata, key)] + ([(headers.DOMAIN.metadata, domain)] if domain else [])
     with grpc.insecure_channel(target) as channel:
-        stub = pages_pb2_grpc.PageRolesServiceStub(channel)  # type: ignore[no-untyped-call]
-        whole = pages_pb2.PagesResponse()
-        for message in stub.StreamPages(request, metadata=metadata, timeout=seconds):
-            whole.MergeFrom(message)
-    return to_answer(whole)
+        # The core turns the messages into JSON: they stay bytes here.
+        method: Any = channel.unary_stream(_METHOD, request_serializer=pages_pb2.PagesRequest.SerializeToString)
+        try:
+            return _as_json(method(request, metadata=metadata, timeout=seconds))
+        except grpc.RpcError as error:
+            call = cast("grpc.Call", error)
+            raise AskError(call.code().name, call.details() or "") from error
 
 
-def to_answer(response: pages_pb2.PagesResponse) -> Answer:
-    """Return a response in the public shape."""
-    if response.message:
-        return {"message": response.message}
-    totals = response.summary_totals
-    return {
-        "time_frame": {"start": _shown(response.time_frame.start), "end": _shown(response.time_frame.end)},
-        "summary_totals": {
-            "total_sessions": totals.total_sessions,
-            "total_users": totals.total_users,
-            "total_conversion_events": totals.total_conversion_events,
-            "total_conversion_users": totals.total_conversion_users,
-        },
-        "conversion_performance": [_row(page, CONVERSION_ROLES) for page in response.conversion_performance],
-        "drop_off_performance": [_row(page, DROP_OFF_ROLES) for page in response.drop_off_performance],
-    }
+def read(body: bytes) -> Answer:
+    """Decode an answer."""
+    return msgspec.json.decode(body, type=Answer)
 
 
-def _row(page: pages_pb2.ConversionPage | pages_pb2.DropOffPage, roles: tuple[str, ...]) -> dict[str, object]:
-    counts = {role: getattr(page, role) for role in roles}
-    return {"url": page.url} | {
-        role: {"sessions": count.sessions, "users": count.users} for role, count in counts.items()
-    }
+def to_answer(messages: Iterable[bytes]) -> Answer:
+    """Return the answer that serialized PagesResponses make, in the order of StreamPages."""
+    return read(_as_json(messages))
 
 
-def _shown(instant: Timestamp) -> str:
-    """Return an instant as `2025-07-01T00:00:00Z`, with milliseconds where it has any."""
-    moment = datetime(1970, 1, 1) + timedelta(seconds=instant.seconds, microseconds=instant.nanos // 1000)  # noqa: DTZ001
-    return moment.isoformat(timespec="milliseconds" if instant.nanos else "seconds") + "Z"
+def _as_json(messages: Iterable[bytes]) -> bytes:
+    answer = JsonAnswer()
+    return b"".join([*map(answer.feed, messages), answer.finish()])

@@ -6,16 +6,18 @@ import contextlib
 import dataclasses
 from typing import TYPE_CHECKING
 
-from pageroles.service import MAX_REQUEST_SECONDS, MAX_REQUESTS, PagesService
+from pageroles.service import PagesService
 from pageroles.transport.backends import LocalBackend, RemoteBackend
-from pageroles.transport.grpc_server import Server
+from pageroles.transport.grpc_server import GrpcServer
 from pageroles.transport.rest_app import application
 from pageroles.transport.rest_server import HttpServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
+    from pageroles.settings import ServerSettings
     from pageroles.store.store import Store
+    from pageroles.transport.backends import Backend
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,61 +36,44 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(
-    store: Store,
-    *,
-    grpc_address: str,
-    http_address: str | None,
-    allowed_origins: Sequence[str] = (),
-    max_seconds: float = MAX_REQUEST_SECONDS,
-    max_requests: int = MAX_REQUESTS,
-    grace: float = 30.0,
-) -> Iterator[Served]:
-    """Serve a store while the block runs; then let requests in flight finish for up to `grace` seconds.
+def serving(store: Store, settings: ServerSettings) -> Iterator[Served]:
+    """Serve a store while the block runs; then let requests in flight finish.
 
     Raises:
-        SettingError: An address can't be used, or the store lacks the schema.
+        SettingError: An address can't be used, or the store lacks the schema or has another version of it.
         StoreUnavailableError: The store can't be reached.
     """
-    service = PagesService(store, max_seconds=max_seconds, max_requests=max_requests)
+    service = PagesService(store, max_seconds=settings.max_seconds, max_requests=settings.max_requests)
     with contextlib.ExitStack() as stack:
         stack.callback(service.close)
-        server = Server(service, grpc_address)
-        stack.callback(server.stop, grace)
-        http = None
-        if http_address is not None:
-            app = application(LocalBackend(service), max_seconds=max_seconds, allowed_origins=allowed_origins)
-            http = HttpServer(app, http_address, grace=grace)
-            stack.callback(http.stop)
-        yield Served(
-            grpc=_place(grpc_address, server.port),
-            http=_place(http_address, http.port) if http_address is not None and http is not None else None,
-            service=service,
-        )
+        server = GrpcServer(service, settings.grpc_address)
+        stack.callback(server.stop, settings.grace)
+        http = stack.enter_context(_rest(LocalBackend(service), settings)) if settings.http_address else None
+        yield Served(grpc=_with_port(settings.grpc_address, server.port), http=http, service=service)
 
 
 @contextlib.contextmanager
-def gateway(
-    target: str,
-    *,
-    http_address: str,
-    allowed_origins: Sequence[str] = (),
-    max_seconds: float = MAX_REQUEST_SECONDS,
-    grace: float = 30.0,
-) -> Iterator[str]:
+def gateway(target: str, settings: ServerSettings) -> Iterator[str]:
     """Serve REST in front of a gRPC server while the block runs; give the address, `host:port`.
 
     Raises:
         SettingError: The address can't be used.
     """
-    app = application(RemoteBackend(target), max_seconds=max_seconds, allowed_origins=allowed_origins)
-    server = HttpServer(app, http_address, grace=grace)
+    with _rest(RemoteBackend(target), settings) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _rest(backend: Backend, settings: ServerSettings) -> Iterator[str]:
+    address = settings.http_address or ""
+    app = application(backend, max_seconds=settings.max_seconds, allowed_origins=settings.allowed_origins)
+    server = HttpServer(app, address, grace=settings.grace)
     try:
-        yield _place(http_address, server.port)
+        yield _with_port(address, server.port)
     finally:
         server.stop()
 
 
-def _place(address: str, port: int) -> str:
+def _with_port(address: str, port: int) -> str:
     """Return an address with the port that was really taken."""
     return f"{address.rpartition(':')[0]}:{port}"

@@ -145,9 +145,21 @@ def test_a_quota_can_be_raised_lowered_and_lifted(quotas: QuotaStore, domain: st
 def test_what_was_not_answered_is_given_back(quotas: QuotaStore, domain: str) -> None:
     quotas.set(domain, 2)
     one = meter(quotas)
-    one.take(domain)
-    one.give_back(domain)
+    one.give_back(one.take(domain))
+    one.give_back(None)
     assert taken(one, domain) == 2
+
+
+def test_what_is_given_back_after_the_months_end_is_not_of_the_next(quotas: QuotaStore, domain: str) -> None:
+    quotas.set(domain, 2)
+    now = [JULY]
+    ticks = itertools.count(0, 100)
+    one = QuotaMeter(quotas, clock=lambda: float(next(ticks)), now=lambda: now[0])
+    of_july = one.take(domain)
+    now[0] = AUGUST
+    one.take(domain)
+    one.give_back(of_july)
+    assert taken(one, domain) == 1
 
 
 @pytest.mark.parametrize(("domain", "limit"), [("", 1), ("  ", 1), ("a.example", -1)])

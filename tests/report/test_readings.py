@@ -10,10 +10,14 @@ import pytest
 
 from pageroles._core import TieError, UnorderedError
 from pageroles.errors import InvalidArgumentError
+from pageroles.question.model import PagesQuery
 from pageroles.question.request import to_query
-from pageroles.report import run, statements
-from pageroles.report.run import Reporter, _Parts
-from pageroles.report.statements import Statement
+from pageroles.report import statements
+from pageroles.report.facts import Parts
+from pageroles.report.plan import Plan, cut
+from pageroles.report.run import Reporter
+from pageroles.report.statements import Reading
+from pageroles.store.statement import Statement
 from pageroles.v1 import pages_pb2
 from support import worlds
 from support.reports import answered
@@ -23,8 +27,9 @@ from support.worlds import World, rounds, to_store_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pageroles.question.model import PagesQuery
     from pageroles.store.store import Store
+
+Asked = list[tuple[int, PagesQuery, bytes]]
 
 WORLDS = 60
 REQUESTS = 3
@@ -46,6 +51,18 @@ def peopled(store: Store) -> list[World]:
     return drawn
 
 
+@pytest.fixture(scope="module")
+def asked(store: Store, reporter: Reporter, peopled: list[World]) -> Asked:
+    """Questions, each with the seed of its world and the answer by the plan that its facts give."""
+    found = [
+        (seed, query, answered(reporter, store, query))
+        for seed, drawn in enumerate(peopled)
+        for query in questions(drawn, seed)
+    ]
+    assert sum(len(message) > 60 for *_, message in found) > len(found) / 4
+    return found
+
+
 def questions(drawn: World, seed: int) -> Iterator[PagesQuery]:
     rng = random.Random(f"questions of {seed}")
     for _ in range(REQUESTS):
@@ -56,31 +73,22 @@ def questions(drawn: World, seed: int) -> Iterator[PagesQuery]:
             continue
 
 
-def test_every_reading_gives_the_same_answer(
-    store: Store, reporter: Reporter, peopled: list[World], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = [(seed, query) for seed, drawn in enumerate(peopled) for query in questions(drawn, seed)]
-    expected = [answered(reporter, store, query) for _, query in asked]
-    assert sum(len(message) > 60 for message in expected) > len(asked) / 4
-    cut = run._spans
-    readings = [
-        (_Parts.MERGED, False, (1, 1)),
-        (_Parts.MERGED, True, (20, 1)),
-        # Not so, which is found out where it matters.
-        (_Parts.ONE, False, (5, 3)),
-        (_Parts.MANY, False, (5, 3)),
-        (_Parts.MANY, False, (20, 1)),
-        (_Parts.MANY, True, (5, 3)),
-    ]
-    for parts, whole_keys, (units, spans) in readings:
-        monkeypatch.setattr(run, "_spans", lambda *_, units=units, spans=spans: cut(units, spans))
-        monkeypatch.setattr(run, "_ROWS_WORTH_SPLITTING", 0)
-        reporter._small.clear()
-        monkeypatch.setattr(Reporter, "_parts", lambda *_, parts=parts: parts)
-        monkeypatch.setattr(Reporter, "_is_ambiguous", lambda *_, whole_keys=whole_keys: whole_keys)
-        for (seed, query), answer in zip(asked, expected, strict=True):
-            got = answered(reporter, store, query)
-            assert got == answer, f"world {seed}, {parts}, whole keys {whole_keys}, {units} units: {query}"
+PLANS = {
+    "one unit": Plan(cut(1, 1), Reading()),
+    "whole keys, many units": Plan(cut(20, 1), Reading(history_apart=True, whole_keys=True), large=True),
+    # Not so, which is found out where it matters.
+    "one stream": Plan(cut(5, 3), Reading(history_apart=True, in_order=True), large=True),
+    "all versions": Plan(cut(5, 3), Reading(history_apart=True, versions=True), large=True),
+    "all versions, many units": Plan(cut(20, 1), Reading(history_apart=True, versions=True), large=True),
+    "all versions, whole keys": Plan(cut(5, 3), Reading(history_apart=True, versions=True, whole_keys=True)),
+    "with ids": Plan(cut(3, 2), Reading(ids=True)),
+}
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_every_plan_gives_the_same_answer(store: Store, reporter: Reporter, asked: Asked, plan: Plan) -> None:
+    for seed, query, expected in asked:
+        assert answered(reporter, store, query, plan) == expected, f"world {seed}: {query}"
 
 
 def test_pages_with_the_same_leading_bits_are_told_apart(store: Store, reporter: Reporter) -> None:
@@ -108,11 +116,11 @@ def test_pages_with_the_same_leading_bits_are_told_apart(store: Store, reporter:
 
     visit("s1", urls[0])
     assert exits() == {urls[0]: 1}
-    assert not reporter._is_ambiguous(domain)
+    assert not reporter.plan(query, store.call(10)).reading.whole_keys
     visit("s2", urls[1])
     visit("s3", urls[1])
     assert exits() == {urls[1]: 2, urls[0]: 1}
-    assert reporter._is_ambiguous(domain), "so that the next report does not try"
+    assert reporter.plan(query, store.call(10)).reading.whole_keys, "so that the next report does not try"
     assert exits() == {urls[1]: 2, urls[0]: 1}
 
 
@@ -171,18 +179,18 @@ def test_sessions_of_many_units_come_in_one_stream(
             )
         return "\n".join(rows).encode()
 
-    def asked(parts: _Parts) -> tuple[list[bytes], int]:
+    def asked(**reading: bool) -> tuple[list[bytes], int]:
         asked_for: list[Statement | None] = []
 
         def noted(*args: Any) -> Statement | None:
             asked_for.append(sessions(*args))
             return asked_for[-1]
 
-        monkeypatch.setattr(Reporter, "_parts", lambda *_: parts)
         monkeypatch.setattr(statements, "sessions", noted)
-        return [answered(reporter, store, query) for query in queries], len(asked_for)
+        plan = Plan(cut(16, 2), Reading(history_apart=True, **reading), large=True)
+        return [answered(reporter, store, query, plan) for query in queries], len(asked_for)
 
-    sessions, cut = statements.sessions, run._spans
+    sessions = statements.sessions
     queries = [
         to_query(
             message({"start_date": "2093-05-10", "end_date": "2093-05-12", "touch_scope": scope}),
@@ -191,15 +199,13 @@ def test_sessions_of_many_units_come_in_one_stream(
         )
         for scope in ("any", "first", "converting", "assist", "after")
     ]
-    monkeypatch.setattr(run, "_ROWS_WORTH_SPLITTING", 0)
-    monkeypatch.setattr(run, "_spans", lambda *_: cut(16, 2))
     store.insert("sessions", visits(1_000))
     store.command("OPTIMIZE TABLE sessions PARTITION 209305 FINAL")
     refused = watch_refusals(monkeypatch)
-    apart, statements_apart = asked(_Parts.MERGED)
+    apart, statements_apart = asked()
     assert TieError in refused
     refused.clear()
-    together, statements_together = asked(_Parts.ONE)
+    together, statements_together = asked(in_order=True)
     assert together == apart
     assert len(set(together)) == len(queries)
     assert set(refused) == {TieError}, "one part is read in order"
@@ -208,7 +214,7 @@ def test_sessions_of_many_units_come_in_one_stream(
     # A second part, of which the plan does not know.
     store.insert("sessions", visits(30))
     refused.clear()
-    assert asked(_Parts.ONE)[0] == asked(_Parts.MANY)[0] != together
+    assert asked(in_order=True)[0] == asked(versions=True)[0] != together
     assert UnorderedError in refused
 
 
@@ -219,8 +225,8 @@ def test_how_sessions_lie_in_parts_is_seen(store: Store, reporter: Reporter) -> 
         datetime(2091, 6, 1, tzinfo=UTC),
     )
 
-    def parts() -> _Parts:
-        return reporter._parts(query, store.call(10))
+    def parts() -> Parts:
+        return reporter._facts._parts(query, store.call(10))
 
     def insert(month: int) -> None:
         at = f"2091-0{month}-10T10:00:00Z"
@@ -230,15 +236,15 @@ def test_how_sessions_lie_in_parts_is_seen(store: Store, reporter: Reporter) -> 
         )
         store.insert("sessions", row.encode())
 
-    assert parts() is _Parts.ONE
+    assert parts() is Parts.ONE
     insert(3)
-    assert parts() is _Parts.ONE, "ClickHouse merged its rows when it was written"
+    assert parts() is Parts.ONE, "ClickHouse merged its rows when it was written"
     insert(3)
-    assert parts() is _Parts.MANY
+    assert parts() is Parts.MANY
     store.command("OPTIMIZE TABLE sessions PARTITION 209103 FINAL")
-    assert parts() is _Parts.ONE
+    assert parts() is Parts.ONE
     insert(4)
-    assert parts() is _Parts.MERGED
+    assert parts() is Parts.MERGED
 
 
 def test_tidying_drops_the_deletion_marks(store: Store) -> None:
@@ -256,7 +262,7 @@ def test_tidying_drops_the_deletion_marks(store: Store) -> None:
         )
 
     def kept() -> list[str]:
-        statement = statements.Statement(
+        statement = Statement(
             "SELECT session_id FROM converting_sessions WHERE domain = {domain:String} ORDER BY ALL", {"domain": domain}
         )
         return [str(row[0]) for row in store.rows(statement, store.call(10))]

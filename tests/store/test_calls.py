@@ -12,7 +12,7 @@ import pytest
 
 from pageroles.errors import CancelledError, DeadlineError
 from pageroles.report import statements
-from pageroles.report.statements import Statement
+from pageroles.store.statement import Statement
 from support.endless import ENDLESS, PATIENCE, running, until
 from support.served import serving_with
 from support.wire import Asked

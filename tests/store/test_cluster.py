@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,9 @@ import pytest
 
 from pageroles.errors import InvalidArgumentError
 from pageroles.question.request import to_query
-from pageroles.report import run, statements
+from pageroles.report.plan import Plan, cut
 from pageroles.report.run import Report, Reporter
+from pageroles.report.statements import Reading
 from pageroles.store import schema
 from pageroles.store.store import Store
 from support import worlds
@@ -33,13 +33,22 @@ NOW = datetime(2025, 8, 1, tzinfo=UTC)
 
 
 def test_every_table_is_replicated_and_distributed_by_the_user() -> None:
-    made = schema.cluster_statements("prod")
+    made = schema.statements("prod")
     tables = [
         name
         for statement in schema.statements()
         for name in re.findall(r"^CREATE TABLE IF NOT EXISTS (\w+)", statement, re.MULTILINE)
     ]
-    assert {"sessions", "converting_sessions", "users", "pages", "api_keys", "quotas", "quota_usage"} == set(tables)
+    assert {
+        "sessions",
+        "converting_sessions",
+        "users",
+        "pages",
+        "api_keys",
+        "quotas",
+        "quota_usage",
+        "schema_versions",
+    } == set(tables)
     for name in tables:
         (local,) = [text for text in made if f"TABLE IF NOT EXISTS {name}_local ON CLUSTER prod\n" in text]
         (whole,) = [text for text in made if f"TABLE IF NOT EXISTS {name} ON CLUSTER prod AS" in text]
@@ -57,7 +66,7 @@ def test_every_table_is_replicated_and_distributed_by_the_user() -> None:
 @pytest.mark.parametrize("name", ["", "a b", "x; DROP TABLE sessions", "a-b"])
 def test_a_name_that_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidArgumentError, match="no name of a cluster"):
-        schema.cluster_statements(name)
+        schema.statements(name)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +79,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Store]]:
     started = [StandIn.start(folder) for folder in folders]
     stores = [Store.open(standin.dsn) for standin in started]
     for store in stores:
-        for statement in schema.cluster_statements("prod"):
+        for statement in schema.statements("prod"):
             alone = statement.replace(" ON CLUSTER prod", "").replace("ENGINE = Replicated", "ENGINE = ")
             store.command(
                 re.sub(
@@ -120,13 +129,9 @@ def place(user: str) -> int:
 def added_up(reporters: list[Reporter], shards: list[Store], query: PagesQuery) -> bytes:
     tallies = []
     for reporter, shard in zip(reporters, shards, strict=True):
-        call = shard.call(60)
-        plan = reporter._plan(query, call)
         for versions in (True, False):
-            reading = statements.Reading(versions=versions, ids=plan.reading.ids)
-            tally = reporter._count(query, reading, deque(run._spans(3, 2)), call)
-            if tally.total_sessions:
-                assert reporter._name(query, tally, reading, call)
+            plan = Plan(cut(3, 2), Reading(versions=versions))
+            tally = reporter.run(query, plan, shard.call(60))._tally
         tallies.append(tally)
     total = tallies[0]
     total.merge(tallies[1])

@@ -15,7 +15,7 @@ from pageroles.access.keys import KeyStore
 from pageroles.access.quotas import QuotaStore
 from pageroles.client import to_answer
 from pageroles.errors import SettingError, StoreUnavailableError
-from pageroles.report.statements import Statement
+from pageroles.store.statement import Statement
 from pageroles.store.store import Store
 from pageroles.v1 import pages_pb2
 from support import reference, worlds
@@ -43,7 +43,7 @@ def remote(standin: StandIn) -> Iterator[Store]:
         with pytest.raises(SettingError, match="pageroles schema"):
             store.check()
         store.command("CREATE TABLE sessions (domain String) ENGINE = Memory")
-        with pytest.raises(SettingError, match="an earlier version"):
+        with pytest.raises(SettingError, match="an early version"):
             store.check()
         store.command("DROP TABLE sessions")
         store.apply_schema()
@@ -81,7 +81,7 @@ def ask(target: str, key: str, domain: str, question: dict[str, Any]) -> dict[st
     scope = f"TOUCH_SCOPE_{question.get('touch_scope', 'any').upper()}"
     fields = {**question, "touch_scope": pages_pb2.TouchScope.Value(scope)}
     with Asked(target, key, domain) as asked:
-        return dict(to_answer(asked.pages(**fields)))
+        return dict(to_answer([asked.pages(**fields).SerializeToString()]))
 
 
 def test_worlds_agree_with_the_reference(remote: Store, target: str, key: str) -> None:
@@ -136,7 +136,9 @@ def test_a_fault_in_the_middle_of_a_stream_is_never_an_answer(standin: StandIn, 
 
 
 def test_a_query_that_is_refused_is_our_fault(target: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pageroles.sql.sessions", lambda *_: Statement("SELECT nonsense FROM sessions", {}))
+    monkeypatch.setattr(
+        "pageroles.report.statements.sessions", lambda *_: Statement("SELECT nonsense FROM sessions", {})
+    )
     error = refused(target, key)
     assert error.code() == grpc.StatusCode.INTERNAL
     assert "nonsense" not in error.details()
@@ -166,7 +168,7 @@ def test_a_cancel_stops_the_query_on_the_server(
     standin: StandIn, target: str, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endless = "SELECT toUInt64(number) AS user_key FROM numbers(1000000000000) WHERE sipHash64(number) = 0"
-    monkeypatch.setattr("pageroles.sql.sessions", lambda *_: Statement(endless, {}))
+    monkeypatch.setattr("pageroles.report.statements.sessions", lambda *_: Statement(endless, {}))
 
     def runs() -> bool:
         return any("numbers(1000000000000)" in str(query) for query in standin.stats()["running"])

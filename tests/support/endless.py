@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pageroles.report.statements import Statement
+from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable

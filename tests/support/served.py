@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pageroles.access.keys import KeyStore
 from pageroles.service import PagesService
-from pageroles.transport.grpc_server import Server
+from pageroles.transport.grpc_server import GrpcServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,15 +32,15 @@ class Served:
     def key(self, domain: str) -> str:
         """Make a key for one domain."""
         key = KeyStore(self.store).create(domain)[0]
-        self.service._keys._read_at = -float("inf")  # known at once, not within a moment
+        self.service._keys.forget()  # known at once, not within a moment
         return key
 
 
 @contextlib.contextmanager
-def serving_with(store: Store, **limits: Any) -> Iterator[tuple[str, PagesService, Server]]:
+def serving_with(store: Store, **limits: Any) -> Iterator[tuple[str, PagesService, GrpcServer]]:
     """Serve a store with limits of the test's own."""
     service = PagesService(store, **limits)
-    server = Server(service, "127.0.0.1:0")
+    server = GrpcServer(service, "127.0.0.1:0")
     try:
         yield f"127.0.0.1:{server.port}", service, server
     finally:

@@ -16,7 +16,7 @@ import requests
 
 from pageroles.access.quotas import QuotaStore
 from pageroles.report import statements
-from pageroles.transport import rest_body as rest_module
+from pageroles.transport import rest_schema
 from support.endless import ENDLESS, running, until
 from support.worked import DOMAIN
 
@@ -70,7 +70,7 @@ def test_the_worked_case_has_the_public_shape(rest: str, key: str) -> None:
         "drop_off_assist": count(0, 0),
         "landing_assisted_drop_off": count(1, 1),
     }
-    msgspec.convert(found, rest_module.PagesAnswer, strict=True)
+    msgspec.convert(found, rest_schema.PagesAnswer, strict=True)
 
 
 def test_the_requests_of_the_public_documentation(rest: str, key: str) -> None:
@@ -100,14 +100,14 @@ def test_an_empty_body_asks_with_all_defaults(rest: str, key: str, body: bytes |
 @pytest.mark.parametrize(
     ("body", "field", "says"),
     [
-        ({"utm_source": "x"}, "utm_source", 'unknown parameter "utm_source": did you mean "source"?'),
-        ({"zzz": "x"}, "zzz", "the parameters are start_date, end_date"),
+        ({"utm_source": "x"}, "utm_source", "unknown parameter 'utm_source'; did you mean source?"),
+        ({"zzz": "x"}, "zzz", "known are start_date, end_date"),
         ({"source": 5}, "source", "source: must be a string, not a number"),
         ({"source": None}, "source", "null; leave it out"),
         ({"medium": ["cpc"]}, "medium", "not a list"),
-        ({"touch_scope": "last"}, "touch_scope", '"last" is not a scope; give one of "any", "first"'),
+        ({"touch_scope": "last"}, "touch_scope", "there is no scope 'last'; give one of any, first"),
         ({"touch_scope": 1}, "touch_scope", "must be a string, not a number"),
-        ({"touch_scope": "ANY"}, "touch_scope", "is not a scope"),
+        ({"touch_scope": "ANY"}, "touch_scope", "there is no scope 'ANY'"),
         ({"start_date": "01.07.2025"}, "start_date", "give a date (2025-07-01)"),
         ({"end_date": "2025-02-30"}, "end_date", "there is no date"),
         ({"start_date": "2025-07-02", "end_date": "2025-07-01"}, "start_date", "after its end"),
@@ -221,7 +221,7 @@ def test_a_spent_quota_is_a_429(rest: str, served: Served) -> None:
     domain = f"quota-{time.monotonic_ns()}.example.com"
     QuotaStore(served.store).set(domain, 2)
     key = served.key(domain)
-    served.service._quotas._limits_read_at = -float("inf")
+    served.service._quotas._limits.forget()
     remaining = [post(rest, key).headers["x-ratelimit-remaining"] for _ in range(2)]
     assert remaining == ["1", "0"]
     assert post(rest, key, {"source": 1}).status_code == 400
@@ -235,7 +235,7 @@ def test_a_spent_quota_is_a_429(rest: str, served: Served) -> None:
 def test_pages_and_the_reference_are_served(rest: str) -> None:
     document = requests.get(f"{rest}/openapi.json", timeout=30).json()
     assert document["openapi"] == "3.1.0"
-    assert set(document["components"]["schemas"]["PagesBody"]["properties"]) == set(rest_module._PARAMETERS)
+    assert set(document["components"]["schemas"]["PagesBody"]["properties"]) == set(rest_schema.PARAMETERS)
     for path, holds in (("/", "<html"), ("/docs", "swagger-ui"), ("/swagger-ui/swagger-ui-bundle.js", "SwaggerUI")):
         response = requests.get(f"{rest}{path}", timeout=30)
         assert response.status_code == 200

@@ -12,8 +12,10 @@ import requests
 
 from pageroles import serving
 from pageroles.errors import SettingError
+from pageroles.settings import ServerSettings
 from pageroles.transport import rest_app, rest_server
-from pageroles.transport.backends import LocalBackend
+from pageroles.transport.backends import LocalBackend, RemoteBackend
+from pageroles.transport.grpc_server import GrpcServer
 from pageroles.transport.rest_app import application
 from pageroles.transport.rest_server import HttpServer
 
@@ -85,6 +87,8 @@ def test_other_origins_ask_only_where_allowed(served: Served, rest: str) -> None
         assert "access-control-allow-origin" not in other.headers
         asked = requests.post(url, headers={"Origin": origin}, timeout=PATIENCE)
         assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (401, origin)
+        shown = asked.headers["access-control-expose-headers"].split(", ")
+        assert {"X-Request-Id", "X-RateLimit-Used", "X-RateLimit-Reset", "Retry-After"} <= set(shown)
     finally:
         server.stop()
 
@@ -92,7 +96,8 @@ def test_other_origins_ask_only_where_allowed(served: Served, rest: str) -> None
 def test_a_gateway_whose_server_is_away_says_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nowhere = f"127.0.0.1:{taken.getsockname()[1]}"
-    with serving.gateway(nowhere, http_address="127.0.0.1:0", max_seconds=5, grace=1) as address:
+    with serving.gateway(nowhere, ServerSettings(http_address="127.0.0.1:0", max_seconds=5, grace=1)) as address:
+        assert requests.get(f"http://{address}/healthz", timeout=PATIENCE).status_code == 503, "at the first look, too"
         response = requests.post(f"http://{address}/api/v1/pages", timeout=PATIENCE)
         assert response.status_code == 503
         assert response.headers["retry-after"] == "1"
@@ -104,8 +109,18 @@ def test_a_taken_port_says_so(served: Served) -> None:
     app = application(LocalBackend(served.service), max_seconds=5)
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SettingError, match="--http-address"):
         HttpServer(app, f"127.0.0.1:{taken.getsockname()[1]}")
-    with pytest.raises(SettingError, match="can't serve at nonsense"):
-        HttpServer(app, "nonsense")
+
+
+@pytest.mark.parametrize(
+    "address", ["nonsense", "0.0.0.0:99999", "127.0.0.1:-1", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:\uff16"]
+)
+def test_an_address_without_a_usable_port_is_refused(served: Served, address: str) -> None:
+    with pytest.raises(SettingError, match="host:port with a port from 0 to 65535"):
+        HttpServer(application(LocalBackend(served.service), max_seconds=5), address)
+    with pytest.raises(SettingError, match="host:port with a port from 0 to 65535"):
+        GrpcServer(served.service, address)
+    with pytest.raises(SettingError, match="host:port with a port from 0 to 65535"):
+        RemoteBackend(address)
 
 
 def test_answers_say_json_and_are_not_kept(rest: str) -> None:

@@ -87,13 +87,13 @@ def test_no_key(served: Served) -> None:
     assert refused(served, "").code() == grpc.StatusCode.UNAUTHENTICATED
 
 
-def test_unknown_and_revoked_keys_get_one_message(served: Served, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_and_revoked_keys_get_one_message(served: Served, key: str) -> None:
     revoked, record = KeyStore(served.store).create(DOMAIN)
     with Asked(served.target, revoked) as asked:
         time.sleep(keys_module._UNKNOWN_REFRESH_SECONDS)
         asked.pages()
     KeyStore(served.store).revoke(record.id)
-    monkeypatch.setattr(keys_module, "REFRESH_SECONDS", 0.0)
+    served.service._keys.forget()
     answers = {
         (error.code(), error.details())
         for error in (
@@ -143,7 +143,8 @@ def test_a_fault_of_ours_tells_an_id_and_nothing_else(
     served: Served, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "pageroles.sql.conversions", lambda *_: (_ for _ in ()).throw(RuntimeError("SELECT secret FROM host"))
+        "pageroles.report.statements.conversions",
+        lambda *_: (_ for _ in ()).throw(RuntimeError("SELECT secret FROM host")),
     )
     error = refused(served, key)
     assert error.code() == grpc.StatusCode.INTERNAL

@@ -11,20 +11,20 @@ import hashlib
 import hmac
 import re
 import secrets
-import threading
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from pageroles import sentences
+from pageroles.cached import Cached
 from pageroles.errors import (
     InvalidArgumentError,
     PermissionDeniedError,
-    StoreError,
     UnauthenticatedError,
 )
-from pageroles.report.statements import Statement
+from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ _LOOKUP_SECONDS = 5.0
 
 _KEY = re.compile(r"pr_([0-9a-f]{12})_[A-Za-z0-9_-]{43}", re.ASCII)
 _NOBODY = hashlib.sha256(b"").hexdigest()
-_REFUSED = "the key is unknown or revoked; check metadata `authentication` or ask for a new key"
+_REFUSED = f"the key is unknown or revoked; check {sentences.KEY_PLACE} or ask for a new key"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -143,11 +143,16 @@ class KeyRing:
 
     def __init__(self, keys: KeyStore, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Check keys of `keys`; the first check reads them."""
-        self._keys = keys
-        self._clock = clock
-        self._known: dict[str, ApiKey] = {}
-        self._read_at = -float("inf")
-        self._lock = threading.Lock()
+        self._known = Cached(
+            lambda: {record.id: record for record in keys.list()},
+            REFRESH_SECONDS,
+            stale_seconds=_STALE_SECONDS,
+            clock=clock,
+        )
+
+    def forget(self) -> None:
+        """Read the keys again for the next caller."""
+        self._known.forget()
 
     def caller(self, key: str | None, domain: str | None) -> Caller:
         """Return who holds a key and the domain the request is about.
@@ -162,44 +167,31 @@ class KeyRing:
             InvalidArgumentError: An all-domains key that names none.
         """
         if not key:
-            raise UnauthenticatedError("no key: send it as metadata `authentication`")
+            raise UnauthenticatedError(f"no API key: send it in {sentences.KEY_PLACE}")
         record = self._find(key)
         if record is None:
             raise UnauthenticatedError(_REFUSED)
         if record.all_domains:
             if not domain:
                 raise InvalidArgumentError(
-                    "domain", "this key reads all domains; name the one to read in metadata `domain`"
+                    "domain", f"this key reads all domains; name the one to read in {sentences.DOMAIN_PLACE}"
                 )
             return Caller(record.id, domain)
         if domain and domain != record.domain:
-            raise PermissionDeniedError("this key does not read that domain; leave out metadata `domain`")
+            raise PermissionDeniedError(f"this key does not read that domain; leave out {sentences.DOMAIN_PLACE}")
         return Caller(record.id, record.domain)
 
     def _find(self, key: str) -> ApiKey | None:
         """Return the record of a working key."""
         form = _KEY.fullmatch(key)
         key_id = form[1] if form else ""
-        known = self._fresh(REFRESH_SECONDS)
+        known = self._known.get()
         if form and key_id not in known:
-            known = self._fresh(_UNKNOWN_REFRESH_SECONDS)
+            known = self._known.newer(_UNKNOWN_REFRESH_SECONDS)
         record = known.get(key_id)
         # Compared also where there is no such key, so that time does not tell which ids exist.
         matches = hmac.compare_digest(_hash(key), record.hash if record else _NOBODY)
         return record if matches and record and record.revoked_at is None else None
-
-    def _fresh(self, age: float) -> dict[str, ApiKey]:
-        """Return the keys as they were at most `age` seconds ago."""
-        with self._lock:
-            now = self._clock()
-            if now - self._read_at >= age:
-                try:
-                    self._known = {record.id: record for record in self._keys.list()}
-                    self._read_at = now
-                except StoreError:
-                    if now - self._read_at >= _STALE_SECONDS:
-                        raise
-            return self._known
 
 
 def _hash(key: str) -> str:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pageroles.errors import InvalidArgumentError, QuotaExceededError, StoreError
-from pageroles.question.model import QuotaState
-from pageroles.report.statements import Statement
+from pageroles.cached import Cached
+from pageroles.errors import InvalidArgumentError, QuotaExceededError, QuotaState, StoreError
+from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # A changed quota holds within this many seconds in every server.
 REFRESH_SECONDS = 10.0
+# For so long the limits known last hold on where the store does not answer.
+_STALE_SECONDS = 25.0
 _LOOKUP_SECONDS = 5.0
 # The most that one server sets aside at once, and the share of what is left.
 _MOST_SET_ASIDE = 1000
@@ -93,10 +95,11 @@ class QuotaStore:
 
 
 @dataclasses.dataclass(slots=True)
-class _Purse:
+class _Reservation:
     """What this server has set aside for a domain in a month."""
 
     month: str
+    resets_at: datetime
     left: int = 0
     # The count of all servers when this one last looked, less what it had not used of it.
     used: int = 0
@@ -119,9 +122,8 @@ class QuotaMeter:
         self._clock = clock
         self._now = now
         self._lock = threading.Lock()
-        self._limits: dict[str, int] = {}
-        self._limits_read_at = -float("inf")
-        self._purses: dict[str, _Purse] = {}
+        self._limits = Cached(quotas.limits, REFRESH_SECONDS, stale_seconds=_STALE_SECONDS, clock=clock)
+        self._reservations: dict[str, _Reservation] = {}
 
     def take(self, domain: str) -> QuotaState | None:
         """Count one request of a domain; return the state after it, or None where the domain has no quota.
@@ -129,77 +131,78 @@ class QuotaMeter:
         Raises:
             QuotaExceededError: The month's requests are used up.
         """
-        limit = self._limit(domain)
+        limit = self._limits.get().get(domain)
         if limit is None:
             return None
         now = self._now()
-        purse = self._purse(domain, f"{now:%Y-%m}")
-        with purse.lock:
-            if purse.left == 0:
-                self._fill(purse, domain, limit)
-            if purse.left == 0 or purse.used >= limit:
-                raise QuotaExceededError(QuotaState(domain, limit, max(purse.used, limit), _end_of_month(now)), now)
-            purse.left -= 1
-            purse.used += 1
-            return QuotaState(domain, limit, purse.used, _end_of_month(now))
+        reservation = self._reservation(domain, now)
+        with reservation.lock:
+            if reservation.left == 0:
+                self._fill(reservation, domain, limit)
+            if reservation.left == 0 or reservation.used >= limit:
+                spent = QuotaState(domain, limit, max(reservation.used, limit), reservation.resets_at)
+                raise QuotaExceededError(spent, now)
+            reservation.left -= 1
+            reservation.used += 1
+            return QuotaState(domain, limit, reservation.used, reservation.resets_at)
 
-    def give_back(self, domain: str) -> None:
-        """Take a request off the count again: it was not answered."""
+    def give_back(self, taken: QuotaState | None) -> None:
+        """Take a request off the count again: it was not answered.
+
+        Args:
+            taken: What `take` returned. Where its month is over meanwhile, its count no longer matters.
+        """
+        if taken is None:
+            return
         with self._lock:
-            purse = self._purses.get(domain)
-        if purse is not None:
-            with purse.lock:
-                purse.left += 1
-                purse.used -= 1
+            reservation = self._reservations.get(taken.domain)
+        if reservation is not None and reservation.resets_at == taken.resets_at:
+            with reservation.lock:
+                reservation.left += 1
+                reservation.used -= 1
 
     def close(self) -> None:
         """Give back what was set aside and not used."""
         with self._lock:
-            purses, self._purses = self._purses, {}
-        for domain, purse in purses.items():
-            self._empty(domain, purse)
+            reservations, self._reservations = self._reservations, {}
+        for domain, reservation in reservations.items():
+            self._empty(domain, reservation)
 
-    def _limit(self, domain: str) -> int | None:
+    def _reservation(self, domain: str, now: datetime) -> _Reservation:
+        """Return what is set aside for a domain in the month of `now`."""
+        month = f"{now:%Y-%m}"
         with self._lock:
-            now = self._clock()
-            if now - self._limits_read_at >= REFRESH_SECONDS:
-                self._limits = self._quotas.limits()
-                self._limits_read_at = now
-            return self._limits.get(domain)
+            reservation = self._reservations.get(domain)
+            if reservation is None or reservation.month != month:
+                reservation = self._reservations[domain] = _Reservation(month, _end_of_month(now))
+            return reservation
 
-    def _purse(self, domain: str, month: str) -> _Purse:
-        with self._lock:
-            purse = self._purses.get(domain)
-            if purse is None or purse.month != month:
-                purse = self._purses[domain] = _Purse(month)
-            return purse
-
-    def _fill(self, purse: _Purse, domain: str, limit: int) -> None:
+    def _fill(self, reservation: _Reservation, domain: str, limit: int) -> None:
         """Set aside some of what is left: first written, then counted, so that servers can't both have it."""
-        if self._clock() - purse.refused_at < _LOOK_AGAIN_SECONDS:
+        if self._clock() - reservation.refused_at < _LOOK_AGAIN_SECONDS:
             return
-        used = self._quotas.used(domain, purse.month)
+        used = self._quotas.used(domain, reservation.month)
         share = min(max((limit - used) // _SHARE_SET_ASIDE, 1), _MOST_SET_ASIDE)
         if used < limit:
-            self._quotas.count(domain, purse.month, share)
-            used = self._quotas.used(domain, purse.month)
+            self._quotas.count(domain, reservation.month, share)
+            used = self._quotas.used(domain, reservation.month)
             if used <= limit:
-                purse.left, purse.used = share, used - share
+                reservation.left, reservation.used = share, used - share
                 return
             # Others were faster: what is over the limit goes back.
-            self._quotas.count(domain, purse.month, -share)
+            self._quotas.count(domain, reservation.month, -share)
             used -= share
-        purse.used = used
-        purse.refused_at = self._clock()
+        reservation.used = used
+        reservation.refused_at = self._clock()
 
-    def _empty(self, domain: str, purse: _Purse) -> None:
-        with purse.lock:
-            if purse.left:
+    def _empty(self, domain: str, reservation: _Reservation) -> None:
+        with reservation.lock:
+            if reservation.left:
                 try:
-                    self._quotas.count(domain, purse.month, -purse.left)
+                    self._quotas.count(domain, reservation.month, -reservation.left)
                 except StoreError:
                     return  # the requests set aside stay counted
-                purse.left = 0
+                reservation.left = 0
 
 
 def _end_of_month(now: datetime) -> datetime:

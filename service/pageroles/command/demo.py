@@ -1,4 +1,4 @@
-"""The demo: made-up traffic in a store of its own, a server, a real question over the wire, and its answer."""
+"""`pageroles demo`: made-up traffic in a store of its own, a server, a real question over REST, and its answer."""
 
 from __future__ import annotations
 
@@ -8,48 +8,74 @@ import sys
 import time
 import urllib.request
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+import typer
+from rich.console import Console
 from rich.text import Text
 
-from pageroles import serving
+from pageroles import serving, settings
 from pageroles.access.keys import KeyStore
 from pageroles.command import progress, tables, traffic
+from pageroles.command.options import DEFAULT_GRPC_ADDRESS, DEFAULT_HTTP_ADDRESS, GrpcAddress, HttpAddress
+from pageroles.command.processes import on_stop_signals, set_up_logs
 from pageroles.errors import SettingError
 from pageroles.ingest import loader
+from pageroles.settings import ServerSettings
 from pageroles.store.store import Store
 
 if TYPE_CHECKING:
     import threading
-    from pathlib import Path
-
-    from rich.console import Console
 
 DAYS = 60
 SEED = 1
 DOMAIN = "example.com"
 _MARK = "made-by-pageroles-demo"
 _ROWS_SHOWN = 8
+_GRACE_SECONDS = 5.0
 _GOOGLE = '{"source": "google.com", "touch_scope": "converting"}'
 
 
-def run(
-    *,
-    folder: Path,
-    grpc_address: str,
-    http_address: str,
-    sessions: int,
-    console: Console,
-    stopping: threading.Event | None,
+app = typer.Typer()
+
+_out = Console()
+
+
+@app.command()
+def demo(
+    grpc_address: GrpcAddress = DEFAULT_GRPC_ADDRESS,
+    http_address: HttpAddress = DEFAULT_HTTP_ADDRESS,
+    folder: Annotated[
+        Path, typer.Option(help="The folder of the demo's own embedded store; made anew each time.")
+    ] = Path(settings.DEMO_FOLDER),
+    sessions: Annotated[
+        int,
+        typer.Option(
+            min=settings.DEMO_SESSIONS_BOUNDS[0],
+            max=settings.DEMO_SESSIONS_BOUNDS[1],
+            help="How many sessions to make up.",
+        ),
+    ] = settings.DEMO_SESSIONS,
+    once: Annotated[bool, typer.Option("--once", help="End after the answer.")] = False,
+) -> None:
+    """Fill a store with made-up traffic, serve it, ask a real question and print the answer."""
+    set_up_logs("warning")  # the answer shall not drown in the server's lines
+    stopping = on_stop_signals()
+    wanted = ServerSettings(grpc_address=grpc_address, http_address=http_address, grace=_GRACE_SECONDS)
+    _run(folder, sessions, wanted, _out, stopping=None if once else stopping)
+
+
+def _run(
+    folder: Path, sessions: int, wanted: ServerSettings, console: Console, *, stopping: threading.Event | None
 ) -> None:
     """Run the demo.
 
     Args:
         folder: Where the demo's own embedded store is made, anew each time.
-        grpc_address: Where to serve gRPC, `host:port`; port 0: any free one.
-        http_address: Where to serve REST and the explorer.
         sessions: How many sessions to make up.
+        wanted: Where to serve.
         console: Where to print.
         stopping: Serve until this is set; None: end after the answer.
 
@@ -67,7 +93,7 @@ def run(
             f"{loaded.seconds:.1f} s ({loaded.loaded / loaded.seconds:,.0f} a second)"
         )
         key, _ = KeyStore(store).create(DOMAIN)
-        with serving.serving(store, grpc_address=grpc_address, http_address=http_address, grace=5) as served:
+        with serving.serving(store, wanted) as served:
             _ask(console, f"http://{served.http}/api/v1/pages", key)
             if stopping is None:
                 console.print(

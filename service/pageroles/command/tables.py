@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from pageroles.client import CONVERSION_ROLES, DROP_OFF_ROLES
+from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES, heading
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -17,15 +17,6 @@ if TYPE_CHECKING:
     from pageroles.access.keys import ApiKey
     from pageroles.access.quotas import DomainQuota
     from pageroles.client import Answer
-
-_HEADINGS = {
-    "conversion": "conversion",
-    "conversion_assist": "assist",
-    "landing_assisted_conversion": "landing",
-    "drop_off": "drop-off",
-    "drop_off_assist": "assist",
-    "landing_assisted_drop_off": "landing",
-}
 
 
 def answer(found: Answer, *, rows: int) -> RenderableType:
@@ -52,7 +43,7 @@ def _pages(title: str, pages: list[dict[str, object]], roles: tuple[str, ...], r
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("page", overflow="fold")
     for role in roles:
-        table.add_column(_HEADINGS[role], justify="right")
+        table.add_column(heading(role), justify="right")
     for page in pages[:rows]:
         counts = [cast("dict[str, int]", page[role]) for role in roles]
         table.add_row(str(page["url"]), *(_cell(count) for count in counts))
@@ -70,8 +61,8 @@ def _cell(count: dict[str, int]) -> Text:
 def keys(records: list[ApiKey]) -> Table:
     """Return a table of keys."""
     table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("id", "domain", "created", "revoked"):
-        table.add_column(heading)
+    for column in ("id", "domain", "created", "revoked"):
+        table.add_column(column)
     for record in records:
         domain: Any = Text("all domains", style="italic") if record.all_domains else Text(record.domain)
         revoked = f"{record.revoked_at:%Y-%m-%d %H:%M}" if record.revoked_at else ""

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 import msgspec
 
+from pageroles.errors import BrokenOffError, LoadError
 from pageroles.ingest.session import Row
-from pageroles.ingest.source import BrokenOffError, ChunkStream, LoadError, Reader, Rejection, Source, check, open_lines
+from pageroles.ingest.source import ChunkStream, Reader, Rejection, Source, check, open_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 import msgspec
 
-from pageroles.errors import PagerolesError
+from pageroles.errors import BrokenOffError, LoadError
 from pageroles.ingest.session import BadRowError, Row, layout, missing_field, parse_line, parse_record, unknown_field
 
 if TYPE_CHECKING:
@@ -31,14 +31,6 @@ _RECORDS_AT_ONCE = 4_096
 _PARQUET_MAGIC = b"PAR1"
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-class LoadError(PagerolesError):
-    """A source can't be loaded, or its rejects can't be written; the text names it and says why."""
-
-
-class BrokenOffError(LoadError):
-    """A source can't be read any further; the rows before that point are fine."""
 
 
 class Rejection(NamedTuple):

@@ -6,6 +6,8 @@ import dataclasses
 import enum
 from datetime import UTC, datetime, timedelta
 
+from pageroles.question.filters import Condition, Of
+
 
 class TouchScope(enum.IntEnum):
     """A part of a user's journey; the values are those of the enum in the contract."""
@@ -40,64 +42,29 @@ class Window:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class SessionFilters:
-    """Exact values that a session must have; an empty string sets no condition."""
-
-    source: str = ""
-    medium: str = ""
-    campaign: str = ""
-    content: str = ""
-    term: str = ""
-    landing_page: str = ""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ConversionFilters:
-    """Exact values that one conversion must have all together; an empty string sets no condition.
-
-    Where any is set, "conversion" means "matching conversion" in journeys, roles and totals.
-    """
-
-    conversion_page: str = ""
-    meta_type: str = ""
-    meta_id: str = ""
-
-    def __bool__(self) -> bool:
-        """Tell whether any condition is set."""
-        return bool(self.conversion_page or self.meta_type or self.meta_id)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class PagesQuery:
-    """A validated question about the sessions of one domain."""
-
-    domain: str
-    window: Window
-    sessions: SessionFilters = SessionFilters()
-    conversions: ConversionFilters = ConversionFilters()
-    touch_scope: TouchScope = TouchScope.ANY
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class QuotaState:
-    """A domain's quota after a request.
+    """A validated question about the sessions of one domain.
 
     Attributes:
         domain: The domain.
-        limit: Requests a month.
-        used: Requests of this month, this one included.
-        resets_at: When the month is over, UTC.
+        window: When the sessions started.
+        conditions: The filters that are set, in the order of the contract.
+        touch_scope: Which sessions of each user's journey are included.
     """
 
     domain: str
-    limit: int
-    used: int
-    resets_at: datetime
+    window: Window
+    conditions: tuple[Condition, ...] = ()
+    touch_scope: TouchScope = TouchScope.ANY
+
+    def conditions_of(self, of: Of) -> tuple[Condition, ...]:
+        """Return the conditions that sessions, or conversions, must meet."""
+        return tuple(condition for condition in self.conditions if condition.filter.of is of)
 
     @property
-    def remaining(self) -> int:
-        """Requests left this month."""
-        return max(self.limit - self.used, 0)
+    def filters_conversions(self) -> bool:
+        """Tell whether "conversion" means "matching conversion" in journeys, roles and totals."""
+        return bool(self.conditions_of(Of.CONVERSION))
 
 
 _MILLISECONDS_OF_A_DAY = 86_400_000

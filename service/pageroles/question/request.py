@@ -1,20 +1,41 @@
-"""PagesRequest ↔ PagesQuery: all validation of a request."""
+"""Names and texts → PagesRequest → PagesQuery: all validation of a request."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pageroles import sentences
 from pageroles.errors import InvalidArgumentError
 from pageroles.question import window
-from pageroles.question.model import ConversionFilters, PagesQuery, SessionFilters, TouchScope
+from pageroles.question.filters import FILTERS, Condition
+from pageroles.question.model import PagesQuery, TouchScope
+from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
-
-    from pageroles.v1 import pages_pb2
 
 # Longer than any value that the loader stores.
 MAX_FILTER_BYTES = 8192
+
+SCOPES = tuple(scope.name.lower() for scope in TouchScope)
+
+
+def to_request(parameters: Mapping[str, str]) -> pages_pb2.PagesRequest:
+    """Return the request that named texts stand for; `touch_scope` is given by its short name, as `any`.
+
+    Args:
+        parameters: Values by their names in the contract; what is left out is not set.
+
+    Raises:
+        InvalidArgumentError: There is no such scope.
+    """
+    texts = dict(parameters)
+    scope = texts.pop("touch_scope", SCOPES[0])
+    if scope not in SCOPES:
+        accepted = ", ".join(SCOPES)
+        raise InvalidArgumentError("touch_scope", f"there is no scope {sentences.shown(scope)}; give one of {accepted}")
+    return pages_pb2.PagesRequest(**texts, touch_scope=pages_pb2.TouchScope.Name(TouchScope[scope.upper()]))
 
 
 def to_query(request: pages_pb2.PagesRequest, domain: str, now: datetime) -> PagesQuery:
@@ -24,31 +45,18 @@ def to_query(request: pages_pb2.PagesRequest, domain: str, now: datetime) -> Pag
         InvalidArgumentError: A field is wrong; the first one in the order of the contract is named.
     """
     covered = window.resolve(request.start_date, request.end_date, now)
+    values = [(each, getattr(request, each.name)) for each in FILTERS]
+    for each, value in values:
+        if len(value.encode()) > MAX_FILTER_BYTES:
+            raise InvalidArgumentError(
+                each.name, f"longer than any stored value; give at most {MAX_FILTER_BYTES:,} bytes"
+            )
     return PagesQuery(
         domain=domain,
         window=covered,
-        conversions=ConversionFilters(
-            conversion_page=_filter("conversion_page", request.conversion_page),
-            meta_type=_filter("meta_type", request.meta_type),
-            meta_id=_filter("meta_id", request.meta_id),
-        ),
-        sessions=SessionFilters(
-            source=_filter("source", request.source),
-            medium=_filter("medium", request.medium),
-            campaign=_filter("campaign", request.campaign),
-            content=_filter("content", request.content),
-            term=_filter("term", request.term),
-            landing_page=_filter("landing_page", request.landing_page),
-        ),
+        conditions=tuple(Condition(each, value) for each, value in values if value),
         touch_scope=_touch_scope(request.touch_scope),
     )
-
-
-def _filter(field: str, value: str) -> str:
-    """Return a filter's value; the names of the fields are those of the contract."""
-    if len(value.encode()) > MAX_FILTER_BYTES:
-        raise InvalidArgumentError(field, f"longer than any stored value; give at most {MAX_FILTER_BYTES:,} bytes")
-    return value
 
 
 def _touch_scope(number: int) -> TouchScope:

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from datetime import UTC, datetime, timedelta
 
+from pageroles import sentences
 from pageroles.errors import InvalidArgumentError
 from pageroles.question.model import Window
 
@@ -77,7 +78,7 @@ def _read(field: str, text: str) -> _Given:
     """Read one date of a request, in whole milliseconds of UTC."""
     is_date = _DATE.fullmatch(text) is not None
     if not is_date and _DATE_TIME.fullmatch(text) is None:
-        raise InvalidArgumentError(field, f"can't read {_shown(text)} as a date; give {_ACCEPTED}")
+        raise InvalidArgumentError(field, f"can't read {sentences.shown(text)} as a date; give {_ACCEPTED}")
     try:
         instant = datetime.fromisoformat(text.upper())
         instant = instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
@@ -85,10 +86,5 @@ def _read(field: str, text: str) -> _Given:
             # The day must have an end that can be told.
             instant + timedelta(days=1)
     except (ValueError, OverflowError):
-        raise InvalidArgumentError(field, f"there is no date {_shown(text)}; give {_ACCEPTED}") from None
+        raise InvalidArgumentError(field, f"there is no date {sentences.shown(text)}; give {_ACCEPTED}") from None
     return _Given(instant.replace(microsecond=instant.microsecond // 1000 * 1000), is_date)
-
-
-def _shown(text: str, longest: int = 40) -> str:
-    """Return the text in quotes, cut where it is absurdly long."""
-    return repr(text if len(text) <= longest else f"{text[:longest]}…")

@@ -11,10 +11,15 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
+from pageroles.question.filters import Of
 from pageroles.question.model import PagesQuery, TouchScope, to_milliseconds
+from pageroles.store.schema import canonical
+from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from pageroles.question.filters import Condition, Filter
 
 _LAST_KEY = 2**64 - 1
 _SIXTEENTHS = 16
@@ -24,32 +29,7 @@ _SIXTEENTH = 2**64 // _SIXTEENTHS
 _EARLIEST_MS = 0
 _LATEST_MS = 5_662_310_399_999
 
-_CANONICAL = (
-    "if(empty(trimRight(cutQueryString(cutFragment(raw)), '/')), '/', trimRight(cutQueryString(cutFragment(raw)), '/'))"
-)
-
-_SESSION_FILTERS = {
-    "source": "s.effective_source = {source:String}",
-    "medium": "s.effective_medium = {medium:String}",
-    "campaign": "s.utm_campaign = {campaign:String}",
-    "content": "s.utm_content = {content:String}",
-    "term": "s.utm_term = {term:String}",
-    "landing_page": "s.landing_key = sipHash64({landing_page:String})",
-}
-
-_CONVERSION_FILTERS = {
-    "conversion_page": "url = {conversion_page:String}",
-    "meta_type": "type = {meta_type:String}",
-    "meta_id": "id = {meta_id:String}",
-}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Statement:
-    """A query and the values it binds."""
-
-    text: str
-    parameters: Mapping[str, object]
+_CANONICAL = canonical("raw")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -137,10 +117,10 @@ def sessions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement |
     which to drop, only the last version can tell.
     """
     scope = query.touch_scope
-    if scope is TouchScope.CONVERTING or (scope is TouchScope.ANY and query.conversions):
+    if scope is TouchScope.CONVERTING or (scope is TouchScope.ANY and query.filters_conversions):
         return None
     ordered = scope is not TouchScope.ANY
-    passes = _conditions(query.sessions, _SESSION_FILTERS)
+    passes = _conditions(query.conditions_of(Of.SESSION), "s.")
     columns = [*_KEYS[reading.whole_keys], *(_VERSION[reading.whole_keys] if reading.versions else ())]
     if ordered:
         columns += [_STARTED_AT, *(["s.session_id AS session_id"] if reading.ids else ())]
@@ -157,7 +137,7 @@ def sessions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement |
         columns += [f"CAST({_all(passes)} AS UInt8) AS included"] if passes else []
     else:
         where += passes
-    if scope in {TouchScope.ASSIST, TouchScope.AFTER} or (scope is TouchScope.FIRST and query.conversions):
+    if scope in {TouchScope.ASSIST, TouchScope.AFTER} or (scope is TouchScope.FIRST and query.filters_conversions):
         where.append(f"s.user_key IN (SELECT s.user_key FROM converting_sessions AS s FINAL WHERE {_all(_OF_USERS)})")
     final = "" if reading.versions else "FINAL "
     return Statement(
@@ -170,13 +150,13 @@ def conversions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statemen
 
     Of those outside of the window only what tells who converted first, and when, is needed.
     """
-    matches = _all(_conditions(query.conversions, _CONVERSION_FILTERS))
+    matches = _all(_conditions(query.conditions_of(Of.CONVERSION)))
     identity = []
     if reading.ids:
         identity += ["s.session_id AS session_id"]
     if reading.versions and query.touch_scope not in {TouchScope.ANY, TouchScope.CONVERTING}:
         identity += ["s.session_key AS session_key"]
-    if query.conversions:
+    if query.filters_conversions:
         lists = "s.conversions.url, s.conversions.type, s.conversions.id"
         count = f"arrayCount((url, type, id) -> {matches}, {lists})"
         conversion_keys = f"arrayFilter((key, url, type, id) -> {matches}, s.conversion_keys, {lists})"
@@ -184,7 +164,7 @@ def conversions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statemen
     else:
         count, conversion_keys, assist_views = "length(s.conversion_keys)", "s.conversion_keys", "s.assist_views"
     of_all = ["s.user_key AS user_key", _STARTED_AT, *identity, f"toUInt32({count}) AS conversions"]
-    passes = _conditions(query.sessions, _SESSION_FILTERS)
+    passes = _conditions(query.conditions_of(Of.SESSION), "s.")
     pages = [
         "s.landing_key AS landing_key", "s.exit_key AS exit_key", "s.before_exit_key AS before_exit_key",
         "s.page_keys AS page_keys", f"{conversion_keys} AS conversion_keys", f"{assist_views} AS assist_views",
@@ -284,9 +264,14 @@ def _all(conditions: Sequence[str]) -> str:
     return " AND ".join(conditions) or "true"
 
 
-def _conditions(filters: object, table: Mapping[str, str]) -> list[str]:
-    """Return the conditions of the filters that are set."""
-    return [condition for name, condition in table.items() if getattr(filters, name)]
+def _conditions(conditions: Sequence[Condition], prefix: str = "") -> list[str]:
+    """Return conditions as SQL; `prefix` stands before each column."""
+    return [f"{prefix}{each.column} = {_bound(each)}" for each, _ in conditions]
+
+
+def _bound(each: Filter) -> str:
+    value = f"{{{each.name}:String}}"
+    return f"sipHash64({value})" if each.is_page else value
 
 
 def _window_parameters(query: PagesQuery) -> dict[str, object]:
@@ -302,12 +287,11 @@ def _storable(milliseconds: int) -> int:
 
 
 def _parameters(query: PagesQuery, keys: KeyRange) -> dict[str, object]:
-    filters = {**dataclasses.asdict(query.sessions), **dataclasses.asdict(query.conversions)}
     return {
         **_window_parameters(query),
         "first_key": keys.first,
         "last_key": keys.last,
         "first_sixteenth": keys.first // _SIXTEENTH,
         "last_sixteenth": keys.last // _SIXTEENTH,
-        **{name: value for name, value in filters.items() if value},
+        **{each.name: value for each, value in query.conditions},
     }

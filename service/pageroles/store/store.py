@@ -4,34 +4,28 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import re
 import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+import msgspec
 import structlog
 import urllib3.exceptions
-from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from pageroles.errors import (
-    CancelledError,
-    DeadlineError,
-    InternalError,
-    OverloadedError,
-    PagerolesError,
-    SettingError,
-    StoreUnavailableError,
-)
+from pageroles.errors import PagerolesError, SettingError, StoreUnavailableError
 from pageroles.store import schema
 from pageroles.store.call import Call
-from pageroles.store.engine import Engine, connect, refuse_if_locked
+from pageroles.store.engine import Engine, connect
+from pageroles.store.faults import NO_SCHEMA, fault_in, translated
+from pageroles.store.lock import refuse_if_locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from pageroles.report.statements import Statement
+    from pageroles.store.statement import Statement
 
 _log = structlog.get_logger(__name__)
 
@@ -40,17 +34,8 @@ _log = structlog.get_logger(__name__)
 _CHUNK_BYTES = 256 << 10
 _BLOCK_ROWS = 65_536
 
-# ClickHouse's error codes that mean something to a caller.
-_TIMEOUT_EXCEEDED = 159
-_TOO_SLOW = 160
-_QUERY_WAS_CANCELLED = 394
-_BUSY = {202: "too many queries at once", 241: "more memory than a query may take", 439: "no thread to be had"}
-_UNKNOWN_TABLE = 60
-_LOGIN = {192, 193, 194, 516}
-
 # Chunks at the end of a broken HTTP stream that may carry ClickHouse's exception.
 _LAST_CHUNKS = 16
-_CODE = re.compile(rb"Code: (\d+)")
 
 
 class Store:
@@ -118,13 +103,34 @@ class Store:
     # ---- changing the store ----
 
     def apply_schema(self, cluster: str | None = None) -> None:
-        """Create what is missing of the schema, in its form for a cluster where one is named."""
-        for statement in schema.cluster_statements(cluster) if cluster else schema.statements():
-            self.command(statement)
+        """Carry the store forward to the latest schema: take the steps that it lacks, in order.
+
+        Args:
+            cluster: Make the form for this cluster; None: the form that the store has, or that of one server.
+
+        Raises:
+            SettingError: The store is older than the first step, of a later pageroles, or in another form.
+        """
+        state = self._schema_state()
+        _refuse_foreign(state)
+        if cluster and state.exists and cluster != state.cluster:
+            raise SettingError(
+                f"the store is already there, {f'on the cluster {state.cluster}' if state.cluster else 'on one server'}"
+                f", and can't become one on the cluster {cluster}: give an empty database"
+            )
+        cluster = cluster or state.cluster
+        missing = [step for step in schema.migrations() if step.version > state.version]
+        if missing:
+            for statement in schema.version_statements(cluster):
+                self.command(statement)
+        for step in missing:
+            for statement in step.statements(cluster):
+                self.command(statement)
+            self.insert("schema_versions", msgspec.json.encode({"version": step.version, "name": step.name}))
 
     def command(self, text: str, parameters: dict[str, object] | None = None) -> None:
         """Run one statement that returns nothing."""
-        with _translated(), self._engine.writer() as client:
+        with translated(), self._engine.writer() as client:
             client.command(text, parameters=parameters)
 
     def insert(self, table: str, rows: bytes) -> None:
@@ -134,7 +140,7 @@ class Store:
             table: A table of the schema.
             rows: One object per line with the names of the table's plain columns.
         """
-        with _translated(), self._engine.writer() as client:
+        with translated(), self._engine.writer() as client:
             # The driver sends an insert again when the connection broke; the token keeps it from counting twice.
             settings = {**_INSERT_SETTINGS, "insert_deduplication_token": secrets.token_hex(16)}
             client.raw_insert(table, insert_block=rows, fmt="JSONEachRow", settings=settings)
@@ -146,8 +152,8 @@ class Store:
         merges that come by themselves.
         """
         try:
-            with _translated(), self._engine.control() as client:
-                cluster = client.query(_CLUSTER).result_rows[0][0]
+            with translated(), self._engine.control() as client:
+                cluster = client.query(_TABLES).result_rows[0][1]
             table = f"converting_sessions_local ON CLUSTER {cluster}" if cluster else "converting_sessions"
             self.command(f"OPTIMIZE TABLE {table} FINAL CLEANUP SETTINGS optimize_skip_merged_partitions = 1")
         except PagerolesError as error:
@@ -156,21 +162,28 @@ class Store:
     # ---- reading ----
 
     def check(self) -> None:
-        """Make sure that the store answers and has the schema.
+        """Make sure that the store answers and has the latest schema.
 
         Raises:
-            SettingError: The schema is missing, or an earlier one.
+            SettingError: The schema is missing, or of another version.
             StoreUnavailableError: The server can't be reached.
         """
-        with _translated(), self._engine.control() as client:
-            columns = client.query(_COLUMNS).result_rows
-        if not columns:
-            raise SettingError("the store has no schema yet: run `pageroles schema` first")
-        if not any(name == "packed" for (name,) in columns):
+        state = self._schema_state()
+        if not state.exists:
+            raise SettingError(NO_SCHEMA)
+        _refuse_foreign(state)
+        if state.version < schema.latest():
             raise SettingError(
-                "the store was made by an earlier version, and its tables lack what reports read: load the sessions "
-                "into a new one"
+                f"the store has version {state.version} of the schema, and this pageroles needs {schema.latest()}: "
+                "run `pageroles schema`, which carries it forward and keeps its sessions"
             )
+
+    def _schema_state(self) -> _SchemaState:
+        with translated(), self._engine.control() as client:
+            columns = {name for (name,) in client.query(_COLUMNS).result_rows}
+            tables, cluster = client.query(_TABLES).result_rows[0]
+            version = client.query(_VERSION).result_rows[0][0] if tables else 0
+        return _SchemaState(exists=bool(columns), is_first="packed" in columns, version=version, cluster=cluster)
 
     def rows(self, statement: Statement, call: Call) -> Sequence[Sequence[object]]:
         """Return the rows of a small answer.
@@ -178,7 +191,7 @@ class Store:
         Raises:
             PagerolesError: As for `stream`.
         """
-        with _translated(call), self._engine.reader() as client:
+        with translated(call), self._engine.reader() as client:
             result = client.query(statement.text + _settings(call), parameters=dict(statement.parameters))
             return result.result_rows
 
@@ -193,7 +206,7 @@ class Store:
             StoreUnavailableError: The connection failed.
             InternalError: ClickHouse refused the query.
         """
-        with _translated(call), self._engine.reader() as client:
+        with translated(call), self._engine.reader() as client:
             source: Any = client.raw_stream(
                 statement.text + _settings(call), parameters=dict(statement.parameters), fmt="Native"
             )
@@ -230,9 +243,42 @@ _INSERT_SETTINGS = {
 }
 _COLUMNS = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'sessions'"
 _CLUSTER = (
-    "SELECT anyOrNull(extract(engine_full, '^Distributed\\(\\'?(\\w+)')) FROM system.tables "
-    "WHERE database = currentDatabase() AND name = 'sessions' AND engine = 'Distributed'"
+    "anyOrNull(extract(engine_full, '^Distributed\\(\\'?(\\w+)')) FILTER (WHERE name = 'sessions' "
+    "AND engine = 'Distributed')"
 )
+# Whether the store says which steps of the schema it has, and the cluster that it lies on.
+_TABLES = f"SELECT countIf(name = 'schema_versions'), {_CLUSTER} FROM system.tables WHERE database = currentDatabase()"
+_VERSION = "SELECT max(version) FROM schema_versions"
+
+
+class _SchemaState(NamedTuple):
+    """What a store has of the schema.
+
+    Attributes:
+        exists: It has sessions.
+        is_first: Its sessions have what the first step brings.
+        version: The last step that it has; 0: it does not say.
+        cluster: The cluster it lies on; None: one server.
+    """
+
+    exists: bool
+    is_first: bool
+    version: int
+    cluster: str | None
+
+
+def _refuse_foreign(state: _SchemaState) -> None:
+    """Refuse a store that no step leads from."""
+    if state.exists and not state.is_first:
+        raise SettingError(
+            "the store was made by an early version, and its tables lack what reports read: load the sessions into a "
+            "new one"
+        )
+    if state.version > schema.latest():
+        raise SettingError(
+            f"the store has version {state.version} of the schema, and this pageroles knows {schema.latest()}: "
+            "update pageroles"
+        )
 
 
 def _settings(call: Call) -> str:
@@ -256,51 +302,6 @@ def _chunks(source: Any, call: Call) -> Iterator[bytes]:
             last.append(chunk)
             yield chunk
     except urllib3.exceptions.HTTPError as error:
-        if (fault := _fault_in(b"".join(last))) is not None:
+        if (fault := fault_in(b"".join(last))) is not None:
             raise fault from error
         raise StoreUnavailableError("the connection to ClickHouse broke off; try again") from error
-
-
-@contextlib.contextmanager
-def _translated(call: Call | None = None) -> Iterator[None]:
-    """Turn what the driver raises into the errors of this project."""
-    try:
-        yield
-    except PagerolesError:
-        raise
-    except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
-        if call is not None:
-            call.remaining()  # raises where the call is over: that explains the failure
-        raise _meaning(error) from error
-
-
-def _meaning(error: Exception) -> PagerolesError:
-    """Return the error of this project for one of the driver's."""
-    code = getattr(error, "code", None)
-    if code is not None:
-        return _meaning_of_code(code, error)
-    if isinstance(error, (urllib3.exceptions.HTTPError, OSError, OperationalError)):
-        return StoreUnavailableError("ClickHouse can't be reached; try again")
-    return InternalError(f"ClickHouse refused: {error}")
-
-
-def _meaning_of_code(code: int, error: Exception | str) -> PagerolesError:
-    """Return the error of this project for one of ClickHouse's codes."""
-    if code in {_TIMEOUT_EXCEEDED, _TOO_SLOW}:
-        return DeadlineError("the time for this request is over; ask for a shorter window or allow more time")
-    if code == _QUERY_WAS_CANCELLED:
-        return CancelledError("the query was stopped")
-    if code in _BUSY:
-        return OverloadedError(f"ClickHouse has too much to do ({_BUSY[code]}); try again", retry_after=1.0)
-    if code == _UNKNOWN_TABLE:
-        return SettingError("the store has no schema yet: run `pageroles schema` first")
-    if code in _LOGIN:
-        return StoreUnavailableError("ClickHouse refuses the user or the password of the store's address")
-    return InternalError(f"ClickHouse refused: {error}")
-
-
-def _fault_in(tail: bytes) -> PagerolesError | None:
-    """Find the exception that ClickHouse wrote into the end of a stream before it broke off."""
-    words = tail.rpartition(b"__exception__")[0]
-    code = _CODE.search(words)
-    return _meaning_of_code(int(code[1]), words.decode(errors="replace")) if code else None

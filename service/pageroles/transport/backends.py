@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import grpc
 import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pageroles.errors import PagerolesError
-from pageroles.transport import faults
+from pageroles.errors import PagerolesError, Status
+from pageroles.transport import addresses, faults, headers
 from pageroles.transport.grpc_server import SERVICE
 from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from pageroles.service import Asked, PagesService
+    from pageroles.service import IncomingRequest, PagesService
     from pageroles.store.call import Call
     from pageroles.transport.faults import Refusal
+
+
+_HEALTH_SECONDS = 2.0
 
 
 class RefusedError(Exception):
@@ -31,7 +35,7 @@ class RefusedError(Exception):
         self.refusal = refusal
 
 
-class Found(NamedTuple):
+class StreamedReply(NamedTuple):
     """An answer: serialized PagesResponses in the order of StreamPages, and what goes along as headers."""
 
     messages: AsyncIterator[bytes]
@@ -41,7 +45,7 @@ class Found(NamedTuple):
 class Backend(Protocol):
     """Answers requests for a gateway."""
 
-    async def ask(self, asked: Asked) -> Found:
+    async def answer(self, incoming: IncomingRequest) -> StreamedReply:
         """Answer a request; cancelling the task stops its queries.
 
         Raises:
@@ -64,19 +68,19 @@ class LocalBackend:
         # Room for those that are refused, too: they must not wait for those that are taken.
         self._pool = ThreadPoolExecutor(pages_service.max_requests + 8, thread_name_prefix="rest")
 
-    async def ask(self, asked: Asked) -> Found:
+    async def answer(self, incoming: IncomingRequest) -> StreamedReply:
         """Answer a request; cancelling the task stops its queries."""
         loop = asyncio.get_running_loop()
         calls: list[Call] = []
         try:
-            answer = await loop.run_in_executor(self._pool, self._service.ask, asked, calls.append)
+            reply = await loop.run_in_executor(self._pool, self._service.answer, incoming, calls.append)
         except PagerolesError as error:
-            raise RefusedError(faults.to_refusal(error, asked.request_id)) from error
+            raise RefusedError(faults.to_refusal(error, incoming.request_id)) from error
         except asyncio.CancelledError:
             for call in calls:
                 call.cancel()
             raise
-        return Found(self._in_turn(answer.report.messages()), faults.quota_metadata(answer.quota))
+        return StreamedReply(self._in_turn(reply.report.messages()), headers.quota_metadata(reply.quota))
 
     async def _in_turn(self, messages: Iterator[bytes]) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
@@ -96,27 +100,32 @@ class RemoteBackend:
     """A gRPC server elsewhere."""
 
     def __init__(self, target: str) -> None:
-        """Ask the server at `target`, `host:port`."""
+        """Ask the server at `target`, `host:port`.
+
+        Raises:
+            SettingError: The target is no address.
+        """
+        addresses.split(target, "--target")
         self._target = target
         self._channel: grpc.aio.Channel | None = None
 
-    async def ask(self, asked: Asked) -> Found:
+    async def answer(self, incoming: IncomingRequest) -> StreamedReply:
         """Answer a request; cancelling the task cancels the call."""
-        metadata = [(faults.REQUEST_ID, asked.request_id)]
-        metadata += [("authentication", asked.key)] if asked.key is not None else []
-        metadata += [("domain", asked.domain)] if asked.domain is not None else []
+        metadata = [(headers.REQUEST_ID.metadata, incoming.request_id)]
+        metadata += [(headers.AUTHENTICATION.metadata, incoming.key)] if incoming.key is not None else []
+        metadata += [(headers.DOMAIN.metadata, incoming.domain)] if incoming.domain is not None else []
         method: Any = self._connected().unary_stream(
             f"/{SERVICE}/StreamPages", request_serializer=pages_pb2.PagesRequest.SerializeToString
         )
-        call = method(asked.request, metadata=metadata, timeout=asked.seconds)
+        call = method(incoming.request, metadata=metadata, timeout=incoming.seconds)
         try:
             first = await call.read()
             if first is grpc.aio.EOF:
-                raise RefusedError(faults.Refusal(grpc.StatusCode.INTERNAL, "the server gave no answer"))
-            told = faults.quota_part(await call.initial_metadata())
+                raise RefusedError(faults.Refusal(Status.INTERNAL, "the server gave no answer"))
+            told = headers.quota_part(await call.initial_metadata())
         except grpc.aio.AioRpcError as error:
-            raise RefusedError(faults.from_wire(error)) from error
-        return Found(_rest(first, call), told)
+            raise RefusedError(faults.from_grpc(error)) from error
+        return StreamedReply(_rest(first, call), told)
 
     def _connected(self) -> grpc.aio.Channel:
         if self._channel is None:
@@ -126,9 +135,13 @@ class RemoteBackend:
         return self._channel
 
     async def ready(self) -> bool:
-        """Tell whether the server can be reached."""
-        state = self._connected().get_state(try_to_connect=True)
-        return state in {grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.IDLE}
+        """Ask the server whether it serves."""
+        health: Any = health_pb2_grpc.HealthStub(self._connected())
+        try:
+            answer = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=_HEALTH_SECONDS)
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -1,10 +1,10 @@
-"""PagerolesError ↔ gRPC status with details: the one place where faults meet the wire."""
+"""Fault ↔ gRPC status ↔ HTTP status: the one place where faults meet a wire."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
 import grpc
@@ -13,54 +13,34 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from pageroles.errors import InvalidArgumentError, OverloadedError, PagerolesError, QuotaExceededError
-from pageroles.question.model import QuotaState
+from pageroles.errors import InvalidArgumentError, OverloadedError, PagerolesError, QuotaExceededError, Status
+from pageroles.transport import headers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from google.protobuf.message import Message
 
-# Metadata that a caller may send, and that every answer carries.
-REQUEST_ID = "x-request-id"
+    from pageroles.errors import QuotaState
 
+# Not in the standard, but known by it: the caller left before the answer.
+CLIENT_CLOSED_REQUEST = 499
 
-@dataclasses.dataclass(frozen=True)
-class _Status(grpc.Status):
-    code: grpc.StatusCode
-    details: str
-    trailing_metadata: tuple[tuple[str, str | bytes], ...]
-
-
-def quota_metadata(quota: QuotaState | None) -> tuple[tuple[str, str], ...]:
-    """Return the metadata that tell a domain's quota; REST sends them as headers."""
-    if quota is None:
-        return ()
-    return (
-        ("x-ratelimit-limit", str(quota.limit)),
-        ("x-ratelimit-used", str(quota.used)),
-        ("x-ratelimit-remaining", str(quota.remaining)),
-        ("x-ratelimit-reset", str(math.ceil(quota.resets_at.timestamp()))),
-    )
-
-
-def quota_part(metadata: Iterable[tuple[str, object]]) -> tuple[tuple[str, str], ...]:
-    """Return those of some metadata that tell a domain's quota."""
-    return tuple((key, value) for key, value in metadata if key.startswith("x-ratelimit-") and isinstance(value, str))
-
-
-def _message(error: PagerolesError, request_id: str) -> str:
-    """Return what a caller is told; of a fault of ours no more than the id under which the log has the rest."""
-    if error.ours:
-        return f"something went wrong on our side; quote {request_id} when you report it"
-    return str(error)
-
-
-_OF_THE_TRANSPORT = {
-    grpc.StatusCode.UNAVAILABLE: "the server behind this gateway can't be reached; try again",
-    grpc.StatusCode.DEADLINE_EXCEEDED: "the time for this request is over; ask for a shorter window",
-    grpc.StatusCode.RESOURCE_EXHAUSTED: "the server behind this gateway has too much to do; try again",
+_HTTP_STATUS = {
+    Status.INVALID_ARGUMENT: HTTPStatus.BAD_REQUEST,
+    Status.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
+    Status.PERMISSION_DENIED: HTTPStatus.FORBIDDEN,
+    Status.RESOURCE_EXHAUSTED: HTTPStatus.TOO_MANY_REQUESTS,
+    Status.CANCELLED: CLIENT_CLOSED_REQUEST,
+    Status.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Status.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
+    Status.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
+# A gateway's words where not the server but gRPC itself refuses: its own words speak of addresses.
+_OF_THE_CONNECTION = {
+    Status.UNAVAILABLE: "the server behind this gateway can't be reached; try again",
+    Status.DEADLINE_EXCEEDED: "the time for this request is over; ask for a shorter window",
+    Status.RESOURCE_EXHAUSTED: "the server behind this gateway is busy; try again",
+}
+_DEFAULT_RETRY_SECONDS = 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,92 +48,119 @@ class Refusal:
     """What a caller is told of a fault, whichever way it came.
 
     Attributes:
-        status: The gRPC status.
-        message: A sentence.
+        status: The status.
+        message: A sentence, in gRPC's words.
         field: The field at fault; empty where none is.
         retry_after: Seconds after which to try again; None where the fault does not say.
         quota: The quota that is used up; None where it is not about that.
-        metadata: What goes along as metadata or headers.
     """
 
-    status: grpc.StatusCode
+    status: Status
     message: str
     field: str = ""
     retry_after: float | None = None
     quota: QuotaState | None = None
-    metadata: tuple[tuple[str, str], ...] = ()
+
+
+# ---- fault → refusal ----
 
 
 def to_refusal(error: PagerolesError, request_id: str) -> Refusal:
-    """Return what a caller is told of a fault of this process."""
-    quota = error.quota if isinstance(error, QuotaExceededError) else None
-    retry_after = error.retry_after if isinstance(error, (OverloadedError, QuotaExceededError)) else None
-    field = error.field if isinstance(error, InvalidArgumentError) else ""
-    return Refusal(error.status, _message(error, request_id), field, retry_after, quota, quota_metadata(quota))
+    """Return what a caller is told of a fault; of one of ours no more than the id under which the log has the rest."""
+    message = f"something went wrong on our side; quote {request_id} when you report it" if error.ours else str(error)
+    return Refusal(
+        error.status,
+        message,
+        field=error.field if isinstance(error, InvalidArgumentError) else "",
+        retry_after=error.retry_after if isinstance(error, (OverloadedError, QuotaExceededError)) else None,
+        quota=error.quota if isinstance(error, QuotaExceededError) else None,
+    )
 
 
-def from_wire(error: grpc.aio.AioRpcError) -> Refusal:
+# ---- refusal ↔ gRPC ----
+
+
+@dataclasses.dataclass(frozen=True)
+class _GrpcStatus(grpc.Status):
+    code: grpc.StatusCode
+    details: str
+    trailing_metadata: tuple[tuple[str, str | bytes], ...]
+
+
+def to_grpc(refusal: Refusal, request_id: str) -> grpc.Status:
+    """Return the status with details that a refusal becomes over gRPC."""
+    code = grpc.StatusCode[refusal.status.name]
+    details = [_packed(detail) for detail in _details(refusal)]
+    status = rpc_status.to_status(status_pb2.Status(code=code.value[0], message=refusal.message, details=details))
+    # Aborting with a status replaces the trailing metadata that were set before.
+    trailing = (
+        *status.trailing_metadata,
+        (headers.REQUEST_ID.metadata, request_id),
+        *headers.quota_metadata(refusal.quota),
+    )
+    return _GrpcStatus(status.code, status.details, trailing)
+
+
+def from_grpc(error: grpc.aio.AioRpcError) -> Refusal:
     """Return what a caller is told of a fault that another server refused with."""
-    field, retry_after, subject = "", None, ""
-    status = rpc_status.from_call(cast("grpc.Call", error))  # has what it asks for
-    for packed in status.details if status else ():
+    status = Status.__members__.get(error.code().name, Status.INTERNAL)
+    trailing = {name: value for name, value in error.trailing_metadata() or () if isinstance(value, str)}
+    if headers.REQUEST_ID.metadata not in trailing:
+        message = _OF_THE_CONNECTION.get(status, "the server behind this gateway failed; try again")
+        return Refusal(status, message)
+    field, retry_after, quota = "", None, None
+    packed = rpc_status.from_call(cast("grpc.Call", error))  # has what it asks for
+    for detail in packed.details if packed else ():
         bad, busy, spent = (
             error_details_pb2.BadRequest(),
             error_details_pb2.RetryInfo(),
             error_details_pb2.QuotaFailure(),
         )
-        if packed.Unpack(bad):
+        if detail.Unpack(bad):
             field = bad.field_violations[0].field
-        elif packed.Unpack(busy):
+        elif detail.Unpack(busy):
             retry_after = float(busy.retry_delay.seconds)
-        elif packed.Unpack(spent):
-            subject = spent.violations[0].subject
-    trailing = {key: value for key, value in error.trailing_metadata() or () if isinstance(value, str)}
-    metadata = quota_part(trailing.items())
-    quota = None
-    if subject:
-        quota = QuotaState(
-            domain=subject.removeprefix("domain:"),
-            limit=int(trailing["x-ratelimit-limit"]),
-            used=int(trailing["x-ratelimit-used"]),
-            resets_at=datetime.fromtimestamp(int(trailing["x-ratelimit-reset"]), UTC),
-        )
-    told = error.details() or error.code().name
-    if REQUEST_ID not in trailing:
-        # Not the server's words but the transport's, which speak of addresses.
-        told = _OF_THE_TRANSPORT.get(error.code(), "the server behind this gateway failed; try again")
-    return Refusal(error.code(), told, field, retry_after, quota, metadata)
+        elif detail.Unpack(spent):
+            quota = headers.to_quota(spent.violations[0].subject.removeprefix("domain:"), trailing)
+    return Refusal(status, error.details() or error.code().name, field, retry_after, quota)
 
 
-def to_status(error: PagerolesError, request_id: str) -> grpc.Status:
-    """Return the status that a fault becomes."""
-    refusal = to_refusal(error, request_id)
-    details = [_packed(detail) for detail in _details(error)]
-    status = rpc_status.to_status(
-        status_pb2.Status(code=refusal.status.value[0], message=refusal.message, details=details)
-    )
-    # Aborting with a status replaces the trailing metadata that were set before.
-    trailing = (*status.trailing_metadata, (REQUEST_ID, request_id), *refusal.metadata)
-    return _Status(status.code, status.details, trailing)
-
-
-def _details(error: PagerolesError) -> list[Message]:
-    if isinstance(error, InvalidArgumentError):
-        wrong = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.description)
-        return [error_details_pb2.BadRequest(field_violations=[wrong])]
-    if isinstance(error, OverloadedError):
-        return [_retry_info(error.retry_after)]
-    if isinstance(error, QuotaExceededError):
-        spent = error_details_pb2.QuotaFailure.Violation(subject=f"domain:{error.quota.domain}", description=str(error))
-        return [error_details_pb2.QuotaFailure(violations=[spent]), _retry_info(error.retry_after)]
-    return []
-
-
-def _retry_info(seconds: float) -> error_details_pb2.RetryInfo:
-    return error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=math.ceil(seconds)))
+def _details(refusal: Refusal) -> list[Message]:
+    details: list[Message] = []
+    if refusal.status is Status.INVALID_ARGUMENT:
+        description = refusal.message.removeprefix(f"{refusal.field}: ")
+        wrong = error_details_pb2.BadRequest.FieldViolation(field=refusal.field, description=description)
+        details.append(error_details_pb2.BadRequest(field_violations=[wrong]))
+    if refusal.quota is not None:
+        subject = f"domain:{refusal.quota.domain}"
+        spent = error_details_pb2.QuotaFailure.Violation(subject=subject, description=refusal.message)
+        details.append(error_details_pb2.QuotaFailure(violations=[spent]))
+    if refusal.retry_after is not None:
+        delay = duration_pb2.Duration(seconds=math.ceil(refusal.retry_after))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    return details
 
 
 def _packed(detail: Message) -> any_pb2.Any:
     packed = any_pb2.Any()
     packed.Pack(detail)
     return packed
+
+
+# ---- refusal → HTTP ----
+
+
+def to_http(refusal: Refusal) -> tuple[int, dict[str, object], dict[str, str]]:
+    """Return the HTTP status, the body and the headers that a refusal becomes over REST."""
+    status = _HTTP_STATUS[refusal.status]
+    body: dict[str, object] = {"error": headers.worded_for_http(refusal.message)}
+    named = dict(headers.quota_metadata(refusal.quota))
+    if refusal.field:
+        body["field"] = refusal.field
+    if refusal.quota is not None:
+        body |= {"limit": refusal.quota.limit, "used": refusal.quota.used, "domain": refusal.quota.domain}
+    if refusal.retry_after is not None:
+        named[headers.RETRY_AFTER.metadata] = str(max(math.ceil(refusal.retry_after), 1))
+    elif status == HTTPStatus.SERVICE_UNAVAILABLE:
+        named[headers.RETRY_AFTER.metadata] = str(_DEFAULT_RETRY_SECONDS)
+    return int(status), body, named

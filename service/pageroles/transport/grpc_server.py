@@ -9,10 +9,9 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from pageroles import service
 from pageroles.errors import PagerolesError, SettingError
-from pageroles.service import Asked, PagesService
-from pageroles.transport import faults
+from pageroles.service import IncomingRequest, PagesService
+from pageroles.transport import addresses, faults, headers
 from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
@@ -59,13 +58,13 @@ class _Servicer:
 
     def _report(self, method: str, request: pages_pb2.PagesRequest, context: grpc.ServicerContext) -> Report:
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        asked = Asked(
+        incoming = IncomingRequest(
             method=method,
             request=request,
-            key=metadata.get("authentication"),
-            domain=metadata.get("domain"),
+            key=metadata.get(headers.AUTHENTICATION.metadata),
+            domain=metadata.get(headers.DOMAIN.metadata),
             seconds=context.time_remaining(),
-            request_id=service.request_id(metadata.get(faults.REQUEST_ID)),
+            request_id=headers.request_id(metadata.get(headers.REQUEST_ID.metadata)),
         )
 
         def started(call: Call) -> None:
@@ -73,14 +72,15 @@ class _Servicer:
                 call.cancel()
 
         try:
-            answer = self._service.ask(asked, started)
+            reply = self._service.answer(incoming, started)
         except PagerolesError as error:
-            _abort(context, faults.to_status(error, asked.request_id))
-        told = ((faults.REQUEST_ID, asked.request_id), *faults.quota_metadata(answer.quota))
+            refusal = faults.to_refusal(error, incoming.request_id)
+            _abort(context, faults.to_grpc(refusal, incoming.request_id))
+        sent = ((headers.REQUEST_ID.metadata, incoming.request_id), *headers.quota_metadata(reply.quota))
         # First as well as last: a gateway must know them before it passes on the first byte.
-        context.send_initial_metadata(told)
-        context.set_trailing_metadata(told)
-        return answer.report
+        context.send_initial_metadata(sent)
+        context.set_trailing_metadata(sent)
+        return reply.report
 
 
 def _abort(context: grpc.ServicerContext, status: grpc.Status) -> NoReturn:
@@ -95,7 +95,7 @@ def _already_serialized(message: bytes) -> bytes:
     return message
 
 
-class Server:
+class GrpcServer:
     """A running gRPC server; started when made."""
 
     def __init__(self, pages_service: PagesService, address: str) -> None:
@@ -104,6 +104,7 @@ class Server:
         Raises:
             SettingError: The address can't be used.
         """
+        addresses.split(address, "--grpc-address")
         threads = pages_service.max_requests + _SPARE_THREADS
         self._server = grpc.server(ThreadPoolExecutor(threads, thread_name_prefix="rpc"), options=_CHANNEL_OPTIONS)
         handlers = _Servicer(pages_service).handlers()

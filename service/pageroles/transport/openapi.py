@@ -8,10 +8,16 @@ from typing import Any
 import msgspec
 
 from pageroles import __version__
-from pageroles.transport import rest_body
+from pageroles.transport import headers, rest_schema
 
 _REF = "#/components/schemas/{name}"
-_MODELS = (rest_body.PagesBody, rest_body.PagesAnswer, rest_body.NoResults, rest_body.Fault, rest_body.QuotaFault)
+_MODELS = (
+    rest_schema.PagesBody,
+    rest_schema.PagesAnswer,
+    rest_schema.NoResults,
+    rest_schema.Fault,
+    rest_schema.QuotaFault,
+)
 
 _INTRODUCTION = """\
 Which role did each page play in the sessions you ask for: did people convert on it, read it before they converted,
@@ -85,7 +91,12 @@ def _document() -> dict[str, Any]:
         "components": {
             "schemas": schemas,
             "securitySchemes": {
-                "key": {"type": "apiKey", "in": "header", "name": "Authentication", "description": "The API key."}
+                "key": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": headers.AUTHENTICATION.http,
+                    "description": headers.AUTHENTICATION.description,
+                }
             },
         },
     }
@@ -98,8 +109,8 @@ def _operation() -> dict[str, Any]:
         "summary": "Which role did each page play?",
         "description": "All parameters may be left out; so may the body.",
         "parameters": [
-            _header("Domain", "The domain to read; with a key for all domains only."),
-            _header("X-Request-Id", "An id of your own for the request; it comes back and stands in the server's log."),
+            _parameter(headers.DOMAIN),
+            _parameter(headers.REQUEST_ID),
         ],
         "requestBody": {
             "required": False,
@@ -124,21 +135,27 @@ def _operation() -> dict[str, Any]:
     }
 
 
-def _header(name: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": False, "description": description, "schema": {"type": "string"}}
+def _parameter(header: headers.Header) -> dict[str, Any]:
+    return {
+        "name": header.http,
+        "in": "header",
+        "required": False,
+        "description": header.description,
+        "schema": {"type": header.kind},
+    }
 
 
 def _found() -> dict[str, Any]:
     models = [_REF.format(name="PagesAnswer"), _REF.format(name="NoResults")]
     return {
         "description": "The report, or the message that no session matched.",
-        "headers": _ANSWER_HEADERS | _QUOTA_HEADERS,
+        "headers": _answered(headers.REQUEST_ID, *headers.QUOTA),
         "content": {
             "application/json": {
                 "schema": {"oneOf": [{"$ref": model} for model in models]},
                 "examples": {
                     "report": {"value": _EXAMPLE_ANSWER},
-                    "no results": {"value": {"message": "No page data found for the given parameters."}},
+                    "no results": {"value": {"message": rest_schema.NO_RESULTS}},
                 },
             }
         },
@@ -148,24 +165,15 @@ def _found() -> dict[str, Any]:
 def _fault(status: str, description: str) -> dict[str, Any]:
     busy = status == "429"
     model = "QuotaFault" if busy else "Fault"
-    headers = _ANSWER_HEADERS | (_QUOTA_HEADERS if busy else {})
+    named = [headers.REQUEST_ID, *(headers.QUOTA if busy else ())]
     if status in {"429", "503"}:
-        headers = headers | {"Retry-After": _told("Seconds after which to try again.")}
+        named.append(headers.RETRY_AFTER)
     return {
         "description": description,
-        "headers": headers,
+        "headers": _answered(*named),
         "content": {"application/json": {"schema": {"$ref": _REF.format(name=model)}}},
     }
 
 
-def _told(description: str, kind: str = "integer") -> dict[str, Any]:
-    return {"description": description, "schema": {"type": kind}}
-
-
-_ANSWER_HEADERS = {"X-Request-Id": _told("Names the request.", "string")}
-_QUOTA_HEADERS = {
-    "X-RateLimit-Limit": _told("Requests that the domain may make in a month; absent without a quota."),
-    "X-RateLimit-Used": _told("Requests of this month, this one included."),
-    "X-RateLimit-Remaining": _told("Requests left this month."),
-    "X-RateLimit-Reset": _told("When the month is over, in seconds since 1970-01-01 UTC."),
-}
+def _answered(*named: headers.Header) -> dict[str, Any]:
+    return {header.http: {"description": header.description, "schema": {"type": header.kind}} for header in named}

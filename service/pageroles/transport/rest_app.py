@@ -9,8 +9,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import msgspec
-import structlog
 import swagger_ui_bundle
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,20 +22,18 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from pageroles import service
+from pageroles import telemetry
 from pageroles._core import JsonAnswer
 from pageroles.errors import InternalError, InvalidArgumentError
-from pageroles.service import Asked
-from pageroles.transport import faults, openapi, rest_body
+from pageroles.service import IncomingRequest
+from pageroles.transport import faults, headers, openapi, rest_body
 from pageroles.transport.backends import RefusedError
-from pageroles.transport.rest_middleware import EdgeHeaders
+from pageroles.transport.rest_middleware import CommonHeaders
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from pageroles.transport.backends import Backend, Found
-
-_log = structlog.get_logger(__name__)
+    from pageroles.transport.backends import Backend, StreamedReply
 
 PATH = "/api/v1/pages"
 
@@ -55,14 +53,14 @@ def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequen
         allowed_origins: Origins whose pages may ask from a browser; none by default.
     """
     gateway = _Gateway(backend, max_seconds)
-    middleware = [Middleware(EdgeHeaders), Middleware(GZipMiddleware, minimum_size=_GZIP_FROM_BYTES)]
+    middleware = [Middleware(CommonHeaders), Middleware(GZipMiddleware, minimum_size=_GZIP_FROM_BYTES)]
     if allowed_origins:
         cors = Middleware(
             CORSMiddleware,
             allow_origins=list(allowed_origins),
             allow_methods=["POST"],
-            allow_headers=["Authentication", "Content-Type", "Domain", "X-Request-Id"],
-            expose_headers=["X-Request-Id", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"],
+            allow_headers=["Content-Type", *(header.http for header in headers.ASKED)],
+            expose_headers=[header.http for header in headers.ANSWERED],
             max_age=600,
         )
         middleware.insert(1, cors)
@@ -99,22 +97,22 @@ class _Gateway:
         request_id = request.state.request_id
         try:
             body = await _body(request)
-            asked = Asked(
+            incoming = IncomingRequest(
                 method=f"POST {PATH}",
-                request=rest_body.to_request(body),
-                key=request.headers.get("authentication"),
-                domain=request.headers.get("domain"),
+                request=rest_body.read(body),
+                key=request.headers.get(headers.AUTHENTICATION.metadata),
+                domain=request.headers.get(headers.DOMAIN.metadata),
                 seconds=self._max_seconds,
                 request_id=request_id,
             )
-            found = await _unless_gone(request, self._backend, asked)
+            reply = await _until_disconnect(request, self._backend, incoming)
         except InvalidArgumentError as error:
             return _fault(faults.to_refusal(error, request_id))
         except RefusedError as error:
             return _fault(error.refusal)
         except ClientDisconnect:
-            return Response(status_code=rest_body.CLIENT_CLOSED_REQUEST)
-        return await _answer(found)
+            return Response(status_code=faults.CLIENT_CLOSED_REQUEST)
+        return await _answer(reply)
 
     async def health(self, _: Request) -> Response:
         """Tell whether requests can be answered."""
@@ -148,38 +146,44 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-async def _unless_gone(request: Request, backend: Backend, asked: Asked) -> Found:
-    """Ask, and stop asking when the client hangs up."""
-    asking = asyncio.ensure_future(backend.ask(asked))
-    leaving = asyncio.ensure_future(_gone(request))
-    try:
-        await asyncio.wait((asking, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if asking.done():
-            return asking.result()
+async def _until_disconnect(request: Request, backend: Backend, incoming: IncomingRequest) -> StreamedReply:
+    """Answer a request, and stop when its client hangs up.
+
+    Raises:
+        ClientDisconnect: It did.
+    """
+    outcomes: list[StreamedReply | RefusedError] = []
+
+    async def answer() -> None:
+        try:
+            outcomes.append(await backend.answer(incoming))
+        except RefusedError as error:
+            outcomes.append(error)
+        group.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(answer)
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        group.cancel_scope.cancel()
+    if not outcomes:
         raise ClientDisconnect
-    finally:
-        for task in (asking, leaving):
-            task.cancel()
-        await asyncio.gather(asking, leaving, return_exceptions=True)
+    if isinstance(outcome := outcomes[0], RefusedError):
+        raise outcome
+    return outcome
 
 
-async def _gone(request: Request) -> None:
-    """Return when the client has hung up."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _answer(found: Found) -> Response:
+async def _answer(reply: StreamedReply) -> Response:
     """Write an answer: whole where it is small, as a stream where it is large."""
-    headers = dict(found.metadata) | {"cache-control": "no-store"}
-    chunks = _as_json(found.messages)
+    named = dict(reply.metadata) | {"cache-control": "no-store"}
+    chunks = _as_json(reply.messages)
     begun = bytearray()
     async for chunk in chunks:
         begun += chunk
         if len(begun) >= _WHOLE_BYTES:
             body = _continued(bytes(begun), chunks)
-            return StreamingResponse(body, headers=headers, media_type="application/json")
-    return Response(bytes(begun), headers=headers, media_type="application/json")
+            return StreamingResponse(body, headers=named, media_type="application/json")
+    return Response(bytes(begun), headers=named, media_type="application/json")
 
 
 async def _as_json(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -212,8 +216,8 @@ def _json(body: object, status: int = HTTPStatus.OK, headers: dict[str, str] | N
 
 
 def _fault(refusal: faults.Refusal) -> Response:
-    status, body, headers = rest_body.to_fault(refusal)
-    return _json(body, status, headers | dict(refusal.metadata) | {"cache-control": "no-store"})
+    status, body, named = faults.to_http(refusal)
+    return _json(body, status, named | {"cache-control": "no-store"})
 
 
 _SENTENCES = {
@@ -230,6 +234,6 @@ async def _refuse_http(_: Request, error: Exception) -> Response:
 
 
 async def _refuse_fault(request: Request, error: Exception) -> Response:
-    request_id = getattr(request.state, "request_id", None) or service.request_id(None)
-    _log.error("request", request_id=request_id, path=request.url.path, error=repr(error), exc_info=error)
+    request_id = getattr(request.state, "request_id", None) or headers.request_id(None)
+    telemetry.unserved(request_id, request.url.path, error)
     return _fault(faults.to_refusal(InternalError(repr(error)), request_id))

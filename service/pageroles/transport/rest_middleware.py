@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 
-from pageroles import service
+from pageroles.transport import headers
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,7 +26,7 @@ _CSP = (
 _CSP_DOCS = _CSP.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 
 
-class EdgeHeaders:
+class CommonHeaders:
     """Gives each request an id, and each answer its headers."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -38,17 +38,17 @@ class EdgeHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = service.request_id(Headers(scope=scope).get("x-request-id"))
+        request_id = headers.request_id(Headers(scope=scope).get(headers.REQUEST_ID.metadata))
         scope.setdefault("state", {})["request_id"] = request_id
         csp = _CSP_DOCS if scope["path"] == "/docs" else _CSP
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = request_id
-                headers["content-security-policy"] = csp
+                named = MutableHeaders(scope=message)
+                named[headers.REQUEST_ID.metadata] = request_id
+                named["content-security-policy"] = csp
                 for name, value in _EVERYWHERE.items():
-                    headers.setdefault(name, value)
+                    named.setdefault(name, value)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -11,6 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pageroles.errors import SettingError
+from pageroles.transport import addresses
 
 if TYPE_CHECKING:
     import asyncio
@@ -88,9 +89,9 @@ class HttpServer:
 
 
 def _bound(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
+    host, port = addresses.split(address, "--http-address")
     try:
-        found: list[Any] = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        found: list[Any] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         family, kind, _, _, place = found[0]
         # asyncio turns off Nagle's delay, 40 ms here, only for sockets that say that they are TCP.
         bound = socket.socket(family, kind, socket.IPPROTO_TCP)
@@ -103,7 +104,7 @@ def _bound(address: str) -> socket.socket:
             raise
         else:
             return bound
-    except (OSError, ValueError, OverflowError):
+    except OSError:
         raise SettingError(
             f"can't serve at {address}: the port is taken or the address is not of this machine; "
             "choose another with --http-address"

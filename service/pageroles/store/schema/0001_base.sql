@@ -1,4 +1,4 @@
--- The store of pageroles. Statements end with a semicolon at the end of a line; each may be run again.
+-- The store of pageroles.
 --
 -- Writers fill the plain columns of `sessions` and nothing else. All the rest is worked out by ClickHouse at
 -- insert: the MATERIALIZED columns below, and the tables that the views feed. docs/semantics.md defines each.
@@ -14,7 +14,7 @@
 --
 -- What reports read of every session is not compressed: hashes hardly shrink, and unpacking them took longer than all
 -- else that ClickHouse does for a report.
-CREATE TABLE IF NOT EXISTS sessions
+CREATE TABLE IF NOT EXISTS {{ table("sessions") }}
 (
     `domain` LowCardinality(String) COMMENT 'The tenant: the domain that an API key belongs to',
     `session_id` String,
@@ -66,8 +66,7 @@ CREATE TABLE IF NOT EXISTS sessions
     `converting` Bool MATERIALIZED notEmpty(conversions.occurred_at) COMMENT 'Carries a conversion',
 
     `page_keys` Array(UInt64) MATERIALIZED arrayMap(
-        url -> sipHash64(if(empty(trimRight(cutQueryString(cutFragment(url)), '/')),
-                            '/', trimRight(cutQueryString(cutFragment(url)), '/'))),
+        url -> sipHash64({{ canonical("url") }}),
         -- The position keeps the order of views that happened together: arraySort alone is not stable.
         arraySort((url, at, position) -> (at, position),
                   page_views.url, page_views.viewed_at, arrayEnumerate(page_views.url)))
@@ -95,10 +94,9 @@ CREATE TABLE IF NOT EXISTS sessions
         COMMENT 'What a report reads of every session: the user key and the three pages' CODEC(NONE),
 
     `conversion_keys` Array(UInt64) MATERIALIZED arrayMap(
-        (url, at) -> multiIf(
+        (url, at) -> if(
             url = '', page_keys[arrayCount(viewed_at -> viewed_at <= at, page_views.viewed_at)],
-            empty(trimRight(cutQueryString(cutFragment(url)), '/')), sipHash64('/'),
-            sipHash64(trimRight(cutQueryString(cutFragment(url)), '/'))),
+            sipHash64({{ canonical("url") }})),
         conversions.url, conversions.occurred_at)
         COMMENT 'Canonical page of each conversion',
     `assist_views` Array(UInt32) MATERIALIZED arrayMap(
@@ -109,11 +107,12 @@ CREATE TABLE IF NOT EXISTS sessions
         conversion_keys, conversions.occurred_at)
         COMMENT 'How many leading views assist each conversion'
 )
-ENGINE = ReplacingMergeTree(written_at)
+ENGINE = {{ engine("ReplacingMergeTree(written_at)") }}
 PARTITION BY toYYYYMM(started_at)
 PRIMARY KEY (domain, user_sixteenth, day, user_key)
 ORDER BY (domain, user_sixteenth, day, user_key, session_key)
 SETTINGS index_granularity = 8192;
+{{ distributed("sessions", by="sipHash64(user_id)") }}
 
 
 -- The few sessions that converted, with all that a report asks of them, over all history: who converted first,
@@ -121,7 +120,7 @@ SETTINGS index_granularity = 8192;
 --
 -- A session without a conversion enters as a deletion mark, so that it takes back an earlier version that had
 -- one. FINAL hides the marks; merges of a whole partition remove them.
-CREATE TABLE IF NOT EXISTS converting_sessions
+CREATE TABLE IF NOT EXISTS {{ table("converting_sessions") }}
 (
     `domain` LowCardinality(String),
     `user_key` UInt64 CODEC(NONE),
@@ -145,7 +144,7 @@ CREATE TABLE IF NOT EXISTS converting_sessions
     `written_at` DateTime64(6, 'UTC'),
     `is_deleted` UInt8
 )
-ENGINE = ReplacingMergeTree(written_at, is_deleted)
+ENGINE = {{ engine("ReplacingMergeTree(written_at, is_deleted)") }}
 PARTITION BY toYYYYMM(started_at)
 PRIMARY KEY (domain, user_key, started_at)
 ORDER BY (domain, user_key, started_at, session_key)
@@ -154,8 +153,9 @@ SETTINGS index_granularity = 8192,
     enable_replacing_merge_with_cleanup_for_min_age_to_force_merge = 1,
     min_age_to_force_merge_on_partition_only = 1,
     min_age_to_force_merge_seconds = 600;
+{{ distributed("converting_sessions", by="user_key") }}
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS converting_sessions_feed TO converting_sessions AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{ view("converting_sessions_feed", to="converting_sessions") }} AS
 SELECT
     domain,
     user_key,
@@ -178,48 +178,49 @@ SELECT
     conversions.id,
     conversion_keys,
     assist_views
-FROM sessions;
+FROM {{ local("sessions") }};
 
 
 -- When each user was first seen. A session's start never changes, so replacing sessions leaves it right.
-CREATE TABLE IF NOT EXISTS users
+CREATE TABLE IF NOT EXISTS {{ table("users") }}
 (
     `domain` LowCardinality(String),
     `user_key` UInt64 CODEC(NONE),
     `first_seen_at` SimpleAggregateFunction(min, DateTime64(3, 'UTC')) CODEC(NONE)
 )
-ENGINE = AggregatingMergeTree
+ENGINE = {{ engine("AggregatingMergeTree") }}
 ORDER BY (domain, user_key);
+{{ distributed("users", by="user_key") }}
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS users_feed TO users AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{ view("users_feed", to="users") }} AS
 SELECT domain, user_key, min(started_at) AS first_seen_at
-FROM sessions
+FROM {{ local("sessions") }}
 GROUP BY domain, user_key;
 
 
 -- The names of the page keys.
-CREATE TABLE IF NOT EXISTS pages
+CREATE TABLE IF NOT EXISTS {{ table("pages") }}
 (
     `domain` LowCardinality(String),
     `page_key` UInt64,
     `url` String
 )
-ENGINE = ReplacingMergeTree
+ENGINE = {{ engine("ReplacingMergeTree") }}
 ORDER BY (domain, page_key);
+{{ distributed("pages", by="page_key") }}
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS pages_feed TO pages AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{ view("pages_feed", to="pages") }} AS
 SELECT DISTINCT domain, sipHash64(url) AS page_key, url
 FROM
 (
-    SELECT domain, if(empty(trimRight(cutQueryString(cutFragment(raw)), '/')),
-                      '/', trimRight(cutQueryString(cutFragment(raw)), '/')) AS url
-    FROM sessions
+    SELECT domain, {{ canonical("raw") }} AS url
+    FROM {{ local("sessions") }}
     ARRAY JOIN arrayConcat(page_views.url, arrayFilter(raw -> raw != '', conversions.url)) AS raw
 );
 
 
 -- API keys: only hashes. A later row of the same id replaces the earlier one, as a revocation does.
-CREATE TABLE IF NOT EXISTS api_keys
+CREATE TABLE IF NOT EXISTS {{ table("api_keys") }}
 (
     `id` String,
     `hash` String COMMENT 'SHA-256 of the key, in hexadecimal',
@@ -229,27 +230,30 @@ CREATE TABLE IF NOT EXISTS api_keys
     `revoked_at` Nullable(DateTime64(3, 'UTC')),
     `written_at` DateTime64(6, 'UTC') DEFAULT now64(6)
 )
-ENGINE = ReplacingMergeTree(written_at)
+ENGINE = {{ engine("ReplacingMergeTree(written_at)") }}
 ORDER BY id;
+{{ distributed("api_keys", by="sipHash64(id)") }}
 
 
 -- How many requests a domain may make in a month; NULL: as many as it likes.
-CREATE TABLE IF NOT EXISTS quotas
+CREATE TABLE IF NOT EXISTS {{ table("quotas") }}
 (
     `domain` String,
     `monthly_limit` Nullable(UInt64),
     `written_at` DateTime64(6, 'UTC') DEFAULT now64(6)
 )
-ENGINE = ReplacingMergeTree(written_at)
+ENGINE = {{ engine("ReplacingMergeTree(written_at)") }}
 ORDER BY domain;
+{{ distributed("quotas", by="sipHash64(domain)") }}
 
 -- Requests counted against the quotas, by all servers; rows add up.
-CREATE TABLE IF NOT EXISTS quota_usage
+CREATE TABLE IF NOT EXISTS {{ table("quota_usage") }}
 (
     `domain` String,
     `month` Date,
     `requests` Int64
 )
-ENGINE = SummingMergeTree
+ENGINE = {{ engine("SummingMergeTree") }}
 ORDER BY (domain, month)
-SETTINGS non_replicated_deduplication_window = 1000;
+{{ "" if cluster else "SETTINGS non_replicated_deduplication_window = 1000" }};
+{{ distributed("quota_usage", by="sipHash64(domain)") }}

@@ -1,0 +1,34 @@
+"""`pageroles gateway`."""
+
+from __future__ import annotations
+
+import structlog
+import typer
+
+from pageroles import __version__, serving
+from pageroles.command.options import DEFAULT_HTTP_ADDRESS, AllowedOrigins, Grace, HttpAddress, MaxSeconds, Target
+from pageroles.command.processes import on_stop_signals
+from pageroles.settings import ServerSettings
+
+app = typer.Typer()
+
+
+@app.command()
+def gateway(
+    target: Target,
+    http_address: HttpAddress = DEFAULT_HTTP_ADDRESS,
+    allow_origin: AllowedOrigins = None,
+    max_seconds: MaxSeconds = ServerSettings.max_seconds,
+    grace: Grace = ServerSettings.grace,
+) -> None:
+    """Serve REST alone, in front of a gRPC server elsewhere."""
+    stopping = on_stop_signals()
+    log = structlog.get_logger("pageroles")
+    wanted = ServerSettings(
+        http_address=http_address, allowed_origins=tuple(allow_origin or ()), max_seconds=max_seconds, grace=grace
+    )
+    with serving.gateway(target, wanted) as http:
+        log.info("serving", http=http, target=target, version=__version__)
+        stopping.wait()
+        log.info("stopping", grace_seconds=grace)
+    log.info("stopped")

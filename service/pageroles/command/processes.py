@@ -1,0 +1,54 @@
+"""What commands that serve have in common with other processes: signals to stop, and logs for whoever reads them."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import structlog
+import typer
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def on_stop_signals() -> threading.Event:
+    """Return an event that SIGTERM and Ctrl-C set; a second signal ends the process as usual."""
+    stopping = threading.Event()
+
+    def stop(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    return stopping
+
+
+def set_up_logs(level: str) -> None:
+    """Write logs to standard error: for people on a terminal, else one JSON object a line."""
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise typer.BadParameter(
+            f"there is no level {level!r}; give debug, info, warning or error", param_hint="--log-level"
+        )
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,77 @@
+"""`pageroles report`: a question to a server, and its answer as tables. Each filter of the table is an option."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import msgspec
+import typer
+from rich.console import Console
+
+from pageroles import client, settings
+from pageroles.command import tables
+from pageroles.command.options import DEFAULT_GRPC_ADDRESS, EXIT_FAULT, Target
+from pageroles.errors import InvalidArgumentError
+from pageroles.question.filters import FILTERS
+from pageroles.question.request import SCOPES, to_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+app = typer.Typer()
+
+_out = Console()
+_err = Console(stderr=True)
+
+
+def _with_filters(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each filter, handed over by name; typer reads options from a signature."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    options = [
+        inspect.Parameter(
+            each.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default="",
+            annotation=Annotated[str, typer.Option(help=each.help.replace("`", ""))],
+        )
+        for each in FILTERS
+    ]
+    command.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    command.__annotations__ = {one.name: one.annotation for one in (*own, *options)}
+    return command
+
+
+@app.command()
+@_with_filters
+def report(
+    *,
+    key: Annotated[str, typer.Option(envvar="PAGEROLES_KEY", help="The API key.")],
+    target: Target = DEFAULT_GRPC_ADDRESS,
+    domain: Annotated[Optional[str], typer.Option(help="The domain; with a key for all domains only.")] = None,  # noqa: UP045
+    start_date: Annotated[
+        str, typer.Option(help="2025-07-01 or 2025-07-01T09:30:00Z; default: 30 days before now.")
+    ] = "",
+    end_date: Annotated[str, typer.Option(help="The same forms; a date covers its whole day; default: now.")] = "",
+    touch_scope: Annotated[str, typer.Option(help=f"{', '.join(SCOPES[:-1])} or {SCOPES[-1]}.")] = SCOPES[0],
+    rows: Annotated[int, typer.Option(min=1, help="Pages shown in each table.")] = settings.REPORT_ROWS,
+    json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON, in the REST shape.")] = False,
+    timeout: Annotated[Optional[float], typer.Option(min=0.001, help="Seconds to wait.")] = None,  # noqa: UP045
+    **filters: Any,
+) -> None:
+    """Ask a server, and print the tables."""
+    try:
+        request = to_request({"start_date": start_date, "end_date": end_date, "touch_scope": touch_scope, **filters})
+    except InvalidArgumentError as error:
+        raise typer.BadParameter(error.description, param_hint=f"--{error.field.replace('_', '-')}") from None
+    try:
+        body = client.ask(target, key, request, domain=domain, seconds=timeout)
+    except client.AskError as error:
+        _err.print(f"[red]{error.status}[/]: {error}", highlight=False)
+        raise typer.Exit(EXIT_FAULT) from None
+    if json:
+        sys.stdout.buffer.write(msgspec.json.format(body) + b"\n")
+    else:
+        _out.print(tables.answer(client.read(body), rows=rows))

@@ -1,0 +1,76 @@
+"""`pageroles serve`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import structlog
+import typer
+
+from pageroles import __version__, serving, settings
+from pageroles.command.options import (
+    DEFAULT_GRPC_ADDRESS,
+    DEFAULT_HTTP_ADDRESS,
+    AllowedOrigins,
+    Grace,
+    GrpcAddress,
+    HttpAddress,
+    MaxSeconds,
+    StoreDsn,
+)
+from pageroles.command.processes import on_stop_signals
+from pageroles.settings import ServerSettings
+from pageroles.store.store import Store
+
+app = typer.Typer()
+
+
+@app.command()
+def serve(
+    store: StoreDsn,
+    grpc_address: GrpcAddress = DEFAULT_GRPC_ADDRESS,
+    http_address: HttpAddress = DEFAULT_HTTP_ADDRESS,
+    no_http: Annotated[bool, typer.Option("--no-http", help="Serve gRPC alone.")] = False,
+    allow_origin: AllowedOrigins = None,
+    max_seconds: MaxSeconds = ServerSettings.max_seconds,
+    max_requests: Annotated[
+        int,
+        typer.Option(
+            envvar="PAGEROLES_MAX_REQUESTS",
+            min=settings.MAX_REQUESTS_BOUNDS[0],
+            max=settings.MAX_REQUESTS_BOUNDS[1],
+            help="Requests taken on at once.",
+        ),
+    ] = ServerSettings.max_requests,
+    readers: Annotated[
+        Optional[int],  # noqa: UP045 - typer reads it
+        typer.Option(
+            envvar="PAGEROLES_READERS",
+            min=settings.READERS_BOUNDS[0],
+            max=settings.READERS_BOUNDS[1],
+            help="Queries at work in ClickHouse at once, as many of them for large reports as there are cores.",
+            show_default="the cores and two more",
+        ),
+    ] = None,
+    grace: Grace = ServerSettings.grace,
+) -> None:
+    """Serve the API until SIGTERM or Ctrl-C; requests in flight finish."""
+    stopping = on_stop_signals()
+    log = structlog.get_logger("pageroles")
+    wanted = ServerSettings(
+        grpc_address=grpc_address,
+        http_address=None if no_http else http_address,
+        allowed_origins=tuple(allow_origin or ()),
+        max_seconds=max_seconds,
+        max_requests=max_requests,
+        grace=grace,
+    )
+    silence = max_seconds + settings.SILENCE_BEYOND_REQUEST_SECONDS
+    with (
+        Store.open(store, readers=readers or settings.default_readers(), silence=silence) as opened,
+        serving.serving(opened, wanted) as served,
+    ):
+        log.info("serving", grpc=served.grpc, http=served.http, version=__version__)
+        stopping.wait()
+        log.info("stopping", grace_seconds=grace)
+    log.info("stopped")

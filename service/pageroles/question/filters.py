@@ -1,0 +1,110 @@
+"""The filters of a question: one table, which request conversion, SQL, command, OpenAPI and explorer read.
+
+All filters are exact and case-sensitive, and ANDed (docs/semantics.md, "Filters"). An empty value sets none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import NamedTuple
+
+
+class Of(enum.Enum):
+    """What a filter is compared with."""
+
+    SESSION = "session"
+    CONVERSION = "conversion"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Filter:
+    """One filter.
+
+    Attributes:
+        name: Its name in the contract.
+        of: What is compared: a session, or each of its conversions.
+        column: The column that is compared: of `sessions` and `converting_sessions`, or of a conversion in the latter.
+        help: What it is compared with, for the reference and the command.
+        label: Its name in the explorer's form.
+        example: A value as it may be given.
+        hint: What the explorer's form says below it; empty: nothing.
+        is_page: The value is a canonical page; the column holds its key.
+    """
+
+    name: str
+    of: Of
+    column: str
+    help: str
+    label: str
+    example: str
+    hint: str = ""
+    is_page: bool = False
+
+
+class Condition(NamedTuple):
+    """A filter that is set, and its value."""
+
+    filter: Filter
+    value: str
+
+
+# In the order of the contract.
+FILTERS = (
+    Filter(
+        "conversion_page",
+        Of.CONVERSION,
+        column="url",
+        help="The URL on which a conversion was tracked, as it was tracked.",
+        label="Conversion page",
+        example="https://example.com/signup",
+        hint="As it was tracked, with its query string.",
+    ),
+    Filter(
+        "meta_type",
+        Of.CONVERSION,
+        column="type",
+        help="A conversion's type: `hubspot_form`, `custom`, `html_form`, …",
+        label="Type",
+        example="hubspot_form",
+    ),
+    Filter(
+        "meta_id",
+        Of.CONVERSION,
+        column="id",
+        help="A conversion's id, such as that of a form.",
+        label="Id",
+        example="form-1",
+    ),
+    Filter(
+        "source",
+        Of.SESSION,
+        column="effective_source",
+        help="The effective source: `utm_source`, else the tracked source, else the referrer's domain.",
+        label="Source",
+        example="google.com",
+    ),
+    Filter(
+        "medium",
+        Of.SESSION,
+        column="effective_medium",
+        help="The effective medium: `utm_medium`, else the tracked medium.",
+        label="Medium",
+        example="cpc",
+    ),
+    Filter(
+        "campaign", Of.SESSION, column="utm_campaign", help="`utm_campaign`.", label="Campaign", example="summer-sale"
+    ),
+    Filter("content", Of.SESSION, column="utm_content", help="`utm_content`.", label="Content", example="banner-b"),
+    Filter("term", Of.SESSION, column="utm_term", help="`utm_term`.", label="Term", example="page analytics"),
+    Filter(
+        "landing_page",
+        Of.SESSION,
+        column="landing_key",
+        help="The canonical page on which the session began.",
+        label="Landing page",
+        example="https://example.com/pricing",
+        hint="As in the answer: no query string, no slash at the end.",
+        is_page=True,
+    ),
+)

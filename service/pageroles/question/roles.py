@@ -1,0 +1,32 @@
+"""The roles of pages, as the contract has them, and their names for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pageroles.v1 import pages_pb2
+
+# What the heading of a column says; the table that it stands in says of which side.
+_HEADINGS = {
+    "conversion": "conversion",
+    "conversion_assist": "assist",
+    "landing_assisted_conversion": "landing",
+    "drop_off": "drop-off",
+    "drop_off_assist": "assist",
+    "landing_assisted_drop_off": "landing",
+}
+
+
+def _roles_of(page: Any) -> tuple[str, ...]:
+    """Return the roles that a page's message counts; a descriptor has a type for each implementation of protobuf."""
+    counts = pages_pb2.RoleCount.DESCRIPTOR
+    return tuple(field.name for field in page.fields if field.message_type is counts)
+
+
+CONVERSION_ROLES = _roles_of(pages_pb2.ConversionPage.DESCRIPTOR)
+DROP_OFF_ROLES = _roles_of(pages_pb2.DropOffPage.DESCRIPTOR)
+
+
+def heading(role: str) -> str:
+    """Return the heading of a role's column; one that has none here is headed by its own name."""
+    return _HEADINGS.get(role, role.replace("_", " "))

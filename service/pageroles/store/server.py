@@ -1,0 +1,84 @@
+"""A ClickHouse server over HTTP: one client serves all threads."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver import httputil
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from pageroles.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from clickhouse_connect.driver.client import Client
+
+_CONNECT_SECONDS = 5
+
+
+class Server:
+    """A ClickHouse server over HTTP: one client serves all threads."""
+
+    embedded = False
+
+    def __init__(self, dsn: str, readers: int, silence: float) -> None:
+        """Connect to a server.
+
+        Args:
+            dsn: Its address.
+            readers: How many streams may be open at once.
+            silence: Seconds after which a server that sends nothing is given up.
+
+        Raises:
+            StoreUnavailableError: It can't be reached or refuses the connection.
+        """
+        secure = urlsplit(dsn).scheme in {"clickhouses", "https"}
+        try:
+            self._client = clickhouse_connect.get_client(
+                dsn=dsn,
+                secure=secure,
+                # A session would allow one query at a time.
+                autogenerate_session_id=False,
+                # Reports are read on the server's own network, where packing costs more than it saves.
+                compress=False,
+                query_retries=2,
+                connect_timeout=_CONNECT_SECONDS,
+                send_receive_timeout=int(silence),
+                show_clickhouse_errors="scrub",
+                pool_mgr=httputil.get_pool_manager(maxsize=readers + 4, block=True),
+            )
+        except ClickHouseError as error:
+            raise StoreUnavailableError(
+                f"can't reach ClickHouse at {without_password(dsn)}: {_reason(error)}"
+            ) from error
+
+    @contextlib.contextmanager
+    def _lend(self) -> Iterator[Client]:
+        yield self._client
+
+    reader = control = writer = _lend
+
+    def close(self) -> None:
+        """Close every client."""
+        self._client.close()
+
+
+def without_password(dsn: str) -> str:
+    """Return an address fit to be shown."""
+    parts = urlsplit(dsn)
+    if parts.password is None:
+        return dsn
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{parts.username}:…@{host}").geturl()
+
+
+def _reason(error: Exception) -> str:
+    """Return the innermost cause's text: the outer ones speak of attempts and pools."""
+    innermost: Any = error
+    while innermost.__cause__ is not None:
+        innermost = innermost.__cause__
+    return str(innermost)

@@ -1,0 +1,135 @@
+"""The models of REST's bodies, from which the OpenAPI document is made."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+import msgspec
+
+from pageroles.question.filters import FILTERS
+from pageroles.question.request import SCOPES
+from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES
+
+# For readers of the document; `question/window.py` reads dates, and says more.
+_DATE = r"^$|^\d{4}-\d{2}-\d{2}([Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?([Zz]|[+-]\d{2}(:?\d{2})?)?)?$"
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+def _text(description: str, *examples: str, pattern: str | None = None) -> msgspec.Meta:
+    return msgspec.Meta(description=description, examples=list(examples) or None, pattern=pattern)
+
+
+def _optional(kind: Any, meta: msgspec.Meta) -> Any:
+    """Return the type of a parameter that may be left out.
+
+    A default in the document would make generated clients demand the parameter: so there is none.
+    """
+    return Annotated[kind, meta] | msgspec.UnsetType
+
+
+_START = _text(
+    "Start of the window: a date (00:00:00 UTC) or an ISO 8601 date-time. Sessions that started then or later are in. "
+    "Default: 30 days before now, or before `end_date` where that is earlier.",
+    "2025-07-01",
+    "2025-07-01T09:30:00Z",
+    pattern=_DATE,
+)
+_END = _text(
+    "End of the window, in the same forms; a date covers that whole day. Default: now. A window longer than 30 days is "
+    "cut to the last 30 before `end_date`; `time_frame` shows the window that was used.",
+    "2025-07-31",
+    "2025-07-31T23:59:59Z",
+    pattern=_DATE,
+)
+_SCOPE = msgspec.Meta(
+    description="Which sessions of each user's journey: `any`, the default; `first`: the user's first session; "
+    "`converting`: sessions with a conversion; `assist`: between the first and the first converting session; "
+    "`after`: after the first converting session."
+)
+
+PagesBody = msgspec.defstruct(
+    "PagesBody",
+    [
+        ("start_date", _optional(str, _START), msgspec.UNSET),
+        ("end_date", _optional(str, _END), msgspec.UNSET),
+        *((each.name, _optional(str, _text(each.help, each.example)), msgspec.UNSET) for each in FILTERS),
+        ("touch_scope", _optional(Literal[SCOPES], _SCOPE), msgspec.UNSET),
+    ],
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    module=__name__,
+    namespace={
+        "__doc__": "Which sessions to look at. Every field may be left out; an empty string means: not set.\n\n"
+        "Filters are exact, case-sensitive, and combined with AND."
+    },
+)
+PARAMETERS = PagesBody.__struct_fields__
+
+
+class TimeFrame(msgspec.Struct):
+    """The window that was used, UTC, both ends included."""
+
+    start: Annotated[str, _text("Start.", "2025-07-01T00:00:00Z")]
+    end: Annotated[str, _text("End.", "2025-07-31T23:59:59Z")]
+
+
+class SummaryTotals(msgspec.Struct):
+    """Totals over the included sessions."""
+
+    total_sessions: Count
+    total_users: Count
+    total_conversion_events: Count
+    total_conversion_users: Count
+
+
+class RoleCount(msgspec.Struct):
+    """In how many sessions a page had a role, and for how many distinct users."""
+
+    sessions: Count
+    users: Count
+
+
+def _page(name: str, roles: tuple[str, ...], description: str) -> Any:
+    fields: list[tuple[str, Any]] = [("url", str), *((role, RoleCount) for role in roles)]
+    return msgspec.defstruct(name, fields, module=__name__, namespace={"__doc__": description})
+
+
+ConversionPage: Any = _page("ConversionPage", CONVERSION_ROLES, "What a page did for conversions.")
+DropOffPage: Any = _page("DropOffPage", DROP_OFF_ROLES, "Where sessions ended.")
+
+
+class PagesAnswer(msgspec.Struct, forbid_unknown_fields=True):
+    """The report: pages by what they did for conversions, and by where sessions ended; most sessions first."""
+
+    time_frame: TimeFrame
+    summary_totals: SummaryTotals
+    conversion_performance: list[ConversionPage]
+    drop_off_performance: list[DropOffPage]
+
+
+class NoResults(msgspec.Struct, forbid_unknown_fields=True):
+    """No session matched; not an error."""
+
+    message: Literal["No page data found for the given parameters."]
+
+
+NO_RESULTS: str = get_args(get_type_hints(NoResults)["message"])[0]
+
+
+class Fault(msgspec.Struct, omit_defaults=True):
+    """What went wrong: a sentence that says what to change."""
+
+    error: str
+    field: Annotated[str, _text("The parameter at fault, where one is.", "start_date")] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
+
+
+class QuotaFault(msgspec.Struct):
+    """The domain's requests of this month are used up; or, with `error` alone, the server is busy."""
+
+    error: Annotated[str, _text("What is exceeded.", "API monthly limit exceeded.")]
+    limit: Count | msgspec.UnsetType = msgspec.UNSET
+    used: Count | msgspec.UnsetType = msgspec.UNSET
+    domain: str | msgspec.UnsetType = msgspec.UNSET
