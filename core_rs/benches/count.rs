@@ -74,9 +74,9 @@ fn answers(criterion: &mut Criterion) {
         });
         tally.feed_pages(&names).unwrap();
         group.bench_function(format!("order and encode, {pages} pages"), |bencher| {
-            bencher.iter(|| tally.answer(0, 0).unwrap().whole(&tally).unwrap());
+            bencher.iter(|| tally.answer(0, 0).unwrap().whole(tally.snapshot()).unwrap());
         });
-        let message = tally.answer(0, 0).unwrap().whole(&tally).unwrap();
+        let message = tally.answer(0, 0).unwrap().whole(tally.snapshot()).unwrap();
         group.bench_function(format!("to JSON, {pages} pages"), |bencher| {
             bencher.iter(|| JsonAnswer::default().feed(&message).unwrap());
         });

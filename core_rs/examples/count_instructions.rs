@@ -52,6 +52,6 @@ fn measured_count(tally: &mut Tally, sessions: &[u8], conversions: &[u8]) -> Res
 #[inline(never)]
 fn measured_answer(tally: &mut Tally, names: &[u8]) -> Result<Vec<u8>> {
     tally.feed_pages(names)?;
-    let message = tally.answer(0, 0)?.whole(tally)?;
+    let message = tally.answer(0, 0)?.whole(tally.snapshot())?;
     JsonAnswer::default().feed(&message)
 }

@@ -93,17 +93,20 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// What is wrong with some bytes, as a sentence. Whoever knows the stream adds where.
+pub type Fault = String;
+
 /// Why a reader stops: what is wrong with the bytes, to which it adds where, or an error of its own.
 #[derive(Debug)]
 pub enum Stop {
     /// What is wrong with the bytes.
-    Malformed(String),
+    Malformed(Fault),
     /// What else went wrong.
     Error(Error),
 }
 
-impl From<String> for Stop {
-    fn from(reason: String) -> Self {
+impl From<Fault> for Stop {
+    fn from(reason: Fault) -> Self {
         Self::Malformed(reason)
     }
 }
@@ -114,5 +117,5 @@ impl From<Error> for Stop {
     }
 }
 
-/// A result with this crate's [`Error`].
-pub type Result<T> = std::result::Result<T, Error>;
+/// A result, with this crate's [`Error`] where none is named.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

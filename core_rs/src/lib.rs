@@ -13,8 +13,8 @@
 //! | [`roles`] | a session → the roles of its pages |
 //! | [`counts`] | roles → sessions and distinct users of each page |
 //! | [`tally`] | the above in their order, and merging |
-//! | [`answer`] | counts → ordered rows → protobuf |
-//! | [`json`] | the messages of an answer → JSON |
+//! | [`answer`] | counts → ordered rows → protobuf → JSON |
+//! | `wire` | varints and protobuf fields, read and written |
 //! | [`error`] | what can go wrong |
 //!
 //! ```
@@ -39,17 +39,16 @@ mod firsts;
 mod group;
 mod index;
 pub mod journey;
-pub mod json;
 pub mod native;
 pub mod pages;
 pub mod roles;
 pub mod rows;
 pub mod tally;
+mod wire;
 
-pub use answer::Answer;
+pub use answer::{Answer, JsonAnswer, Snapshot};
 pub use counts::Totals;
 pub use error::{Error, Result};
 pub use journey::Scope;
-pub use json::JsonAnswer;
 pub use pages::KeyWidth;
 pub use tally::Tally;

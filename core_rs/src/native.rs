@@ -6,7 +6,8 @@
 //! small the chunks are, and no buffer grows ahead of the bytes that really came: a count in a
 //! header is a claim, and memory is given to data, not to claims.
 
-use crate::error::{Error, Result, Stop};
+use crate::error::{Error, Fault, Result, Stop};
+use crate::wire::{NoVarint, take_varint};
 
 /// Columns of one block. Also what tells an error text in place of a block early on.
 pub const MAX_COLUMNS: u64 = 16;
@@ -32,9 +33,6 @@ pub struct Progress {
     need: usize,
 }
 
-/// What is wrong with the bytes; the reader adds where.
-type Fault = String;
-
 /// The values of one column of one block.
 pub trait Column {
     /// ClickHouse's name of the type, exactly as the block must carry it.
@@ -46,7 +44,7 @@ pub trait Column {
     /// # Errors
     ///
     /// A sentence on what no column of this type can hold.
-    fn read(&mut self, rows: usize, input: &[u8]) -> std::result::Result<Progress, Fault>;
+    fn read(&mut self, rows: usize, input: &[u8]) -> Result<Progress, Fault>;
     /// How many values there are that need nothing of what follows; 0 where that is not known.
     fn ready(&self) -> usize {
         0
@@ -116,7 +114,7 @@ impl<T: Number> Column for Fixed<T> {
         self.0.clear();
     }
 
-    fn read(&mut self, rows: usize, input: &[u8]) -> std::result::Result<Progress, Fault> {
+    fn read(&mut self, rows: usize, input: &[u8]) -> Result<Progress, Fault> {
         let missing = rows - self.0.len();
         let whole = missing.min(input.len() / T::SIZE);
         let used = whole * T::SIZE;
@@ -166,7 +164,7 @@ impl Column for Strings {
         self.ends.clear();
     }
 
-    fn read(&mut self, rows: usize, input: &[u8]) -> std::result::Result<Progress, Fault> {
+    fn read(&mut self, rows: usize, input: &[u8]) -> Result<Progress, Fault> {
         let mut used = 0;
         while self.ends.len() < rows {
             match string(&input[used..], MAX_STRING)? {
@@ -220,7 +218,7 @@ impl<T: Number> Column for Arrays<T> {
         self.values.clear();
     }
 
-    fn read(&mut self, rows: usize, input: &[u8]) -> std::result::Result<Progress, Fault> {
+    fn read(&mut self, rows: usize, input: &[u8]) -> Result<Progress, Fault> {
         let missing = rows - self.ends.len();
         let (offsets, _) = input.as_chunks::<8>();
         let offsets = &offsets[..missing.min(offsets.len())];
@@ -372,7 +370,7 @@ impl<L: Layout> Reader<L> {
     pub fn feed(
         &mut self,
         chunk: &[u8],
-        mut on_block: impl FnMut(&L) -> std::result::Result<(), Stop>,
+        mut on_block: impl FnMut(&L) -> Result<(), Stop>,
     ) -> Result<()> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -419,8 +417,8 @@ impl<L: Layout> Reader<L> {
     fn take(
         &mut self,
         mut chunk: &[u8],
-        on_block: &mut impl FnMut(&L) -> std::result::Result<(), Stop>,
-    ) -> std::result::Result<(), Stop> {
+        on_block: &mut impl FnMut(&L) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
         while !chunk.is_empty() {
             if self.carry.is_empty() {
                 let progress = self.step(chunk, on_block)?;
@@ -452,8 +450,8 @@ impl<L: Layout> Reader<L> {
     fn step(
         &mut self,
         input: &[u8],
-        on_block: &mut impl FnMut(&L) -> std::result::Result<(), Stop>,
-    ) -> std::result::Result<Progress, Stop> {
+        on_block: &mut impl FnMut(&L) -> Result<(), Stop>,
+    ) -> Result<Progress, Stop> {
         let progress = match self.state {
             State::Columns => self.columns(input)?,
             State::Rows => self.row_count(input)?,
@@ -469,7 +467,7 @@ impl<L: Layout> Reader<L> {
         Ok(progress)
     }
 
-    fn columns(&mut self, input: &[u8]) -> std::result::Result<Progress, Fault> {
+    fn columns(&mut self, input: &[u8]) -> Result<Progress, Fault> {
         let Item::Whole(count, used) = varuint(input)? else {
             return Ok(cut(input));
         };
@@ -490,7 +488,7 @@ impl<L: Layout> Reader<L> {
         Ok(whole(used))
     }
 
-    fn row_count(&mut self, input: &[u8]) -> std::result::Result<Progress, Fault> {
+    fn row_count(&mut self, input: &[u8]) -> Result<Progress, Fault> {
         let Item::Whole(count, used) = varuint(input)? else {
             return Ok(cut(input));
         };
@@ -502,7 +500,7 @@ impl<L: Layout> Reader<L> {
         Ok(whole(used))
     }
 
-    fn name(&mut self, input: &[u8]) -> std::result::Result<Progress, Fault> {
+    fn name(&mut self, input: &[u8]) -> Result<Progress, Fault> {
         let (name, used) = match string(input, MAX_HEADER_TEXT)? {
             Item::Whole(name, used) => (name, used),
             Item::Cut(need) => return Ok(Progress { used: 0, need }),
@@ -519,7 +517,7 @@ impl<L: Layout> Reader<L> {
         Ok(whole(used))
     }
 
-    fn column_type(&mut self, index: usize, input: &[u8]) -> std::result::Result<Progress, Fault> {
+    fn column_type(&mut self, index: usize, input: &[u8]) -> Result<Progress, Fault> {
         let (found, used) = match string(input, MAX_HEADER_TEXT)? {
             Item::Whole(found, used) => (found, used),
             Item::Cut(need) => return Ok(Progress { used: 0, need }),
@@ -547,8 +545,8 @@ impl<L: Layout> Reader<L> {
         &mut self,
         index: usize,
         input: &[u8],
-        on_block: &mut impl FnMut(&L) -> std::result::Result<(), Stop>,
-    ) -> std::result::Result<Progress, Stop> {
+        on_block: &mut impl FnMut(&L) -> Result<(), Stop>,
+    ) -> Result<Progress, Stop> {
         let rows = self.rows;
         let progress = self.block.column(index).map_or(Ok(whole(0)), |column| {
             column.read(rows, input).map_err(|fault| {
@@ -568,8 +566,8 @@ impl<L: Layout> Reader<L> {
     fn hand_on(
         &mut self,
         index: usize,
-        on_block: &mut impl FnMut(&L) -> std::result::Result<(), Stop>,
-    ) -> std::result::Result<(), Stop> {
+        on_block: &mut impl FnMut(&L) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
         let ready = self.block.column(index).map_or(0, |column| column.ready());
         if ready > 0 {
             self.end_of_block(on_block)?;
@@ -588,8 +586,8 @@ impl<L: Layout> Reader<L> {
 
     fn end_of_block(
         &mut self,
-        on_block: &mut impl FnMut(&L) -> std::result::Result<(), Stop>,
-    ) -> std::result::Result<(), Stop> {
+        on_block: &mut impl FnMut(&L) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
         // ClickHouse's own sign of an end without rows.
         if self.seen == 0 && self.rows == 0 {
             return Ok(());
@@ -623,23 +621,16 @@ fn cut(input: &[u8]) -> Progress {
     }
 }
 
-fn varuint(input: &[u8]) -> std::result::Result<Item<u64>, Fault> {
-    let mut value = 0_u64;
-    for (index, &byte) in input.iter().enumerate() {
-        let bits = u64::from(byte & 0x7f);
-        // The tenth byte has room for one bit.
-        if index > 9 || (index == 9 && bits > 1) {
-            return Err("a count of more than 64 bits".to_owned());
-        }
-        value |= bits << (7 * index);
-        if byte & 0x80 == 0 {
-            return Ok(Item::Whole(value, index + 1));
-        }
+fn varuint(input: &[u8]) -> Result<Item<u64>, Fault> {
+    let mut rest = input;
+    match take_varint(&mut rest) {
+        Ok(value) => Ok(Item::Whole(value, input.len() - rest.len())),
+        Err(NoVarint::Cut) => Ok(Item::Cut(input.len() + 1)),
+        Err(NoVarint::TooLong) => Err("a count of more than 64 bits".to_owned()),
     }
-    Ok(Item::Cut(input.len() + 1))
 }
 
-fn string(input: &[u8], limit: u64) -> std::result::Result<Item<&[u8]>, Fault> {
+fn string(input: &[u8], limit: u64) -> Result<Item<&[u8]>, Fault> {
     let (length, start) = match varuint(input)? {
         Item::Whole(length, start) => (length, start),
         Item::Cut(need) => return Ok(Item::Cut(need)),

@@ -32,6 +32,15 @@ impl Side {
         }
     }
 
+    /// The side's name in the contract.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Conversion => "conversion_performance",
+            Self::DropOff => "drop_off_performance",
+        }
+    }
+
     /// The field of `PagesResponse` that holds the side's rows.
     #[must_use]
     pub const fn field(self) -> u32 {

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Snapshot};
 use crate::counts::{Counts, Totals};
 use crate::error::{Error, Result, Stop};
 use crate::group::Range;
@@ -34,10 +34,10 @@ pub struct Tally {
     names: Reader<PageColumns>,
     units: Units,
     unit: Unit,
-    pub(crate) pages: Pages,
-    pub(crate) counts: Counts,
+    pages: Pages,
+    counts: Counts,
     /// Grows with whatever can change an answer.
-    pub(crate) revision: u64,
+    revision: u64,
 }
 
 impl Tally {
@@ -259,12 +259,18 @@ impl Tally {
         self.require_closed()?;
         self.names.finish()?;
         match self.missing_pages().len() {
-            0 => Ok(Answer::new(self, start_ms, end_ms)),
+            0 => Ok(Answer::new(self.snapshot(), start_ms, end_ms)),
             missing => Err(Error::Unnamed(missing)),
         }
     }
 
-    pub(crate) fn pages_with_role(&self) -> impl Iterator<Item = PageId> {
+    /// What an answer's messages are made from: every call that makes some takes it.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot::new(&self.pages, &self.counts, self.revision)
+    }
+
+    fn pages_with_role(&self) -> impl Iterator<Item = PageId> {
         self.pages.iter().filter(|&page| self.counts.has_role(page))
     }
 

@@ -38,7 +38,7 @@ fn name_pages(tally: &mut Tally) {
 fn response(tally: &mut Tally) -> Vec<u8> {
     name_pages(tally);
     let answer = tally.answer(START_MS, END_MS).unwrap();
-    answer.whole(tally).unwrap()
+    answer.whole(tally.snapshot()).unwrap()
 }
 
 fn count(world: &[Session], question: Question) -> Vec<u8> {
@@ -276,19 +276,19 @@ proptest! {
             feed_unit(&mut tally, &Streams::of(&world, question));
             let whole = response(&mut tally);
             let mut answer = tally.answer(START_MS, END_MS).unwrap();
-            let head = answer.next_message(&tally, max_bytes).unwrap().unwrap();
+            let head = answer.next_message(tally.snapshot(), max_bytes).unwrap().unwrap();
             let decoded = PagesResponse::decode(&head[..]).unwrap();
             prop_assert!(decoded.conversion_performance.is_empty());
             prop_assert!(decoded.drop_off_performance.is_empty());
             let mut joined = head;
-            while let Some(message) = answer.next_message(&tally, max_bytes).unwrap() {
+            while let Some(message) = answer.next_message(tally.snapshot(), max_bytes).unwrap() {
                 let rows = PagesResponse::decode(&message[..]).unwrap();
                 let rows = rows.conversion_performance.len() + rows.drop_off_performance.len();
                 prop_assert!(rows == 1 || (rows > 1 && message.len() <= max_bytes));
                 joined.extend(message);
             }
             prop_assert_eq!(joined, whole);
-            prop_assert_eq!(answer.next_message(&tally, max_bytes), Ok(None));
+            prop_assert_eq!(answer.next_message(tally.snapshot(), max_bytes), Ok(None));
         }
     }
 }
@@ -399,7 +399,7 @@ fn response_of(form: Form, tally: &mut Tally) -> Vec<u8> {
     let wholes: Vec<u64> = tally.missing_pages().into_iter().map(whole).collect();
     tally.feed_pages(&streams::pages(&wholes)).unwrap();
     let answer = tally.answer(START_MS, END_MS).unwrap();
-    answer.whole(tally).unwrap()
+    answer.whole(tally.snapshot()).unwrap()
 }
 
 /// Gives a session pages whose keys differ in their leading bits, as hashes do.
@@ -624,7 +624,11 @@ fn times_before_the_epoch_round_down() {
         (i64::MIN, i64::MAX),
         (1, 1_751_328_000_999),
     ] {
-        let bytes = tally.answer(start, end).unwrap().whole(&tally).unwrap();
+        let bytes = tally
+            .answer(start, end)
+            .unwrap()
+            .whole(tally.snapshot())
+            .unwrap();
         let answer = PagesResponse::decode(&bytes[..]).unwrap();
         let time_frame = answer.time_frame.unwrap();
         assert_eq!(time_frame.start, Some(oracle::timestamp(start)));
@@ -647,7 +651,7 @@ fn names_that_are_no_utf8_are_replaced_and_stay_in_order() {
         ("url", streams::Values::Text(urls.to_vec())),
     ]);
     tally.feed_pages(&names).unwrap();
-    let bytes = tally.answer(0, 0).unwrap().whole(&tally).unwrap();
+    let bytes = tally.answer(0, 0).unwrap().whole(tally.snapshot()).unwrap();
     let answer = PagesResponse::decode(&bytes[..]).unwrap();
     let urls: Vec<_> = answer
         .drop_off_performance
@@ -700,7 +704,10 @@ fn an_answer_does_not_outlive_its_counts() {
     name_pages(&mut tally);
     let mut answer = tally.answer(0, 0).unwrap();
     feed_unit(&mut tally, &Streams::default());
-    assert_eq!(answer.next_message(&tally, 1000), Err(Error::Changed));
+    assert_eq!(
+        answer.next_message(tally.snapshot(), 1000),
+        Err(Error::Changed)
+    );
 }
 
 #[test]

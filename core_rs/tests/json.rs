@@ -184,12 +184,12 @@ proptest! {
             tally.finish_units().unwrap();
             tally.feed_pages(&streams::pages(&tally.missing_pages())).unwrap();
             let mut answer = tally.answer(START_MS, END_MS).unwrap();
-            let whole = answer.whole(&tally).unwrap();
+            let whole = answer.whole(tally.snapshot()).unwrap();
             let text = written([&whole[..]]).unwrap();
             let response = PagesResponse::decode(&whole[..]).unwrap();
             prop_assert_eq!(parsed(&text), expected(&response));
             let mut messages = Vec::new();
-            while let Some(message) = answer.next_message(&tally, max_bytes).unwrap() {
+            while let Some(message) = answer.next_message(tally.snapshot(), max_bytes).unwrap() {
                 messages.push(message);
             }
             prop_assert_eq!(written(messages.iter().map(|message| &message[..])).unwrap(), text);
@@ -446,7 +446,7 @@ fn names_with_odd_bytes_stay_json() {
         ("url", Values::Text(vec![b"\xff\"".to_vec()])),
     ];
     tally.feed_pages(&streams::block(&name)).unwrap();
-    let whole = tally.answer(0, 0).unwrap().whole(&tally).unwrap();
+    let whole = tally.answer(0, 0).unwrap().whole(tally.snapshot()).unwrap();
     let text = written([&whole[..]]).unwrap();
     assert!(text.contains("{\"url\":\"\u{fffd}\\\"\","), "{text}");
 }

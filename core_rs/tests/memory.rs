@@ -56,7 +56,9 @@ fn check(stream: &[u8]) {
             .chunks(4096)
             .try_for_each(|chunk| feed(&mut tally, chunk));
         let _ = tally.finish_units();
-        let _ = tally.answer(0, 0).map(|answer| answer.whole(&tally));
+        let _ = tally
+            .answer(0, 0)
+            .map(|answer| answer.whole(tally.snapshot()));
         let used = PEAK.load(Ordering::Relaxed) - before;
         let bound = CONSTANT + BYTES_PER_BYTE * stream.len();
         assert!(

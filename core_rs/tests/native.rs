@@ -33,7 +33,9 @@ fn feed_all(feed: Feed, stream: &[u8], chunk: usize) -> Result<(), Error> {
         assert_eq!(feed(&mut tally, b"\x01"), Err(error.clone()));
     }
     let finished = tally.finish_units();
-    let answered = tally.answer(0, 0).map(|answer| answer.whole(&tally));
+    let answered = tally
+        .answer(0, 0)
+        .map(|answer| answer.whole(tally.snapshot()));
     if outcome.is_err() {
         assert!(finished.is_err() || answered.is_err());
     }

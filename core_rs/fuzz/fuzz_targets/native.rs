@@ -38,6 +38,6 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(in_chunks.totals(), at_once.totals());
     assert_eq!(in_chunks.page_keys(), at_once.page_keys());
     if let Ok(answer) = at_once.answer(0, 0) {
-        let _ = answer.whole(&at_once);
+        let _ = answer.whole(at_once.snapshot());
     }
 });

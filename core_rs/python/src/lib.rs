@@ -122,7 +122,7 @@ impl Tally {
     }
 
     fn response<'py>(&mut self, py: Python<'py>, start_ms: i64, end_ms: i64) -> Message<'py> {
-        let pieces = py.detach(|| self.0.answer(start_ms, end_ms)?.pieces(&self.0));
+        let pieces = py.detach(|| self.0.answer(start_ms, end_ms)?.pieces(self.0.snapshot()));
         joined(py, &pieces.map_err(raise)?)
     }
 
@@ -162,7 +162,7 @@ impl Responses {
     fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let tally = self.tally.try_borrow(py)?;
         let (answer, inner) = (&mut self.answer, &tally.0);
-        match py.detach(|| answer.next_message(inner, self.max_bytes)) {
+        match py.detach(|| answer.next_message(inner.snapshot(), self.max_bytes)) {
             Ok(message) => message.map(|message| to_bytes(py, &message)).transpose(),
             Err(error) => Err(raise(error)),
         }
