@@ -7,6 +7,7 @@ mod support;
 use pageroles_core::{Error, KeyWidth, Scope, Tally};
 use proptest::prelude::*;
 use prost::Message;
+use support::blocks::{Values, block};
 use support::messages::{Page, PagesResponse, RoleCount, SummaryTotals};
 use support::streams::{self, Streams};
 use support::{
@@ -501,18 +502,18 @@ fn a_user_may_have_very_many_sessions() {
         .map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
         .collect();
     let converting = numbers().map(|number| u8::from(number % 4 == 0));
-    let ones = || streams::Values::U64(vec![1; keys.len()]);
+    let ones = || Values::U64(vec![1; keys.len()]);
     let columns = [
         ("user_key", ones()),
         ("landing_key", ones()),
         ("exit_key", ones()),
         ("before_exit_key", ones()),
-        ("converting", streams::Values::U8(converting.collect())),
-        ("session_key", streams::Values::U64(keys.clone())),
-        ("written_at", streams::Values::I64(vec![0; keys.len()])),
+        ("converting", Values::U8(converting.collect())),
+        ("session_key", Values::U64(keys.clone())),
+        ("written_at", Values::I64(vec![0; keys.len()])),
     ];
     let mut tally = empty((1, false));
-    tally.feed_sessions(&streams::block(&columns)).unwrap();
+    tally.feed_sessions(&block(&columns)).unwrap();
     tally.finish_units().unwrap();
     let totals = tally.totals();
     assert_eq!((totals.sessions, totals.users), (sessions / 4 * 3, 1));
@@ -646,9 +647,9 @@ fn names_that_are_no_utf8_are_replaced_and_stay_in_order() {
     feed_unit(&mut tally, &Streams::of(&world, question));
     let keys = [page::HOME, page::FEATURES, page::PRICING];
     let urls = [b"\xff".to_vec(), b"\xfe".to_vec(), vec![]];
-    let names = streams::block(&[
-        ("page_key", streams::Values::U64(keys.to_vec())),
-        ("url", streams::Values::Text(urls.to_vec())),
+    let names = block(&[
+        ("page_key", Values::U64(keys.to_vec())),
+        ("url", Values::Text(urls.to_vec())),
     ]);
     tally.feed_pages(&names).unwrap();
     let bytes = tally.answer(0, 0).unwrap().whole(tally.snapshot()).unwrap();
@@ -853,5 +854,5 @@ fn a_tally_takes_the_keys_that_it_counts() {
     let mut columns = streams::session_columns(&[&&world[0]], false);
     columns.retain(|(name, _)| *name != "exit_key");
     let ends_with = "the block needs column packed, or columns user_key, landing_key, exit_key and before_exit_key";
-    assert!(refused(empty(question), &streams::block(&columns)).ends_with(ends_with));
+    assert!(refused(empty(question), &block(&columns)).ends_with(ends_with));
 }

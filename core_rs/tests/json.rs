@@ -9,8 +9,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
 use serde_json::{Value, json};
+use support::blocks::{Values, block};
 use support::messages::{Page, PagesResponse, RoleCount, SummaryTotals, TimeFrame, Timestamp};
-use support::streams::{self, Streams, Values};
+use support::streams::{self, Streams};
 use support::{END_MS, START_MS, worlds};
 
 /// The answer by the book: built as values, named one by one.
@@ -438,14 +439,14 @@ fn names_with_odd_bytes_stay_json() {
     let mut tally = Tally::new(Scope::Any, false);
     let one = || Values::U64(vec![1]);
     let columns = ["user_key", "landing_key", "exit_key", "before_exit_key"];
-    let session = streams::block(&columns.map(|name| (name, one())));
+    let session = block(&columns.map(|name| (name, one())));
     tally.feed_sessions(&session).unwrap();
     tally.finish_units().unwrap();
     let name = [
         ("page_key", one()),
         ("url", Values::Text(vec![b"\xff\"".to_vec()])),
     ];
-    tally.feed_pages(&streams::block(&name)).unwrap();
+    tally.feed_pages(&block(&name)).unwrap();
     let whole = tally.answer(0, 0).unwrap().whole(tally.snapshot()).unwrap();
     let text = written([&whole[..]]).unwrap();
     assert!(text.contains("{\"url\":\"\u{fffd}\\\"\","), "{text}");

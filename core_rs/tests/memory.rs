@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pageroles_core::{Scope, Tally};
 use proptest::prelude::*;
-use support::streams::{Values, block, put_string, put_varuint};
+use support::blocks::{Values, block, put_string, put_varuint};
 
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);

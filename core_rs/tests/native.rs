@@ -7,7 +7,8 @@ mod support;
 use pageroles_core::{Error, Scope, Tally};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::streams::{self, Streams, Values, block, put_string, put_varuint};
+use support::blocks::{Values, block, put_string, put_varuint};
+use support::streams::{self, Streams};
 use support::worlds;
 
 type Feed = fn(&mut Tally, &[u8]) -> Result<(), Error>;

@@ -1,6 +1,11 @@
 //! Made-up traffic: the sessions of one unit as a host would stream them.
 #![allow(dead_code, reason = "each bench uses a part")]
 
+#[path = "../../tests/support/blocks.rs"]
+mod blocks;
+
+use blocks::{Values, block};
+
 /// Sessions of one unit.
 pub const SESSIONS: usize = 1_000_000;
 const DAYS: usize = 30;
@@ -21,79 +26,6 @@ fn mixed(mut value: u64) -> u64 {
 fn page(pages: u64, seed: u64) -> u64 {
     let even = mixed(seed) >> 32;
     mixed((((even * even) >> 32) * pages) >> 32 | 1 << 40)
-}
-
-fn put_string(out: &mut Vec<u8>, text: &str) {
-    // Names here are shorter than 128 bytes: one byte of length.
-    out.extend(text.len().to_le_bytes().first());
-    out.extend(text.as_bytes());
-}
-
-fn put_varuint(out: &mut Vec<u8>, mut value: usize) {
-    while value > 127 {
-        out.push(value.to_le_bytes()[0] | 128);
-        value >>= 7;
-    }
-    out.push(value.to_le_bytes()[0]);
-}
-
-/// The values of a column.
-enum Values {
-    U8(Vec<u8>),
-    U32(Vec<u32>),
-    U64(Vec<u64>),
-    I64(Vec<i64>),
-    Text(Vec<String>),
-    /// Arrays of as many elements as there are rows in the second.
-    U32s(Vec<u32>, Vec<u64>),
-    U64s(Vec<u64>, Vec<u64>),
-    Packed(Vec<[u8; 24]>),
-}
-
-impl Values {
-    fn put(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::U8(values) => out.extend(values),
-            Self::U32(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
-            Self::U64(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
-            Self::I64(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
-            Self::Text(values) => values.iter().for_each(|value| put_string(out, value)),
-            Self::Packed(values) => out.extend(values.iter().flatten()),
-            Self::U32s(values, ends) => {
-                out.extend(ends.iter().flat_map(|end| end.to_le_bytes()));
-                out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-            }
-            Self::U64s(values, ends) => {
-                out.extend(ends.iter().flat_map(|end| end.to_le_bytes()));
-                out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-            }
-        }
-    }
-
-    fn type_name(&self) -> &'static str {
-        match self {
-            Self::U8(_) => "UInt8",
-            Self::U32(_) => "UInt32",
-            Self::U64(_) => "UInt64",
-            Self::I64(_) => "Int64",
-            Self::Text(_) => "String",
-            Self::U32s(..) => "Array(UInt32)",
-            Self::U64s(..) => "Array(UInt64)",
-            Self::Packed(_) => "FixedString(24)",
-        }
-    }
-}
-
-fn block(rows: usize, columns: &[(&str, Values)]) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_varuint(&mut out, columns.len());
-    put_varuint(&mut out, rows);
-    for (name, values) in columns {
-        put_string(&mut out, name);
-        put_string(&mut out, values.type_name());
-        values.put(&mut out);
-    }
-    out
 }
 
 /// How the sessions stream comes.
@@ -136,9 +68,9 @@ struct Session {
 }
 
 impl Session {
-    fn id(&self) -> String {
+    fn id(&self) -> Vec<u8> {
         let digits = mixed(self.number);
-        format!("{digits:016x}-{digits:016x}-ab")
+        format!("{digits:016x}-{digits:016x}-ab").into_bytes()
     }
 
     fn converts(&self) -> bool {
@@ -254,46 +186,34 @@ pub fn sessions(rows: usize, pages: u64, form: Form) -> Vec<u8> {
         sessions.truncate(rows);
     }
     let blocks = sessions.chunks(BLOCK);
-    blocks
-        .flat_map(|rows| block(rows.len(), &columns(rows)))
-        .collect()
+    blocks.flat_map(|rows| block(&columns(rows))).collect()
 }
 
 /// The conversions stream to [`sessions`] in versions: of three pages viewed, two assist the last.
 pub fn conversions(sessions: usize, pages: u64) -> Vec<u8> {
     let mut rows = days(sessions, pages);
     rows.retain(Session::converts);
-    let ends_after = |each: u64| {
-        (1..=rows.len() as u64)
-            .map(|row| row * each)
-            .collect::<Vec<_>>()
-    };
     let mut columns = ends(&rows);
     columns.extend([starts(&rows), ids(&rows)]);
-    let viewed = rows
-        .iter()
-        .flat_map(|row| [row.landing, row.before_exit.max(1 << 40), row.exit]);
-    let converted = rows.iter().map(|row| row.exit);
+    let viewed = |row: &Session| vec![row.landing, row.before_exit.max(1 << 40), row.exit];
+    let converted = |row: &Session| vec![row.exit];
     columns.extend([
         ("included", Values::U8(vec![1; rows.len()])),
         ("conversions", Values::U32(vec![1; rows.len()])),
-        ("page_keys", Values::U64s(viewed.collect(), ends_after(3))),
+        ("page_keys", Values::U64s(rows.iter().map(viewed).collect())),
         (
             "conversion_keys",
-            Values::U64s(converted.collect(), ends_after(1)),
+            Values::U64s(rows.iter().map(converted).collect()),
         ),
-        (
-            "assist_views",
-            Values::U32s(vec![2; rows.len()], ends_after(1)),
-        ),
+        ("assist_views", Values::U32s(vec![vec![2]; rows.len()])),
         ("session_key", u64s(&rows, |row| mixed(row.number))),
     ]);
-    block(rows.len(), &columns)
+    block(&columns)
 }
 
 /// Names for these pages, given the bits that a tally has of their keys.
 pub fn names(keys: &[u64]) -> Vec<u8> {
-    let url = |key: &u64| format!("https://www.example.com/shop/articles/{key:016x}");
+    let url = |key: &u64| format!("https://www.example.com/shop/articles/{key:016x}").into_bytes();
     let blocks = keys.chunks(BLOCK).map(|keys| {
         let columns = [
             (
@@ -302,7 +222,7 @@ pub fn names(keys: &[u64]) -> Vec<u8> {
             ),
             ("url", Values::Text(keys.iter().map(url).collect())),
         ];
-        block(keys.len(), &columns)
+        block(&columns)
     });
     blocks.flatten().collect()
 }

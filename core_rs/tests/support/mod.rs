@@ -7,6 +7,7 @@
     reason = "a test may stop anywhere"
 )]
 
+pub mod blocks;
 pub mod messages;
 pub mod oracle;
 pub mod streams;
