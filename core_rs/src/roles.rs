@@ -1,4 +1,4 @@
-//! The roles of one session: what `docs/semantics.md` calls conversion side and drop-off side.
+//! The roles of a session's pages, on the conversion side and on the drop-off side (`docs/semantics.md`).
 
 use crate::pages::PageId;
 
@@ -12,10 +12,10 @@ pub enum Side {
 }
 
 impl Side {
-    /// Both, in the order of the answer.
+    /// Both sides, in the order of the answer.
     pub const ALL: [Self; 2] = [Self::Conversion, Self::DropOff];
 
-    /// The side's roles: by these, in this order, its pages are sorted.
+    /// The side's roles. Pages are sorted by their counts in these roles, in this order.
     #[must_use]
     pub const fn roles(self) -> [Role; 3] {
         match self {
@@ -62,7 +62,7 @@ pub enum Role {
     LandingAssistedConversion,
     /// The session ended on the page.
     DropOff,
-    /// The page was the last other one before the end.
+    /// The page was the last one that is not the exit page.
     DropOffAssist,
     /// The session that dropped off landed on the page.
     LandingAssistedDropOff,
@@ -126,7 +126,7 @@ pub struct Ends {
     pub before_exit: Option<PageId>,
 }
 
-/// What a converting session adds to its ends.
+/// The pages that a converting session has roles for, apart from its ends.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Conversions<'a> {
     /// The pages viewed, in order.
@@ -137,7 +137,8 @@ pub struct Conversions<'a> {
     pub assist_views: &'a [u32],
 }
 
-/// Names the roles of a converting session's pages, a page as often as it has the role.
+/// Calls `name` with each role of a converting session's pages. A page that has a role several times is named several
+/// times.
 pub fn conversion_side(
     ends: Ends,
     conversions: Conversions<'_>,
@@ -151,8 +152,7 @@ pub fn conversion_side(
     for &page in converted.iter().flatten() {
         name(Role::Conversion, page);
     }
-    // The views before one conversion are the beginning of those before a later one: the longest
-    // list has them all.
+    // The views before a conversion are the first views of the session. So the longest list contains all others.
     let views = assist_views.iter().max().map_or(0, |&views| views as usize);
     for &page in pages.iter().take(views).flatten() {
         name(Role::ConversionAssist, page);
@@ -163,8 +163,7 @@ pub fn conversion_side(
 }
 
 impl Ends {
-    /// The pages of a session that ended without (another) conversion, in the order of
-    /// [`Side::DropOff`]'s roles.
+    /// The pages of a session on the drop-off side, in the order of [`Side::DropOff`]'s roles.
     #[inline]
     #[must_use]
     pub const fn drop_off_side(self) -> [Option<PageId>; 3] {

@@ -1,4 +1,4 @@
-//! The counts against a naive reading of the same world, however the work is cut.
+//! The counts against a naive reading of the same world, in whatever units, chunks and forms the rows come.
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 #![allow(clippy::struct_field_names, reason = "the contract's names")]
 
@@ -107,7 +107,7 @@ proptest! {
             let totals = tally.totals();
             match try_unit(&mut tally, &Streams::of_history(&history, question, form)) {
                 Ok(()) => {
-                    // Another order of ids would have changed nothing that was decided without.
+                    // What was decided without ids holds for any order of ids.
                     for order in &orders {
                         prop_assert_eq!(&oracle::answer(order, question), &expected);
                     }
@@ -159,7 +159,7 @@ proptest! {
                 make_leading(&mut version.session);
             }
         }
-        // Either kind of rows comes in the order of units; both after one another would not.
+        // Rows of either kind come in the order of units. One kind after the other would not.
         let versions = if form.versions % 2 == 0 { 0 } else { u8::MAX };
         let form = Form { versions, packed, ..form };
         let world = oracle::last_written(&history);
@@ -234,7 +234,7 @@ proptest! {
                 feed_unit(&mut whole, &Streams::default());
                 feed_unit(&mut other, &Streams::of(&unit, question));
                 whole.merge(&mut other).unwrap();
-                // The emptied tally is as good as a new one.
+                // The emptied tally works like a new one.
                 prop_assert_eq!(other.totals(), empty(question).totals());
             }
             let mut twice = empty(question);
@@ -294,8 +294,8 @@ proptest! {
     }
 }
 
-/// The same sessions, those without conversions in another order where they started together: with
-/// a prefix that is below or above all ids, before or after all others.
+/// The same sessions, in which those without conversions have other ids: of those that started at the same time, the
+/// order is another, and the prefix puts them before or after all others.
 fn reordered(world: &[Session], prefix: &str) -> Vec<Session> {
     let mut world = world.to_vec();
     for session in &mut world {
@@ -327,7 +327,7 @@ fn cut<'a>(mut stream: &'a [u8], sizes: &'a [usize]) -> impl Iterator<Item = &'a
     })
 }
 
-/// A user's sessions, each on a page of its own: start and conversions; ids fall as places rise.
+/// A user's sessions, given by start and number of conversions. Each is on a page of its own. Ids fall as places rise.
 fn journey(sessions: &[(i64, usize)]) -> Vec<Session> {
     (1..)
         .zip(sessions)
@@ -349,7 +349,7 @@ fn journey(sessions: &[(i64, usize)]) -> Vec<Session> {
         .collect()
 }
 
-/// The sessions that are counted without ids, or the refusal: the same in either form, of versions or packed.
+/// The number of sessions counted without ids, or the error. It must be the same for versions and for packed rows.
 fn without_ids(world: &[Session], question: Question) -> Result<u64, Error> {
     let versions = Form {
         versions: u8::MAX,
@@ -444,7 +444,7 @@ fn ties_matter_at_the_decisive_instants_only() {
     assert_eq!(without_ids(&at_the_conversion, assist), Err(Error::Tied));
     assert_eq!(without_ids(&at_the_conversion, after), Err(Error::Tied));
 
-    // Nobody converts, and who never came first does not matter.
+    // Nobody converts, and users whose first session lies earlier do not matter.
     let none_converts = journey(&[(11, 0), (11, 0)]);
     assert_eq!(without_ids(&none_converts, (2, true)), Ok(0));
     assert_eq!(without_ids(&none_converts, assist), Ok(0));
@@ -453,7 +453,7 @@ fn ties_matter_at_the_decisive_instants_only() {
         session.passes = false;
     }
     assert_eq!(without_ids(&filtered, first), Ok(0));
-    // One of two passes: whether it was the first is not known.
+    // One of two passes the filters. Whether it is the first is unknown.
     for place in 0..2 {
         let mut half_filtered = journey(&[(11, 0), (11, 0), (13, 1)]);
         half_filtered[place].passes = false;
@@ -465,7 +465,7 @@ fn ties_matter_at_the_decisive_instants_only() {
     assert_eq!(without_ids(&seen_before, first), Ok(0));
 }
 
-/// A session that was replaced between the reading of two streams is one session still.
+/// A session that was replaced between the reading of two streams still counts once.
 #[test]
 fn a_session_in_both_streams_is_no_tie() {
     let converted = journey(&[(11, 1)]);
@@ -493,7 +493,7 @@ fn a_session_in_both_streams_is_no_tie() {
     }
 }
 
-/// Sorted and not compared pair by pair: a minute would not be enough for that.
+/// Versions are sorted, not compared pair by pair, which would take more than a minute.
 #[test]
 fn a_user_may_have_very_many_sessions() {
     let sessions = 100_000_u64;
@@ -792,7 +792,7 @@ fn conversions_that_a_unit_passed_over_are_refused() {
         error.to_string(),
         "the conversions of user 5 came after the unit that they belong to"
     );
-    // Nor may they be left over.
+    // None may be left over either.
     let mut tally = empty(question);
     tally.begin_units(&[(0, 4)]).unwrap();
     tally.feed_conversions(&streams.conversions).unwrap();

@@ -1,4 +1,4 @@
-//! JSON against a JSON library, and against bytes that are no messages.
+//! The JSON against a JSON library, and bytes that are no messages.
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 #![allow(clippy::struct_field_names, reason = "the contract's names")]
 
@@ -14,7 +14,7 @@ use support::messages::{Page, PagesResponse, RoleCount, SummaryTotals, TimeFrame
 use support::streams::{self, Streams};
 use support::{END_MS, START_MS, worlds};
 
-/// The answer by the book: built as values, named one by one.
+/// The expected answer, built as values, each with its name.
 fn expected(response: &PagesResponse) -> Value {
     if !response.message.is_empty() {
         return json!({"message": response.message});
@@ -58,7 +58,7 @@ fn expected(response: &PagesResponse) -> Value {
     })
 }
 
-/// Day by day from 1970, forwards or backwards.
+/// Counts days one by one from 1970, forwards or backwards.
 fn time(time: Timestamp) -> String {
     let length = |year: i64| {
         if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) {
@@ -100,7 +100,7 @@ fn time(time: Timestamp) -> String {
     )
 }
 
-/// The text of all messages; the order of names is not a matter of values, so that is held apart.
+/// The JSON of all messages, as a text. The order of names is not part of values, so another test holds it.
 fn written<'a>(messages: impl IntoIterator<Item = &'a [u8]>) -> Result<String, Error> {
     let mut answer = JsonAnswer::default();
     let mut out = Vec::new();
@@ -214,7 +214,7 @@ proptest! {
         }
         for message in [&message[..], &message[..message.len() / 2]] {
             if let Ok(text) = written([message]) {
-                // What is accepted is what a protobuf library accepts, and reads alike.
+                // What is accepted is accepted by a protobuf library too, and means the same.
                 parsed(&text);
                 if let Ok(response) = PagesResponse::decode(message) {
                     prop_assert_eq!(parsed(&text), expected(&response));
@@ -416,7 +416,7 @@ fn unknown_fields_are_skipped() {
     );
 }
 
-/// The counts of a page without a URL, in two bytes, become 130 or so.
+/// A page without a URL takes two bytes, and its JSON some 130.
 #[test]
 fn the_text_is_in_proportion_to_the_bytes() {
     let head = head().encode_to_vec();

@@ -1,4 +1,4 @@
-//! Memory follows the bytes that came, whatever the headers claim.
+//! Memory is in proportion to the bytes that came, whatever the headers announce.
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 #![allow(clippy::struct_field_names, reason = "the contract's names")]
 
@@ -21,13 +21,13 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
         PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller keeps the promises, which are the same.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller keeps the promises, which are the same.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -35,12 +35,12 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// A page that comes up in one row only, 8 bytes of a stream, takes a number, an entry in a table
-/// and a row of counts on either side; tables grow by doubling.
+/// A page of one row, 8 bytes of a stream, takes a number, an entry in a table and a row of counts on either side.
+/// Tables grow by doubling.
 const BYTES_PER_BYTE: usize = 64;
 const CONSTANT: usize = 1 << 16;
 
-/// Feeds a stream everywhere and holds what that takes to the bound.
+/// Feeds a stream to every feed, and compares the memory used with the bound.
 fn check(stream: &[u8]) {
     let feeds = [
         Tally::feed_sessions,
@@ -79,7 +79,7 @@ fn lies(column: &str, type_name: &str, rows: u64, data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// One test, because the counters are the process's.
+/// There is one test only, because the counters belong to the process.
 #[test]
 fn memory_follows_the_bytes_that_came() {
     let most = 1 << 22;

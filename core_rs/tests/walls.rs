@@ -141,7 +141,10 @@ fn imports_go_one_way() {
 #[test]
 fn a_wrong_import_is_named() {
     let found = paths(&code(
-        "use crate::tally::{Tally, Units};\nuse crate::pages::PageId; // crate::rows\n#[cfg(test)]\nmod tests { use super::*; }",
+        "use crate::tally::{Tally, Units};\n\
+         use crate::pages::PageId; // crate::rows\n\
+         #[cfg(test)]\n\
+         mod tests { use super::*; }",
     ));
     assert_eq!(found, ["crate::tally", "crate::pages::PageId"]);
     assert_eq!(fault("answer::order", "crate::pages::PageId"), None);

@@ -1,4 +1,4 @@
-//! Made-up traffic: the sessions of one unit as a host would stream them.
+//! Made-up traffic: the sessions of one unit, in the streams of a host.
 #![allow(dead_code, reason = "each bench uses a part")]
 
 #[path = "../../tests/support/blocks.rs"]
@@ -13,7 +13,7 @@ const DAYS: usize = 30;
 const BLOCK: usize = 16_384;
 /// What a host reads at once.
 pub const CHUNK: usize = 64 << 10;
-/// Bits of a page's key that do not come with a session.
+/// Bits of a page's key that a packed row lacks.
 const DROPPED_BITS: u32 = 22;
 
 fn mixed(mut value: u64) -> u64 {
@@ -22,7 +22,7 @@ fn mixed(mut value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// A page of `pages`, the first ones far more often than the last: the square of an even spread.
+/// One of `pages` pages. The first come far more often than the last: the place is an even spread from 0 to 1, squared.
 fn page(pages: u64, seed: u64) -> u64 {
     let even = mixed(seed) >> 32;
     mixed((((even * even) >> 32) * pages) >> 32 | 1 << 40)
@@ -33,11 +33,11 @@ fn page(pages: u64, seed: u64) -> u64 {
 pub enum Form {
     /// Each session without conversions once.
     Once,
-    /// The same, with starts.
+    /// Each session without conversions once, with its start.
     Dated,
-    /// All versions: one session in 16 was written twice, one in 25 converts.
+    /// All versions. One session in 16 was written twice, one in 25 converts.
     Versions,
-    /// All versions with starts, in order without ids.
+    /// All versions with starts, without ids.
     DatedVersions,
     /// All versions with starts and ids.
     DatedVersionsWithIds,
@@ -78,7 +78,8 @@ impl Session {
     }
 }
 
-/// Each day's run in order of users, two sessions a user, half of the sessions on one page only.
+/// The sessions of each day, sorted by user. A user has two sessions on average; half of the sessions have one page
+/// only.
 fn days(sessions: usize, pages: u64) -> Vec<Session> {
     let users = sessions as u64 / 2;
     let mut rows = Vec::with_capacity(sessions);
@@ -87,7 +88,7 @@ fn days(sessions: usize, pages: u64) -> Vec<Session> {
         let mut run: Vec<_> = numbers
             .map(|number| {
                 let seed = number as u64 * 4;
-                // A unit has a part of all keys: the leading bits are the same.
+                // A unit has a part of all keys, so their leading bits are the same.
                 let user = mixed(mixed(seed) % users) >> 4;
                 let landing = page(pages, seed + 1);
                 let (exit, before_exit) = if seed.is_multiple_of(8) {
@@ -101,7 +102,7 @@ fn days(sessions: usize, pages: u64) -> Vec<Session> {
                     exit,
                     before_exit,
                     number: number as u64,
-                    // All instants are different, as nothing here is about ties.
+                    // All starts differ: ties are not measured here.
                     started_at: (number as u64).cast_signed(),
                 }
             })
@@ -125,7 +126,7 @@ fn ends(rows: &[Session]) -> Vec<(&'static str, Values)> {
     ]
 }
 
-/// User and pages in one, and whether the session converts.
+/// User, pages and conversion flag in one column.
 fn packed(rows: &[Session], form: Form) -> (&'static str, Values) {
     let leading = |key: u64| u128::from(key >> DROPPED_BITS);
     let pack = |row: &Session| {
@@ -153,7 +154,7 @@ fn ids(rows: &[Session]) -> (&'static str, Values) {
     )
 }
 
-/// A sessions stream of so many rows.
+/// A sessions stream of that many rows.
 pub fn sessions(rows: usize, pages: u64, form: Form) -> Vec<u8> {
     let columns = |rows: &[Session]| {
         let mut columns = vec![packed(rows, form)];
@@ -189,7 +190,8 @@ pub fn sessions(rows: usize, pages: u64, form: Form) -> Vec<u8> {
     blocks.flat_map(|rows| block(&columns(rows))).collect()
 }
 
-/// The conversions stream to [`sessions`] in versions: of three pages viewed, two assist the last.
+/// The conversions stream that belongs to [`sessions`] in versions. Of three pages viewed, two assist the conversion on
+/// the last.
 pub fn conversions(sessions: usize, pages: u64) -> Vec<u8> {
     let mut rows = days(sessions, pages);
     rows.retain(Session::converts);
@@ -211,7 +213,7 @@ pub fn conversions(sessions: usize, pages: u64) -> Vec<u8> {
     block(&columns)
 }
 
-/// Names for these pages, given the bits that a tally has of their keys.
+/// Names for these pages. `keys` are the leading bits of their keys.
 pub fn names(keys: &[u64]) -> Vec<u8> {
     let url = |key: &u64| format!("https://www.example.com/shop/articles/{key:016x}").into_bytes();
     let blocks = keys.chunks(BLOCK).map(|keys| {

@@ -1,5 +1,5 @@
-//! The Python face of `pageroles_core`: each method converts, releases the GIL, and wraps.
-//! What it promises is written in `service/pageroles/_core.pyi`.
+//! The Python face of `pageroles_core`: each method converts its arguments, releases the GIL, and wraps the result. Its
+//! documentation is in `service/pageroles/_core.pyi`.
 
 use pageroles_core as core;
 use pyo3::create_exception;
@@ -35,7 +35,7 @@ create_exception!(
 
 type Message<'py> = PyResult<Bound<'py, PyBytes>>;
 
-/// The one way of the core's errors to Python; both types are foreign here, so it can't be a `From`.
+/// Turns an error of the core into Python's. Both types are foreign here, so it can't be a `From`.
 #[expect(clippy::needless_pass_by_value, reason = "as map_err calls")]
 fn raise(error: core::Error) -> PyErr {
     match error {
@@ -145,7 +145,7 @@ impl Tally {
     }
 }
 
-/// The messages of a stream; each is made when it is asked for.
+/// The messages of a stream. Each is made when it is asked for.
 #[pyclass]
 struct Responses {
     answer: core::Answer,
@@ -193,7 +193,7 @@ fn to_bytes<'py>(py: Python<'py>, message: &[u8]) -> Message<'py> {
     joined(py, &[message])
 }
 
-/// Puts pieces together where Python has them, so that they are moved once.
+/// Joins pieces in Python's own memory, so that each byte is copied once.
 fn joined<'py, P: AsRef<[u8]> + Sync>(py: Python<'py>, pieces: &[P]) -> Message<'py> {
     let length = pieces.iter().map(|piece| piece.as_ref().len()).sum();
     PyBytes::new_with(py, length, |bytes| {

@@ -1,7 +1,7 @@
-//! The answer as JSON: the messages of the contract, one after another, as the REST face shows them.
+//! The answer as JSON, from the messages of the contract, one after another.
 //!
-//! The messages may come from anywhere, so nothing in them is believed: every length is held against
-//! the bytes that are there, and what comes out of a message is at most in proportion to it.
+//! The messages may come from anywhere, so nothing in them is trusted. Every length is checked against the bytes that
+//! are there, and the JSON of a message is never larger than in proportion to it.
 
 use crate::answer::fields::{page, response, time_frame, timestamp};
 use crate::error::{Error, Fault, Result};
@@ -19,26 +19,26 @@ const TOTALS: [&str; 4] = [
     "total_conversion_users",
 ];
 
-/// How far the JSON has come.
+/// How far the JSON is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nothing is written; the head gathers.
+    /// Nothing is written. The head is being collected.
     Head,
-    /// In the rows of a side.
+    /// The head and some rows of a side are written.
     Rows(Side),
-    /// There are no rows, but a message.
+    /// A message is written, and no rows follow.
     Message,
     Finished,
 }
 
-/// Writes one answer as JSON, from the message of `Pages` or from those of `StreamPages`.
+/// Writes one answer as JSON, from the message of `Pages` or from the messages of `StreamPages`.
 #[derive(Debug)]
 pub struct JsonAnswer {
     state: State,
     head: Head,
-    /// Whether the side has a row.
+    /// Whether a row of the side is written.
     follows: bool,
-    /// What stands before the counts of each role, for each side.
+    /// The text before the counts of each role, for each side.
     labels: [[String; 3]; 2],
     position: u64,
     failed: Option<Error>,
@@ -79,13 +79,12 @@ impl Default for JsonAnswer {
 }
 
 impl JsonAnswer {
-    /// Takes the next message; gives the bytes that it adds, if any.
+    /// Takes the next message. Returns the bytes that it adds to the JSON, if any.
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`] for bytes that are no such message, for rows before the head or out of
-    /// order, and after the end. The answer can't go on after that: further calls bring the same
-    /// error.
+    /// [`Error::Malformed`] for bytes that are no such message, for rows before the head or out of order, and for
+    /// anything after the end. The answer can't go on after that: further calls return the same error.
     pub fn feed(&mut self, message: &[u8]) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         self.guarded(|answer| answer.take(message, &mut out))?;
@@ -93,11 +92,11 @@ impl JsonAnswer {
         Ok(out)
     }
 
-    /// Gives the closing bytes.
+    /// Returns the closing bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`] where the head is not complete; after a failed feed, its error.
+    /// [`Error::Malformed`] where the head is not complete. After a failed feed, its error.
     pub fn finish(&mut self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         self.guarded(|answer| {
@@ -137,7 +136,7 @@ impl JsonAnswer {
         if self.state == State::Finished && !message.is_empty() {
             return Err("the answer is finished".into());
         }
-        // Rows are about three times as long in JSON.
+        // A row is about three times as long in JSON.
         out.reserve(message.len().saturating_mul(3));
         let mut fields = Fields::of(message);
         while let Some((number, value)) = fields.next()? {
@@ -171,7 +170,7 @@ impl JsonAnswer {
         self.end_of_head(out)
     }
 
-    /// The head, as long as it is not written.
+    /// The head, unless it is written already.
     fn head_part(&mut self, number: u32) -> Result<&mut Head, Fault> {
         if self.state == State::Head {
             Ok(&mut self.head)
@@ -291,7 +290,7 @@ impl<'a> Page<'a> {
 }
 
 impl Timestamp {
-    /// From year 1 to year 9999, as the type promises.
+    /// From year 1 to year 9999, as the message type promises.
     const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
     fn read(&mut self, message: &[u8]) -> Result<(), Fault> {
@@ -325,8 +324,8 @@ impl Timestamp {
 
 /// Year, month and day of a day, counted from 1970-01-01.
 fn date(day: i64) -> (i64, i64, i64) {
-    // Counted from 0000-03-01, the odd day of a leap year is the last of its year, and every span of
-    // 400 years is the same.
+    // In years that begin on 1 March, the leap day is the last day of its year. Days are counted from 0000-03-01, and
+    // every 400 years are the same.
     const FROM_YEAR_0: i64 = 719_468;
     const DAYS_OF_400_YEARS: i64 = 146_097;
     let day = day + FROM_YEAR_0;
@@ -334,10 +333,10 @@ fn date(day: i64) -> (i64, i64, i64) {
         day.div_euclid(DAYS_OF_400_YEARS),
         day.rem_euclid(DAYS_OF_400_YEARS),
     );
-    // A leap day every 4 years (1461 days), but for the last of each 100 years (36,524 days).
+    // There is a leap day every 4 years (1461 days), but not in the last of every 100 years (36,524 days).
     let year = (day - day / 1460 + day / 36_524 - day / (DAYS_OF_400_YEARS - 1)) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
-    // From March on, five months have 153 days, over and over.
+    // From March on, every five months have 153 days.
     let month = (5 * day + 2) / 153;
     let day = day - (153 * month + 2) / 5 + 1;
     let (month, next_year) = if month < 10 {
@@ -348,11 +347,11 @@ fn date(day: i64) -> (i64, i64, i64) {
     (span * 400 + year + next_year, month, day)
 }
 
-/// Appends a text as it stands between quotation marks.
+/// Appends a text as it is written between quotation marks.
 #[inline]
 fn put_text(out: &mut Vec<u8>, text: &str) {
     let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    // No early exit, so that many bytes are looked at in one step; most URLs are plain.
+    // There is no early exit, so that many bytes are looked at in one step. Most URLs are plain.
     if text
         .bytes()
         .fold(true, |plain, byte| plain & is_plain(byte))

@@ -1,6 +1,6 @@
 //! The answer as protobuf messages of the contract.
 //!
-//! They are written by hand, straight from the counts: no object is made for a page. A test compares every byte with
+//! They are written by hand, straight from the counts, without an object for each page. A test compares every byte with
 //! what a protobuf library writes.
 
 use std::hint::black_box;
@@ -17,7 +17,8 @@ use crate::wire::{bytes_len, number_len, put_bytes, put_header, put_number};
 /// The message of an answer without sessions.
 pub const NO_DATA: &str = "No page data found for the given parameters.";
 
-/// The order of one answer. The counts stay in the tally, which every call takes again.
+/// One answer: its totals, and its pages in order. The counts of pages stay in the tally, so every call takes its
+/// [`Snapshot`].
 #[derive(Debug, Clone)]
 pub struct Answer {
     start_ms: i64,
@@ -25,7 +26,7 @@ pub struct Answer {
     totals: Totals,
     rows: Vec<(Side, PageId)>,
     revision: u64,
-    /// What [`next_message`](Self::next_message) gives next: the head, then rows.
+    /// Whether [`next_message`](Self::next_message) has returned the head. Rows follow it.
     head_is_sent: bool,
     rows_sent: usize,
 }
@@ -50,16 +51,17 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// [`Error::Changed`] where the tally was fed or merged since.
+    /// [`Error::Changed`] where the tally was fed or merged since the answer was made.
     pub fn whole(&self, snapshot: Snapshot<'_>) -> Result<Vec<u8>> {
         Ok(self.pieces(snapshot)?.concat())
     }
 
-    /// The whole answer as one `PagesResponse`, in pieces that were written at the same time.
+    /// The whole answer as one `PagesResponse`, in pieces: the head, then two halves of the rows, which are written at
+    /// the same time.
     ///
     /// # Errors
     ///
-    /// [`Error::Changed`] where the tally was fed or merged since.
+    /// [`Error::Changed`] where the tally was fed or merged since the answer was made.
     pub fn pieces(&self, snapshot: Snapshot<'_>) -> Result<[Vec<u8>; 3]> {
         self.require_same(snapshot)?;
         let write = |rows: &[(Side, PageId)]| {
@@ -69,7 +71,7 @@ impl Answer {
                     .iter()
                     .map(|&(side, page)| RowMessage::new(snapshot, side, page));
                 let messages: Vec<_> = messages.collect();
-                // A look at all names before the first is written: the waits for memory overlap.
+                // All names are looked at before the first is written, so that the waits for memory overlap.
                 black_box(
                     messages
                         .iter()
@@ -86,12 +88,12 @@ impl Answer {
         Ok([self.head(), one, other])
     }
 
-    /// The next `PagesResponse` of a stream that says the same: first the head without rows, then
-    /// rows, as many as fit into `max_bytes`. A row that is larger travels alone.
+    /// The next `PagesResponse` of a stream with the same content: first the head, then as many rows as fit into
+    /// `max_bytes`. A row that is larger has a message of its own.
     ///
     /// # Errors
     ///
-    /// [`Error::Changed`] where the tally was fed or merged since.
+    /// [`Error::Changed`] where the tally was fed or merged since the answer was made.
     pub fn next_message(
         &mut self,
         snapshot: Snapshot<'_>,
@@ -158,7 +160,7 @@ struct RowMessage<'a> {
     side: Side,
     url: &'a [u8],
     counts: Row,
-    /// Bytes of the message without its own tag and length.
+    /// Size of the message in bytes, without its own tag and length.
     size: usize,
 }
 
@@ -204,7 +206,7 @@ impl<'a> RowMessage<'a> {
     }
 }
 
-/// `google.protobuf.Timestamp`: seconds rounded down, so that nanos count upwards before 1970, too.
+/// A `google.protobuf.Timestamp`. Seconds are rounded down, so that nanos count upwards before 1970 too.
 fn timestamp(ms: i64) -> Vec<u8> {
     let mut out = Vec::new();
     put_number(

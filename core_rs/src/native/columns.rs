@@ -3,18 +3,18 @@
 use crate::error::{Fault, Result};
 use crate::native::items::{Item, Progress, string};
 
-/// Bytes of one string value.
+/// Most bytes of one string value.
 pub const MAX_STRING: u64 = 1 << 20;
-/// Bytes of all values of one string column in one block.
+/// Most bytes of all values of one string column in one block.
 pub const MAX_BLOCK_TEXT: u64 = 1 << 30;
-/// Elements of one row's array.
+/// Most elements of one row's array.
 pub const MAX_ARRAY: u64 = 1 << 20;
-/// Elements of all arrays of one column in one block.
+/// Most elements of all arrays of one column in one block.
 pub const MAX_BLOCK_ELEMENTS: u64 = 1 << 28;
 
 /// The values of one column of one block.
 pub trait Column {
-    /// ClickHouse's name of the type, exactly as the block must carry it.
+    /// ClickHouse's name of the type. The block must carry exactly this name.
     fn type_name(&self) -> &'static str;
     /// Forgets the values and keeps the memory.
     fn clear(&mut self);
@@ -22,9 +22,9 @@ pub trait Column {
     ///
     /// # Errors
     ///
-    /// A sentence on what no column of this type can hold.
+    /// A sentence that says what a column of this type can't hold.
     fn read(&mut self, rows: usize, input: &[u8]) -> Result<Progress, Fault>;
-    /// How many values there are that need nothing of what follows; 0 where that is not known.
+    /// How many values are complete, whatever follows. 0 where that is not known.
     fn ready(&self) -> usize {
         0
     }
@@ -35,14 +35,14 @@ pub trait Column {
 pub struct Fixed<T>(Vec<T>);
 
 impl<T> Fixed<T> {
-    /// The values, one a row; empty where an optional column is absent.
+    /// The values, one for each row. Empty where an optional column is absent.
     #[must_use]
     pub fn values(&self) -> &[T] {
         &self.0
     }
 }
 
-/// A number, or bytes of a fixed length, as ClickHouse writes it.
+/// A number, or a fixed number of bytes, as ClickHouse writes it.
 pub trait Number: Copy {
     /// The type's name in ClickHouse.
     const TYPE: &'static str;
@@ -50,7 +50,7 @@ pub trait Number: Copy {
     const ARRAY_TYPE: &'static str;
     /// Bytes of one value.
     const SIZE: usize;
-    /// Appends whole values; bytes of a value that is cut are left alone.
+    /// Appends the values that are complete in `bytes`, and ignores the rest.
     fn append(values: &mut Vec<Self>, bytes: &[u8]);
 }
 
@@ -107,7 +107,7 @@ impl<T: Number> Column for Fixed<T> {
     }
 }
 
-/// Strings, as the bytes they are: UTF-8 is a matter for whoever shows them.
+/// Strings as bytes, which need not be UTF-8.
 #[derive(Debug, Default)]
 pub struct Strings {
     bytes: Vec<u8>,

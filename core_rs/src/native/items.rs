@@ -1,4 +1,4 @@
-//! Numbers and strings at the beginning of some bytes, which may end too early.
+//! Numbers and strings at the beginning of some bytes, which may end inside them.
 
 use crate::error::{Fault, Result};
 use crate::wire::{NoVarint, take_varint};
@@ -7,12 +7,11 @@ use crate::wire::{NoVarint, take_varint};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     pub(super) used: usize,
-    /// Bytes, counted from the first unused one, without which nothing more can be read;
-    /// zero: the item is complete.
+    /// Bytes from the first unused one on that it takes to go on. Zero: the item is complete.
     pub(super) need: usize,
 }
 
-/// An item at the beginning of some bytes: it and its size, or how many bytes it takes to know more.
+/// An item and its size in bytes, or how many bytes it takes to go on.
 pub(super) enum Item<T> {
     Whole(T, usize),
     Cut(usize),

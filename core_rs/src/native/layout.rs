@@ -8,14 +8,14 @@ pub trait Layout: Default {
     const STREAM: &'static str;
     /// All columns, in the order of the declaration.
     const NAMES: &'static [&'static str];
-    /// Those of them that a block may lack.
+    /// The columns that a block may lack.
     const OPTIONAL: &'static [&'static str];
-    /// The buffer of the column of that number.
+    /// The values of the column of that number.
     fn column(&mut self, index: usize) -> Option<&mut dyn Column>;
 }
 
-/// Declares a struct of typed columns and makes it a [`Layout`]: a column's name, type and buffer
-/// stand in one line and can't disagree.
+/// Declares a struct of typed columns and makes it a [`Layout`]. A column's name and type stand in one line, so they
+/// can't disagree.
 macro_rules! layout {
     (
         $(#[$doc:meta])*

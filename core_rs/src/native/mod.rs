@@ -1,9 +1,9 @@
 //! A resumable reader of ClickHouse's `Native` format (revision 0).
 //!
-//! A block is a count of columns and a count of rows (varints), then for each column its name, its type and its data.
-//! A chunk may end anywhere in a block. Whatever is complete goes into typed columns at once; only an item that was cut
-//! waits for the next chunk. So no byte is read twice, however small the chunks are. Memory is allocated for bytes
-//! received, never for lengths announced.
+//! A block is a count of columns and a count of rows (varints), then for each column its name, its type and its data. A
+//! chunk may end anywhere in a block. Whatever is complete goes into typed columns at once; only an item that was cut
+//! waits for the next chunk. So no byte is read twice, however small the chunks are. Allocate for bytes received, never
+//! for lengths announced: that keeps memory in proportion to the stream.
 //!
 //! | module | does |
 //! |---|---|

@@ -4,11 +4,11 @@ use crate::error::{Error, Fault, Result, Stop};
 use crate::native::items::{Item, Progress, cut, string, varint, whole};
 use crate::native::layout::Layout;
 
-/// Columns of one block. Also what tells an error text in place of a block early on.
+/// Most columns of one block. Text in place of a block (an error of the server) soon exceeds it.
 pub const MAX_COLUMNS: u64 = 16;
-/// Rows of one block.
+/// Most rows of one block.
 pub const MAX_ROWS: u64 = 1 << 22;
-/// Bytes of one column's name or type.
+/// Most bytes of one column's name or type.
 pub const MAX_HEADER_TEXT: u64 = 256;
 
 /// What the next byte belongs to.
@@ -31,7 +31,7 @@ pub struct Reader<L> {
     rows: usize,
     /// One bit for each column that this block has brought.
     seen: u32,
-    /// The beginning of an item that the last chunk cut, and the bytes it takes to go on.
+    /// The beginning of an item that was cut at the end of the last chunk.
     carry: Vec<u8>,
     need: usize,
     position: u64,
@@ -56,14 +56,13 @@ impl<L: Layout> Default for Reader<L> {
 }
 
 impl<L: Layout> Reader<L> {
-    /// Reads on; calls `on_block` with each block that is complete and has rows. One of a single column
-    /// may be handed on in parts, as it comes: its rows need not be read twice from distant memory.
+    /// Reads a chunk. Calls `on_block` with each block that is complete and has rows. A block of one column may come in
+    /// parts, so that its rows are used while they are in the cache.
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`] for bytes that are not such a block, and whatever `on_block` refuses
-    /// (a reason, made into the same error, or an error). The stream can't be read on after that: further
-    /// chunks bring the same error.
+    /// [`Error::Malformed`] for bytes that are no such block, and any error of `on_block`. The stream can't go on after
+    /// that: further chunks return the same error.
     pub fn feed(
         &mut self,
         chunk: &[u8],
@@ -86,11 +85,11 @@ impl<L: Layout> Reader<L> {
         })
     }
 
-    /// Makes sure that the stream stands between two blocks; the next stream may begin.
+    /// Checks that the stream ends between two blocks. The next stream may begin then.
     ///
     /// # Errors
     ///
-    /// [`Error::Truncated`] inside a block; after a failed feed, its error.
+    /// [`Error::Truncated`] inside a block. After a failed feed, its error.
     pub fn finish(&mut self) -> Result<()> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -126,7 +125,7 @@ impl<L: Layout> Reader<L> {
                     break;
                 }
             } else {
-                // Only what completes the item is copied; the rest is read where it lies.
+                // Only the bytes that complete the item are copied.
                 let missing = self.need.saturating_sub(self.carry.len());
                 let (head, rest) = chunk.split_at(missing.min(chunk.len()));
                 self.carry.extend_from_slice(head);
@@ -143,7 +142,7 @@ impl<L: Layout> Reader<L> {
         Ok(())
     }
 
-    /// Reads one item: a count, a name, a type, or as much of a column's data as there is.
+    /// Reads one item: a count, a name, a type, or as much of a column's data as is there.
     fn step(
         &mut self,
         input: &[u8],
@@ -259,7 +258,7 @@ impl<L: Layout> Reader<L> {
         Ok(progress)
     }
 
-    /// Hands on what there is of a block's only column.
+    /// Gives `on_block` the values of a block's only column that are complete.
     fn hand_on(
         &mut self,
         index: usize,
@@ -285,7 +284,7 @@ impl<L: Layout> Reader<L> {
         &mut self,
         on_block: &mut impl FnMut(&L) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
-        // ClickHouse's own sign of an end without rows.
+        // A block without columns and rows is ClickHouse's sign of an end.
         if self.seen == 0 && self.rows == 0 {
             return Ok(());
         }
@@ -301,7 +300,7 @@ impl<L: Layout> Reader<L> {
     }
 }
 
-/// Foreign bytes as they may stand in an error text: short, and without control characters.
+/// Foreign bytes for an error text: short, and without control characters.
 fn quoted(bytes: &[u8]) -> String {
     const SHOWN: usize = 40;
     let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);

@@ -1,9 +1,9 @@
-//! The streams that a host would send of a world.
+//! The streams that a host would make of a world.
 
 use super::blocks::{Values, block};
 use super::{Form, Question, START_MS, Session, Version, oracle, url};
 
-/// A header without rows, then blocks of a few rows each, whose columns change places.
+/// A header without rows, then blocks of a few rows each, whose columns change their order.
 fn stream<R>(rows: &[R], columns: impl Fn(&[&R]) -> Vec<(&'static str, Values)>) -> Vec<u8> {
     let mut out = block(&columns(&[]));
     for (number, rows) in rows.chunks(7).enumerate() {
@@ -24,7 +24,7 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// What a host sends for a question about these users, when the store has replaced.
+    /// What a host sends for a question about these users where the store has replaced sessions.
     pub fn of(world: &[Session], question: Question) -> Self {
         let history: Vec<_> = world
             .iter()
@@ -36,14 +36,14 @@ impl Streams {
         Self::of_history(&history, question, Form::REPLACED)
     }
 
-    /// What a host sends that leaves a part of the replacing to the core.
+    /// What a host sends where the core replaces a part of the sessions.
     pub fn of_history(history: &[Version], (scope, filter): Question, form: Form) -> Self {
         let world = oracle::last_written(history);
         let needs_order = matches!(scope, 2 | 4 | 5);
         let converting_only = scope == 3 || (scope < 2 && filter);
         let plain: Vec<_> = world
             .iter()
-            // Packed, those that convert come, too, and say it.
+            // Packed rows say whether they convert, so those that do come too.
             .filter(|session| session.is_in_window())
             .filter(|session| session.conversions.is_empty() || form.packed)
             .filter(|session| session.passes || needs_order)
@@ -78,7 +78,7 @@ impl Streams {
             streams.sessions = stream(&plain, |rows| {
                 let mut columns = session_columns(rows, needs_order);
                 columns.retain(|(name, _)| *name != "session_id" || form.ids);
-                // As without filters; blocks may differ.
+                // As hosts do without filters. Blocks may differ.
                 let all_pass = rows.iter().all(|session| session.passes);
                 columns.retain(|(name, _)| *name != "included" || !all_pass);
                 if form.packed {
@@ -111,7 +111,7 @@ impl Streams {
     }
 }
 
-/// The same sessions with user, pages and whether they convert in one column, as `schema.sql` packs them.
+/// The same sessions with user, pages and conversion flag in one column, as the store packs them.
 pub fn packed(
     mut columns: Vec<(&'static str, Values)>,
     rows: &[&&Session],
