@@ -197,3 +197,60 @@ pub(crate) fn each_field<'a>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers at which a varint grows by a byte, and their neighbours.
+    fn numbers() -> impl Iterator<Item = u64> {
+        let powers = (0..64).map(|bits| 1_u64 << bits);
+        powers.flat_map(|power| [power - 1, power, power | 1, !power])
+    }
+
+    #[test]
+    fn a_varint_is_read_as_it_was_written_and_no_sooner() {
+        for number in numbers() {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, number);
+            assert_eq!(bytes.len(), varint_len(number), "{number}");
+            for cut in 0..bytes.len() {
+                let mut input = &bytes[..cut];
+                assert_eq!(take_varint(&mut input), Err(NoVarint::Cut), "{number}");
+                assert_eq!(input.len(), cut, "nothing is taken");
+            }
+            bytes.push(0xff);
+            let mut input = &bytes[..];
+            assert_eq!(take_varint(&mut input), Ok(number));
+            assert_eq!(input, [0xff]);
+        }
+    }
+
+    #[test]
+    fn a_varint_has_64_bits() {
+        let nine = [0xff; 9];
+        for (last, value) in [
+            (&[0x00][..], Ok(u64::MAX >> 1)),
+            (&[0x01], Ok(u64::MAX)),
+            (&[0x02], Err(NoVarint::TooLong)),
+            (&[0x80, 0x00], Err(NoVarint::TooLong)),
+        ] {
+            let bytes = [&nine, last].concat();
+            assert_eq!(take_varint(&mut &bytes[..]), value, "{last:x?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_fields() {
+        for number in numbers().filter_map(|number| u32::try_from(number).ok()) {
+            let mut out = Vec::new();
+            put_number(&mut out, 15, u64::from(number));
+            assert_eq!(out.len(), number_len(number), "{number}");
+        }
+        for size in [0, 1, 127, 128, 16_383, 16_384] {
+            let mut out = Vec::new();
+            put_bytes(&mut out, 15, &vec![7; size]);
+            assert_eq!(out.len(), bytes_len(size), "{size}");
+        }
+    }
+}
