@@ -1,4 +1,4 @@
-//! A unit of a million sessions, from bytes to counts, and the answer, at few and at many pages.
+//! A unit of a million sessions from bytes to counts, and its answer, with few and with many pages.
 #![allow(missing_docs, reason = "criterion's macros")]
 #![allow(clippy::unwrap_used, reason = "a bench may stop anywhere")]
 
@@ -38,7 +38,7 @@ fn units(criterion: &mut Criterion) {
             match (form, scope) {
                 (Form::Once, _) => assert_eq!(totals.sessions, traffic::SESSIONS as u64),
                 (_, Scope::First) => assert_eq!(totals.sessions, totals.users),
-                // Less a part in 17 that is rewritten, and of the rest a part in 25 that converts.
+                // One version in 17 replaces another. Of the remaining sessions, one in 25 converts.
                 _ => assert_eq!(totals.sessions, 903_530),
             }
             group.bench_function(format!("{form:?}, {pages} pages"), |bencher| {
@@ -74,9 +74,9 @@ fn answers(criterion: &mut Criterion) {
         });
         tally.feed_pages(&names).unwrap();
         group.bench_function(format!("order and encode, {pages} pages"), |bencher| {
-            bencher.iter(|| tally.answer(0, 0).unwrap().whole(&tally).unwrap());
+            bencher.iter(|| tally.answer(0, 0).unwrap().whole(tally.snapshot()).unwrap());
         });
-        let message = tally.answer(0, 0).unwrap().whole(&tally).unwrap();
+        let message = tally.answer(0, 0).unwrap().whole(tally.snapshot()).unwrap();
         group.bench_function(format!("to JSON, {pages} pages"), |bencher| {
             bencher.iter(|| JsonAnswer::default().feed(&message).unwrap());
         });

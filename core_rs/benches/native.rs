@@ -1,4 +1,4 @@
-//! Reading Native blocks into typed columns, without anything done to the rows.
+//! Reads Native blocks into typed columns and does nothing with the rows.
 #![allow(missing_docs, reason = "criterion's macros")]
 #![allow(clippy::unwrap_used, reason = "a bench may stop anywhere")]
 

@@ -1,10 +1,9 @@
-//! Sessions and distinct users of each page and role, exact and without sets.
+//! Exact counts of the sessions and the distinct users of each page in each role, without sets.
 //!
-//! Users arrive one after another, and their sessions with them, so a page's cell needs no sets: it
-//! remembers the last session that it has counted. That tells whether this session is counted, and,
-//! compared with the first session of this user, whether this user is. Sessions have running numbers
-//! that are never reset, hence nothing is cleared between users or units. The two sides are counted
-//! one after the other, each with numbers of its own.
+//! Users come one after another, each with all their sessions. So a page's cell needs no set: it remembers the last
+//! session that it counted. That number tells whether this session was counted already; compared with the number before
+//! the user's first session, it tells whether this user was. Sessions are numbered on and on, so nothing is cleared
+//! between users or units. The two sides are counted one after the other, each with numbers of its own.
 
 use crate::error::{Error, Result};
 use crate::group::Keyed;
@@ -58,22 +57,22 @@ impl Totals {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) totals: Totals,
-    /// A row a page for each side; place 0 takes what belongs to no page.
+    /// For each side, a row for each page. Place 0 takes what belongs to no page.
     rows: [Vec<Row>; 2],
-    /// This session; they are numbered from 1.
+    /// The number of this session. Numbers start at 1.
     session: u32,
-    /// The last session of the users before this one.
+    /// The number of the last session of the users before this one.
     session_before_user: u32,
     user_has_converted: bool,
 }
 
 impl Counts {
-    /// Makes room for these pages and so many more rows of sessions.
+    /// Makes room for these pages and for so many more rows of sessions.
     ///
     /// # Errors
     ///
-    /// [`Error::TooMany`] where a count of sessions could overflow. No count is larger than that of
-    /// all sessions, nor is a running number, so this is the only place that has to look.
+    /// [`Error::TooMany`] where a count of sessions could overflow. No count and no session number is larger than the
+    /// number of all rows, so this is the only check.
     pub(crate) fn prepare(&mut self, pages: &Pages, sessions: usize) -> Result<()> {
         let most = self.totals.sessions.max(self.session.into());
         u32::try_from(most.saturating_add(sessions as u64))
@@ -84,8 +83,8 @@ impl Counts {
         Ok(())
     }
 
-    /// Counts sessions, and what they are on the drop-off side. Those of a user must follow one another,
-    /// and no other call may bring more of that user.
+    /// Counts sessions, and their pages on the drop-off side. All sessions of a user must come in one call, one after
+    /// another.
     pub(crate) fn add_sessions(&mut self, sessions: &[Session<()>]) {
         let Some(mut user) = sessions.first().map(|first| !first.user()) else {
             return;
@@ -110,13 +109,13 @@ impl Counts {
         self.totals.sessions += sessions.len() as u64;
     }
 
-    /// What follows, on the conversion side, belongs to another user.
+    /// Begins the next user on the conversion side.
     pub(crate) fn begin_converted_user(&mut self) {
         self.session_before_user = self.session;
         self.user_has_converted = false;
     }
 
-    /// What follows belongs to another session of this user, which has so many conversions.
+    /// Begins the next converting session of this user, with its number of conversions.
     pub(crate) fn begin_conversions(&mut self, conversions: u32) {
         self.session += 1;
         self.totals.conversion_events += u64::from(conversions);
@@ -124,7 +123,7 @@ impl Counts {
         self.user_has_converted = true;
     }
 
-    /// Counts this session, once, for a page in a role of the conversion side.
+    /// Counts this session for a page in a role of the conversion side, unless it was counted there already.
     pub(crate) fn add_conversion(&mut self, role: Role, page: PageId) {
         let [rows, _] = &mut self.rows;
         if let Some(row) = rows.get_mut(page.index())
@@ -148,8 +147,7 @@ impl Counts {
             .any(|side| self.row(side, page).is_some())
     }
 
-    /// Adds the counts that a page has in another tally to those of `place`, which is the same page
-    /// here.
+    /// Adds the counts of a page in another tally to those of `place`, the same page in this tally.
     pub(crate) fn merge(&mut self, other: &Self, page: PageId, place: PageId) {
         for (rows, others) in self.rows.iter_mut().zip(&other.rows) {
             rows.resize(rows.len().max(place.index() + 1), Row::default());

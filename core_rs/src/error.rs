@@ -2,18 +2,17 @@
 
 use std::fmt;
 
-/// A refusal. Nothing of the unit that caused it has been counted.
+/// An error. Nothing of the unit that caused it has been counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// A stream holds something other than Native blocks of its columns, or an answer something
-    /// other than messages of the contract.
+    /// A stream is not made of Native blocks with its columns, or an answer not of messages of the contract.
     Malformed {
         /// The stream's name.
         stream: &'static str,
-        /// Bytes of the stream that were read before.
+        /// Bytes of the stream that were read before the fault.
         at: u64,
-        /// What was found and what would have been right.
+        /// What was found and what is accepted.
         reason: String,
     },
     /// A stream ended inside a block.
@@ -23,26 +22,26 @@ pub enum Error {
         /// Bytes of the stream that arrived.
         at: u64,
     },
-    /// The answer depends on the order of two sessions that started together, and their ids, which
-    /// would tell, were not fed.
+    /// The answer depends on the order of two sessions that started at the same time, and their ids, which decide on
+    /// it, were not fed.
     Tied,
-    /// Two pages share the leading bits of their keys; whole keys tell them apart.
+    /// Two pages share the leading bits of their keys. Only whole keys tell them apart.
     Ambiguous,
-    /// More of something than the counters can hold.
+    /// There is more of something than the counters can hold.
     TooMany(&'static str),
-    /// A touch scope that the contract does not have.
+    /// The contract has no such touch scope.
     UnknownScope(i64),
-    /// Of units that were begun together, rows of one came after those of a later one, which then was counted.
+    /// A row of a unit came after rows of a later unit, when its own unit had been counted.
     Unordered,
-    /// A user with conversions belongs to a unit before this one, which did not get its rows.
+    /// A user with conversions belongs to an earlier unit, which was counted without them.
     PassedOver(u64),
-    /// An answer or a merge was asked for while a unit's rows wait for their end.
+    /// An answer or a merge was asked for while a unit was open.
     UnitOpen,
-    /// Two tallies of different questions can't be added.
+    /// The tallies answer different questions and can't be merged.
     OtherQuestion,
-    /// Pages of the answer have no URL yet.
+    /// Some pages of the answer have no URL yet.
     Unnamed(usize),
-    /// The tally was fed while messages of its answer were still being taken.
+    /// The tally changed while messages of its answer were being read.
     Changed,
 }
 
@@ -93,17 +92,20 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Why a reader stops: what is wrong with the bytes, to which it adds where, or an error of its own.
+/// What is wrong with some bytes, as a sentence. Whoever knows the stream adds its name and the place.
+pub type Fault = String;
+
+/// Why a reader stops.
 #[derive(Debug)]
 pub enum Stop {
-    /// What is wrong with the bytes.
-    Malformed(String),
-    /// What else went wrong.
+    /// The bytes are wrong. The reader adds the stream and the place.
+    Malformed(Fault),
+    /// Another error, which goes on as it is.
     Error(Error),
 }
 
-impl From<String> for Stop {
-    fn from(reason: String) -> Self {
+impl From<Fault> for Stop {
+    fn from(reason: Fault) -> Self {
         Self::Malformed(reason)
     }
 }
@@ -114,5 +116,5 @@ impl From<Error> for Stop {
     }
 }
 
-/// A result with this crate's [`Error`].
-pub type Result<T> = std::result::Result<T, Error>;
+/// A result, with this crate's [`Error`] where none is named.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

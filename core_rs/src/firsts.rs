@@ -1,7 +1,7 @@
-//! The earliest session of each user, for the scope that asks for no more.
+//! The earliest session of each user, for scopes that need no more.
 //!
-//! Of the rows of a partition, most are not their users' earliest. So nothing is put in order, and pages are looked up
-//! for those alone that are left: a third less than to bring the rows of each user together first.
+//! Most rows of a partition are not their users' earliest. So no rows are sorted, and only the remaining rows need page
+//! look-ups: a third less time than to bring the rows of each user together first.
 
 use crate::group::{Chunks, Keyed};
 
@@ -9,7 +9,7 @@ use crate::group::{Chunks, Keyed};
 pub(crate) trait Started: Keyed + Copy {
     /// When it started.
     fn started_at(&self) -> i64;
-    /// The one row for two that started together.
+    /// Of two rows that started at the same time, the one to keep.
     fn or(&self, other: &Self) -> Self;
 }
 
@@ -17,18 +17,19 @@ pub(crate) trait Started: Keyed + Copy {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct First<R> {
     pub(crate) row: R,
-    /// Whether another started together with it.
+    /// Whether another one started at the same time.
     pub(crate) is_tied: bool,
     is_taken: bool,
 }
 
-/// The earliest rows of users. Its memory is kept for the next ones.
+/// The earliest rows of users. Its memory is kept for the next partition.
 #[derive(Debug)]
 pub(crate) struct Firsts<R> {
     found: Vec<First<R>>,
-    /// Where each user's is, plus one; 0: none. A table that is open and a power of two in size.
+    /// The place of each user's row, plus one. 0: none. A hash table with open addressing, whose size is a power of
+    /// two.
     places: Vec<u32>,
-    /// Chooses a user's slot: with a number that nobody outside knows, users can't be made up that crowd one.
+    /// Chooses a user's slot. Nobody outside knows it, so nobody can make up users that share slots.
     factor: u64,
 }
 
@@ -43,7 +44,7 @@ impl<R> Firsts<R> {
 }
 
 impl<R: Started> Firsts<R> {
-    /// Chooses among the rows of a partition, instead of those before.
+    /// Finds the earliest rows of a partition, in place of those of the partition before.
     pub(crate) fn choose(&mut self, chunks: Chunks<'_, R>) {
         self.found.clear();
         self.places.clear();
@@ -84,7 +85,7 @@ impl<R: Started> Firsts<R> {
         }
     }
 
-    /// Where a user's row is, or the slot for it.
+    /// The place of a user's row, or the slot for it.
     #[inline]
     fn find(&self, user: u64) -> Result<usize, usize> {
         let mask = self.places.len() - 1;
@@ -100,14 +101,14 @@ impl<R: Started> Firsts<R> {
         }
     }
 
-    /// A user's earliest row, which is not among the others then.
+    /// Takes a user's earliest row.
     pub(crate) fn take(&mut self, user: u64) -> Option<First<R>> {
         let first = self.find(user).ok().map(|place| &mut self.found[place])?;
         first.is_taken = true;
         Some(*first)
     }
 
-    /// The rows of users that were not taken.
+    /// The rows that were not taken.
     pub(crate) fn others(&self) -> impl Iterator<Item = &First<R>> {
         self.found.iter().filter(|first| !first.is_taken)
     }

@@ -1,9 +1,9 @@
 //! Brings the rows of each user together.
 //!
-//! User keys are hashes, so their bits spread rows evenly: rows are dealt to partitions by the leading bits
-//! as they come, and each partition is ordered by the bits that follow, where it lies in the cache. Measured
-//! on a unit of a million rows that arrive in day runs, dealing included: 11 ns a row, against 17 for one
-//! pass over all rows that deals them to small buckets, and 23 for `sort_unstable`.
+//! User keys are hashes, so their bits spread rows evenly. Rows are dealt to partitions by the leading bits as they
+//! come, and each partition is sorted by the following bits while it is in the cache. Measured on a unit of a million
+//! rows that arrive in day runs, dealing included: 11 ns a row. One pass that deals all rows to small buckets takes 17,
+//! `sort_unstable` 23.
 
 /// A row that belongs to a user.
 pub(crate) trait Keyed {
@@ -12,7 +12,7 @@ pub(crate) trait Keyed {
 }
 
 const PARTITION_BITS: u32 = 9;
-/// Parts of a unit's range. A thousand rows of a unit's half a million fit a core's first cache.
+/// Partitions of a unit. A thousand rows, of a unit's half a million, fit a core's first cache.
 const PARTITIONS: usize = 1 << PARTITION_BITS;
 
 /// The user keys of a unit, and how they are dealt to partitions of equal width.
@@ -21,7 +21,7 @@ pub(crate) struct Range {
     first: u64,
     /// Keys after the first.
     width: u64,
-    /// Bits of a key that tell rows of one partition apart.
+    /// Number of the bits in which keys of one partition differ.
     shift: u32,
 }
 
@@ -32,7 +32,7 @@ impl Default for Range {
 }
 
 impl Range {
-    /// Both ends are included; an end before the start makes it a range of one key.
+    /// Both ends are included. An end before the start makes a range of one key.
     pub(crate) fn new(first: u64, last: u64) -> Self {
         let width = last.saturating_sub(first);
         let bits = u64::BITS - width.leading_zeros();
@@ -81,10 +81,10 @@ const CHUNK: usize = 32;
 /// Chunks of a slab.
 const SLAB: usize = 1 << 10;
 
-/// Rows, dealt by user. Its memory is kept when it is emptied.
+/// Rows, dealt to partitions by user. Its memory is kept when it is emptied.
 ///
-/// They lie in slabs of one size, and in those in chunks that each belong to one partition. Buffers that grow are
-/// moved, and leave the process with holes as large as its rows.
+/// Rows lie in slabs of one size, and within these in chunks that each belong to one partition. Buffers that grow would
+/// be moved, and leave holes as large as the rows in the process's memory.
 #[derive(Debug)]
 pub(crate) struct Partitions<R> {
     slabs: Vec<Vec<R>>,
@@ -92,7 +92,7 @@ pub(crate) struct Partitions<R> {
     next: Vec<u32>,
     parts: Vec<Part>,
     len: usize,
-    /// The partition that was asked for last, alone and with other rows.
+    /// The rows of the partition that was asked for last, alone and with other rows.
     sorted: Vec<R>,
     merged: Vec<R>,
     ends: Vec<u32>,
@@ -109,7 +109,7 @@ struct Part {
 }
 
 impl Part {
-    /// Its last chunk, which it does not have, is full.
+    /// It has no last chunk, which counts as full.
     const EMPTY: Self = Self {
         first: u32::MAX,
         last: u32::MAX,
@@ -122,7 +122,7 @@ impl Part {
     }
 }
 
-/// The rows of a chunk that is full.
+/// Rows of a full chunk.
 #[expect(clippy::cast_possible_truncation, reason = "it is small")]
 const FULL: u32 = CHUNK as u32;
 
@@ -166,7 +166,7 @@ impl<R: Keyed + Copy + Default> Partitions<R> {
             _ => self.open_chunk(place),
         } as usize;
         self.len += 1;
-        // The row is made in its place: to move it there took longer than to make it.
+        // The row is made in its place: moving it there took longer than making it.
         if let Some(part) = self.parts.get_mut(place)
             && let Some(slab) = self.slabs.get_mut(chunk / SLAB)
             && let Some(slot) = slab.get_mut(chunk % SLAB * CHUNK + part.used as usize)
@@ -176,7 +176,7 @@ impl<R: Keyed + Copy + Default> Partitions<R> {
         }
     }
 
-    /// Gives a partition a chunk of no rows.
+    /// Adds an empty chunk to a partition.
     #[inline(never)]
     #[expect(
         clippy::cast_possible_truncation,
@@ -205,7 +205,7 @@ impl<R: Keyed + Copy + Default> Partitions<R> {
         chunk
     }
 
-    /// The rows of a partition in the order of their users, and of one user in the order in which they came.
+    /// The rows of a partition sorted by user. Those of one user stay in the order in which they came.
     pub(crate) fn grouped(&mut self, range: Range, place: usize) -> &[R] {
         let order = Order {
             first: range.first_of(place),
@@ -223,7 +223,7 @@ impl<R: Keyed + Copy + Default> Partitions<R> {
         Chunks::of(part, &self.slabs, &self.next)
     }
 
-    /// The same, with others of that partition that are in the order of their users.
+    /// The same, merged with other rows of that partition that are sorted by user.
     pub(crate) fn grouped_with<'a>(
         &'a mut self,
         range: Range,
@@ -295,13 +295,13 @@ struct Order {
 }
 
 impl Order {
-    /// Below this, one sort is as fast.
+    /// Below this number of rows, a plain sort is as fast.
     const SMALL: usize = 32;
-    /// Rows that one may have to step over, on average, before comparing all is faster.
+    /// Steps a row, on average, from which on a plain sort is faster.
     const STEPS: usize = 8;
 
-    /// Sorts by user, stably: deals rows to twice as many slots as there are rows, and puts those right that
-    /// share a slot. Where keys do not spread, it ends as a sort by comparison. What `rows` and `ends` hold does not
+    /// Sorts by user, stably. Rows are dealt to twice as many slots as there are rows; then those that share a slot are
+    /// put right. Where keys do not spread, it falls back to a plain sort. The content of `rows` and `ends` does not
     /// matter.
     fn sort<R: Keyed + Copy + Default>(
         self,
@@ -393,7 +393,7 @@ mod tests {
             |row| if row % 7 == 0 { u64::MAX } else { row % 5 },
             |row| row,
             |row| u64::MAX - row,
-            // Many to one slot, in falling order: the sort that gives up.
+            // Many rows to one slot, in falling order: the fallback.
             |row| (row % 3) << 60 | (100_000 - row),
         ];
         for (number, spread) in spreads.into_iter().enumerate() {

@@ -1,10 +1,10 @@
-//! The table that turns keys of 42 bits into numbers.
+//! A hash table from keys of 42 bits to numbers.
 //!
-//! Open, a power of two in size, a slot in one word. A key is multiplied by an odd number, which only changes the
-//! order of all keys of 42 bits; the leading bits of the product choose the slot, and a slot holds what they leave
-//! open: the other bits, how far it lies behind its place, and the number. That fits 64 bits at any size, since each
-//! bit that a larger table takes from the one it gives to the other. (After J. G. Cleary's compact hash tables, 1984,
-//! with the distance in place of his marks.)
+//! It uses open addressing with linear probing. Its size is a power of two, and a slot is one 64-bit word. A key is
+//! multiplied by an odd number, which maps the keys of 42 bits one to one. The leading bits of the product choose the
+//! slot. The slot holds the remaining bits, the distance from the slot that was chosen, and the number. That fits 64
+//! bits at any size: a larger table takes one more bit for the number, and one less remains of the product. The idea is
+//! that of J. G. Cleary's compact hash tables (1984), with the distance in place of his marks.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -20,40 +20,40 @@ pub(crate) const KEY_BITS: u32 = 42;
 /// Places of a batch.
 pub(crate) type Places = [u8; BATCH];
 
-/// Keys, each with a number. Key 0 always has number 0, and no other has.
+/// Keys with their numbers. Key 0, and no other, has number 0.
 #[derive(Debug)]
 pub(crate) struct Index {
     /// 0: empty.
     slots: Vec<u64>,
-    /// How many bits choose a slot; as many hold the number.
+    /// How many bits choose a slot. As many hold the number.
     bits: u32,
     factor: u64,
 }
 
-/// Where to look for a key, and what is there.
+/// A slot to look at for a key.
 #[derive(Debug, Clone, Copy)]
 struct Probe {
     place: usize,
-    /// The slot, if it holds the key, less the number.
+    /// What the slot is if it holds the key, without the number.
     slot: u64,
 }
 
 impl Index {
     const FIRST_BITS: u32 = 10;
-    /// Bits of a slot that say how many places it lies behind its own, plus one.
+    /// Bits of a slot for the distance plus one.
     const DISTANCE_BITS: u32 = u64::BITS - KEY_BITS;
     const MOST_DISTANCE: usize = (1 << Self::DISTANCE_BITS) - 2;
-    /// With four slots for each key, few lie behind their place; a table that fits no core's own cache had better be
-    /// half the size.
+    /// Below this size there are four slots for each key, so that few keys lie away from the slot that was chosen. A
+    /// larger table has two: it does not fit a core's own cache, and half the size is faster then.
     const ROOMY_BITS: u32 = 16;
 
-    /// Only key 0. Anybody can work out URLs whose keys share bits; as long as nobody outside knows the seed, they
-    /// don't share places.
+    /// A table of key 0 only. Anybody can work out URLs whose keys share bits, but without the seed nobody can make
+    /// them share slots.
     pub(crate) fn with_seed(seed: u64) -> Self {
         Self {
             slots: Self::slots(Self::FIRST_BITS),
             bits: Self::FIRST_BITS,
-            // Above the bits that keys lack, so that products begin at the top.
+            // Shifted by the bits that a key lacks, so that products begin at the highest bit.
             factor: (seed | 1) << Self::DISTANCE_BITS,
         }
     }
@@ -75,7 +75,7 @@ impl Index {
         }
     }
 
-    /// The same key, one place further on.
+    /// The next slot to look at for the same key.
     #[inline]
     fn after(&self, probe: Probe) -> Probe {
         Probe {
@@ -89,7 +89,7 @@ impl Index {
         self.slots.get(place).copied().unwrap_or_default()
     }
 
-    /// The number of the key in the place that is looked at, or a larger one than there is.
+    /// The number of the key, if the slot holds it. Otherwise a number larger than any in the table.
     #[inline]
     fn number(&self, probe: Probe) -> u64 {
         self.at(probe.place).wrapping_sub(probe.slot)
@@ -100,8 +100,9 @@ impl Index {
         number >> self.bits == 0
     }
 
-    /// Looks for up to [`BATCH`] keys where most of them lie, so that the waits for memory overlap, and without a
-    /// branch. Tells how many are not there, the places of which come first in `missed`; their numbers mean nothing.
+    /// Looks for up to [`BATCH`] keys, each in its first slot only, without a branch, so that the waits for memory
+    /// overlap. Returns how many keys were not there. Their places come first in `missed`, and their numbers mean
+    /// nothing.
     #[inline]
     pub(crate) fn look(
         &self,
@@ -113,14 +114,14 @@ impl Index {
         for (place, (&key, number)) in keys.iter().zip(numbers).enumerate() {
             let found = self.number(self.probe(key));
             *number = found as u32;
-            // There is room for all: the mask spares a branch.
+            // The count is never too large: the mask spares the check.
             missed[count % BATCH] = place as u8;
             count += usize::from(!self.is_number(found));
         }
         count
     }
 
-    /// The number of a key; none where it has none.
+    /// The number of a key, if it has one.
     #[inline]
     pub(crate) fn find(&self, key: u64) -> Option<u32> {
         let mut probe = self.probe(key);
@@ -137,8 +138,8 @@ impl Index {
         None
     }
 
-    /// Gives a key that has no number the last of the numbers of `keys`, which count from 1. Of keys that are alike
-    /// the first is found.
+    /// Adds a key that has no number. It is the last of `keys`, which are numbered from 1, so its number is their
+    /// count. Of equal keys the first is found.
     pub(crate) fn put(&mut self, key: u64, keys: &(impl ExactSizeIterator<Item = u64> + Clone)) {
         let slots_per_key = if self.bits < Self::ROOMY_BITS { 4 } else { 2 };
         let is_crowded = keys.len() * slots_per_key > self.slots.len();
@@ -155,7 +156,7 @@ impl Index {
         }
     }
 
-    /// Puts a new key into the first empty slot, if that is not too far behind its place.
+    /// Puts a new key into the first empty slot. Returns false where that slot is too far away.
     fn fits(&mut self, key: u64, number: u64) -> bool {
         let mut probe = self.probe(key);
         for _ in 0..=Self::MOST_DISTANCE {
@@ -179,7 +180,7 @@ mod tests {
 
     const SEEDS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
 
-    /// Keys that differ in a few bits only, wherever those are, still spread over the places.
+    /// Keys that differ in a few bits only spread over the slots, wherever these bits are.
     #[test]
     fn keys_with_bits_in_common_spread() {
         for seed in SEEDS {
@@ -188,7 +189,7 @@ mod tests {
             for shift in [0, 10, 20, 29] {
                 let places = (1..=4096_u64).map(|key| index.probe(key << shift).place);
                 let places: HashSet<usize> = places.collect();
-                // Chance would take 2589 places; the bare keys take one, or as few.
+                // Random keys would take 2589 slots. Without the factor, these would take as few as one.
                 assert!(places.len() > 1000, "{} places at {shift}", places.len());
             }
         }
@@ -230,7 +231,7 @@ mod tests {
                 }
                 all_missed += count;
             }
-            // Hashes; what is not like chance may do worse.
+            // This holds for hashes. Keys that are not random may do worse.
             assert!(
                 spread(1) != hashed(1) || all_missed < keys.len() / 4,
                 "{all_missed}"

@@ -1,4 +1,4 @@
-//! A user's journey, and which of its sessions a touch scope includes.
+//! A user's journey, and the sessions of it that a touch scope includes.
 
 use std::cmp::Ordering;
 
@@ -11,13 +11,13 @@ pub struct Moment<'a> {
     pub started_at: i64,
     /// The session's id; ties are broken by its bytes.
     pub session_id: Option<&'a [u8]>,
-    /// A hash of the id: it tells whether two sessions are one, but not which came first.
+    /// A hash of the id. It tells whether two sessions are one, not which came first.
     pub session_key: Option<u64>,
 }
 
 impl Moment<'_> {
-    /// How this session stands to another; none where they started together, are not known to be
-    /// the same, and lack the ids that would tell.
+    /// The order of this session and another. None where they started at the same time, may be two, and lack the ids
+    /// that decide.
     #[inline]
     #[must_use]
     pub fn order(&self, other: &Moment<'_>) -> Option<Ordering> {
@@ -38,11 +38,11 @@ impl Moment<'_> {
 /// The earliest of some sessions of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Earliest<'a> {
-    /// It, or one of those that may be it.
+    /// The earliest session, or one of those that may be it.
     moment: Moment<'a>,
-    /// Sessions that started together with it, itself among them.
+    /// Number of sessions that started at that time.
     together: usize,
-    /// Whether their order is not known.
+    /// Whether the order of these is unknown.
     is_tied: bool,
 }
 
@@ -69,7 +69,7 @@ impl<'a> Earliest<'a> {
         }
     }
 
-    /// Whether a session that was added is the earliest; none where that is not known.
+    /// Whether a session that was added is the earliest. None where that is unknown.
     #[inline]
     fn is(&self, moment: &Moment<'_>) -> Option<bool> {
         if moment.started_at > self.moment.started_at {
@@ -86,7 +86,7 @@ impl<'a> Earliest<'a> {
     }
 }
 
-/// The two sessions of a user that every scope refers to.
+/// A user's first session and first converting session, to which every scope refers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Journey<'a> {
     first: Option<Earliest<'a>>,
@@ -95,7 +95,7 @@ pub struct Journey<'a> {
 }
 
 impl<'a> Journey<'a> {
-    /// Adds a session, in any order.
+    /// Adds a session. Sessions may come in any order.
     #[inline]
     pub fn add(&mut self, moment: Moment<'a>, converting: bool) {
         Earliest::add(&mut self.first, moment);
@@ -104,12 +104,12 @@ impl<'a> Journey<'a> {
         }
     }
 
-    /// The first session lies before everything that was added.
+    /// Notes that the user has a session earlier than any that is added.
     pub fn came_earlier(&mut self) {
         self.came_earlier = true;
     }
 
-    /// Whether a session that was added is the user's first; none where that is not known.
+    /// Whether a session that was added is the user's first. None where that is unknown.
     #[inline]
     #[must_use]
     pub fn is_first(&self, moment: &Moment<'_>) -> Option<bool> {
@@ -119,8 +119,8 @@ impl<'a> Journey<'a> {
         }
     }
 
-    /// Whether a session that was added, as converting or not, comes after the first conversion; none
-    /// where that is not known.
+    /// Whether a session that was added comes after the first converting session. `converting` must be the value it was
+    /// added with. None where that is unknown.
     #[must_use]
     pub fn has_converted_before(&self, moment: &Moment<'_>, converting: bool) -> Option<bool> {
         let Some(first) = &self.first_converting else {
@@ -135,7 +135,7 @@ impl<'a> Journey<'a> {
         moment.order(&first.moment).map(Ordering::is_gt)
     }
 
-    /// Whether the journey began with two sessions at once, this session being one of them.
+    /// Whether the journey began with two sessions at the same time, one of which is this session.
     fn began_with_a_pair(&self, moment: &Moment<'_>) -> bool {
         let is_one_of_two = |first: &Earliest<'_>| {
             first.together == 2 && first.moment.started_at == moment.started_at
@@ -160,7 +160,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The scope of an enum number; 0 (unspecified) is any.
+    /// The scope of a number of the contract's enum. 0 (unspecified) is any.
     ///
     /// # Errors
     ///
@@ -176,14 +176,14 @@ impl Scope {
         }
     }
 
-    /// Whether the scope asks when a session took place that has no conversion.
+    /// Whether the scope needs the time of sessions without conversions.
     #[must_use]
     pub const fn needs_order(self) -> bool {
         matches!(self, Self::First | Self::Assist | Self::After)
     }
 }
 
-/// The question, as far as it decides on sessions.
+/// The part of the question that decides which sessions are included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Selection {
     /// The touch scope.
@@ -193,8 +193,8 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether a session counts that passed window and session filters; none where that depends on
-    /// an order that is not known.
+    /// Whether a session is included that passed window and session filters. None where that depends on an order that
+    /// is unknown.
     #[inline]
     #[must_use]
     pub fn includes(
@@ -218,8 +218,8 @@ impl Selection {
                 match moment.order(&first_converting.moment) {
                     Some(Ordering::Less) => journey.is_first(moment).map(|is_first| !is_first),
                     Some(_) => Some(false),
-                    // The other of the two is the first converting one: whichever came first, this
-                    // one is the first of all or comes after the conversion.
+                    // The other one of the two is the first converting session. Whichever came first, this session is
+                    // either the user's first or after the conversion.
                     None => journey.began_with_a_pair(moment).then_some(false),
                 }
             }
@@ -227,13 +227,13 @@ impl Selection {
         }
     }
 
-    /// Whether sessions of a user without any conversion can count where order matters.
+    /// Whether a scope that needs times can include sessions of users without any conversion.
     #[must_use]
     pub(crate) const fn may_include_unconverted(self) -> bool {
         matches!(self.scope, Scope::First) && !self.conversion_filter
     }
 
-    /// Whether sessions count that have no conversion and whose time is not known.
+    /// Whether sessions without conversions are included whatever their time.
     #[must_use]
     pub const fn includes_undated(self) -> bool {
         matches!(self.scope, Scope::Any) && !self.conversion_filter

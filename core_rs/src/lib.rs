@@ -1,21 +1,23 @@
-//! Counts, for each page of a website, the sessions and the distinct users in which it had a role
-//! on the way to a conversion or to an exit. No I/O, no clock, no Python.
+//! Counts, for each page of a website, the sessions and the distinct users in which it had a role on the way to a
+//! conversion or to an exit. No I/O, no clock, no Python.
 //!
-//! Bytes go in as ClickHouse writes them, and the finished protobuf message comes out. On the way:
+//! Bytes go in as ClickHouse writes them, and the finished protobuf message comes out. Each module imports only those
+//! above it (`tests/walls.rs`):
 //!
 //! | module | does |
 //! |---|---|
-//! | [`native`] | bytes, in chunks of any cut → typed columns of a block |
-//! | [`rows`], `group` | the streams' columns → compact rows of a unit, brought together by user |
-//! | [`pages`], `index` | a page's 64-bit key → a small number, at the door; its URL at the end |
-//! | `firsts` | rows → each user's earliest, where no more is asked |
-//! | [`journey`] | a user's first and first converting session → the sessions that a scope includes |
-//! | [`roles`] | a session → the roles of its pages |
-//! | [`counts`] | roles → sessions and distinct users of each page |
-//! | [`tally`] | the above in their order, and merging |
-//! | [`answer`] | counts → ordered rows → protobuf |
-//! | [`json`] | the messages of an answer → JSON |
 //! | [`error`] | what can go wrong |
+//! | `wire` | reads and writes varints and protobuf fields |
+//! | [`native`] | bytes, in chunks cut anywhere → typed columns of a block |
+//! | `index`, [`pages`] | a page's 64-bit key → a small number; at the end, its URL |
+//! | [`roles`] | a session → the roles of its pages |
+//! | [`journey`] | a user's first and first converting session → the sessions that a scope includes |
+//! | `group` | rows, dealt to partitions and sorted by user |
+//! | `firsts` | rows → each user's earliest one, for scopes that need no more |
+//! | [`rows`] | the columns of the streams → compact rows of a unit |
+//! | [`counts`] | roles → sessions and distinct users of each page |
+//! | [`answer`] | counts → rows in order → protobuf → JSON |
+//! | [`tally`] | one question's counts: all of the above, in their order |
 //!
 //! ```
 //! use pageroles_core::{Scope, Tally};
@@ -39,17 +41,16 @@ mod firsts;
 mod group;
 mod index;
 pub mod journey;
-pub mod json;
 pub mod native;
 pub mod pages;
 pub mod roles;
 pub mod rows;
 pub mod tally;
+mod wire;
 
-pub use answer::Answer;
+pub use answer::{Answer, JsonAnswer, Snapshot};
 pub use counts::Totals;
 pub use error::{Error, Result};
 pub use journey::Scope;
-pub use json::JsonAnswer;
 pub use pages::KeyWidth;
 pub use tally::Tally;

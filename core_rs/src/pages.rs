@@ -1,4 +1,4 @@
-//! Pages: 64-bit keys outside, small dense numbers inside.
+//! Pages: 64-bit keys outside, small consecutive numbers inside.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -7,7 +7,7 @@ use crate::index::{BATCH, Index, KEY_BITS, Places};
 use crate::native::{Fixed, Strings, layout};
 
 layout! {
-    /// Names of pages; other pages than the asked ones are harmless.
+    /// Names of pages. Pages that were not asked for are ignored.
     pub struct PageColumns of "pages" {
         /// The page's key.
         page_key: Fixed<u64>,
@@ -17,13 +17,13 @@ layout! {
     optional {}
 }
 
-/// A page of one tally: 1, 2, 3, … in the order in which the keys were first seen. `Option<PageId>`
-/// is four bytes, too: no page is 0, as it is in the streams.
+/// A page of one tally. Pages are numbered 1, 2, 3, … in the order in which their keys were first seen. 0 stands for no
+/// page, as it does in the streams, so `Option<PageId>` takes four bytes too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageId(NonZeroU32);
 
 impl PageId {
-    /// The page's place in tables that leave place 0 empty.
+    /// The page's place in a table whose place 0 belongs to no page.
     #[must_use]
     pub fn index(self) -> usize {
         self.0.get() as usize
@@ -34,30 +34,30 @@ impl PageId {
         NonZeroU32::new(number).map(Self)
     }
 
-    /// The page of a place; none for place 0.
+    /// The page of a place. None for place 0.
     #[must_use]
     pub fn at(index: usize) -> Option<Self> {
         u32::try_from(index).ok().and_then(Self::of)
     }
 }
 
-/// What the keys of a tally's pages are.
+/// How much of a page's key a tally has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum KeyWidth {
-    /// The 64 bits that the store has.
+    /// All 64 bits.
     #[default]
     Whole,
-    /// The first 42 of them, three of which fit the store's packed rows. A tally that finds two pages with
-    /// the same bits says so ([`Error::Ambiguous`](crate::Error::Ambiguous)), and whole keys must be counted.
+    /// The first 42 bits; three of these fit the store's packed rows. A tally that finds two pages with the same bits
+    /// says so ([`Error::Ambiguous`](crate::Error::Ambiguous)), and whole keys must be counted.
     Leading,
 }
 
 impl KeyWidth {
     const DROPPED_BITS: u32 = u64::BITS - KEY_BITS;
-    /// Of the leading bits of a key.
+    /// The leading bits of a key, all set.
     pub(crate) const MASK: u64 = u64::MAX >> Self::DROPPED_BITS;
 
-    /// A key of this width, from a whole one.
+    /// Cuts a whole key to this width.
     fn cut(self, whole: u64) -> u64 {
         match self {
             Self::Whole => whole,
@@ -75,26 +75,27 @@ impl KeyWidth {
     }
 }
 
-/// The pages that a tally has met.
+/// The pages of a tally.
 #[derive(Debug)]
 pub struct Pages {
-    /// Of the leading bits of the keys.
+    /// From the leading bits of keys to numbers.
     index: Index,
     width: KeyWidth,
     keys: Vec<u64>,
-    /// Where keys are whole, those whose leading bits are another page's, or 0.
+    /// Of whole keys, those whose leading bits are 0 or another page's.
     twins: HashMap<u64, u32>,
     /// The whole keys of the pages that have a name.
     whole_keys: Vec<u64>,
-    /// Whether two pages were found to have the same leading bits, or one none.
+    /// Whether two pages have the same leading bits, or a page has none that are set.
     is_ambiguous: bool,
-    /// All names, one after the other, and where each page's lies.
+    /// All names, one after another.
     text: String,
+    /// Where the name of each page lies in the text.
     names: Vec<Option<Span>>,
 }
 
 impl Pages {
-    /// No pages yet, in a table whose steps follow from a seed.
+    /// No pages. The seed chooses their slots in the table.
     #[must_use]
     pub fn with_seed(seed: u64) -> Self {
         Self {
@@ -126,7 +127,7 @@ impl Pages {
         (1..=self.keys.len()).filter_map(PageId::at)
     }
 
-    /// The page of a key, numbered now if it is new; none for key 0.
+    /// The page of a key, which is added if it is new. None for key 0.
     #[inline]
     pub fn id(&mut self, key: u64) -> Option<PageId> {
         match self.find(key) {
@@ -135,7 +136,7 @@ impl Pages {
         }
     }
 
-    /// The number of a key; 0 of key 0, and none of one that is new.
+    /// The number of a key: 0 for key 0, none for a new key.
     #[inline]
     fn find(&self, key: u64) -> Option<u32> {
         let number = self.index.find(self.width.leading(key))?;
@@ -145,7 +146,7 @@ impl Pages {
         self.twins.get(&key).copied()
     }
 
-    /// Whether a number that was found by leading bits is that of the key.
+    /// Whether a number that was found by leading bits belongs to the key.
     #[inline]
     fn is_of(&self, number: u32, key: u64) -> bool {
         self.width == KeyWidth::Leading || PageId::of(number).map_or(0, |id| self.key(id)) == key
@@ -166,7 +167,7 @@ impl Pages {
         Some(id)
     }
 
-    /// The same pages, with keys of that width; before there is any.
+    /// Sets the width of keys. There must be no page yet.
     pub(crate) fn set_width(&mut self, width: KeyWidth) {
         self.width = width;
     }
@@ -175,19 +176,19 @@ impl Pages {
         self.width
     }
 
-    /// Whether the keys' width does not tell all pages apart.
+    /// Whether keys of this width do not tell all pages apart.
     pub(crate) fn is_ambiguous(&self) -> bool {
         self.is_ambiguous
     }
 
-    /// The page of a whole key, as [`id`](Self::id) has it for one of this tally's width.
+    /// The page of a whole key, which is cut to this tally's width, as in [`id`](Self::id).
     pub(crate) fn id_of_whole(&mut self, whole: u64) -> Option<PageId> {
         let key = self.width.cut(whole);
         self.is_ambiguous |= key == 0 && whole != 0;
         self.id(key)
     }
 
-    /// The pages of up to [`BATCH`] keys, as [`id`](Self::id) has them.
+    /// The pages of up to [`BATCH`] keys, as in [`id`](Self::id).
     #[inline]
     pub(crate) fn ids(&mut self, keys: &[u64], ids: &mut [Option<PageId>; BATCH]) {
         let mut missed = [0; BATCH];
@@ -200,7 +201,7 @@ impl Pages {
         }
     }
 
-    /// The pages of up to [`BATCH`] keys that have a number.
+    /// The pages of up to [`BATCH`] keys; none for new keys.
     fn known(&self, keys: &[u64], ids: &mut [Option<PageId>; BATCH]) {
         let mut missed = [0; BATCH];
         let count = self.look(keys, ids, &mut missed);
@@ -212,7 +213,7 @@ impl Pages {
         }
     }
 
-    /// Looks for keys where most of them lie; tells how many are not there, and their places.
+    /// Looks for keys in their first slots. Returns how many were not there; their places come first in `missed`.
     #[inline]
     fn look(&self, keys: &[u64], ids: &mut [Option<PageId>; BATCH], missed: &mut Places) -> usize {
         let mut numbers = [0; BATCH];
@@ -247,7 +248,7 @@ impl Pages {
         count
     }
 
-    /// Whether no further page can get a number; then some may have got none.
+    /// Whether there is no number left for a new page. Some pages may have got none then.
     #[must_use]
     pub fn is_full(&self) -> bool {
         u32::try_from(self.keys.len() + 1).is_err()
@@ -259,21 +260,21 @@ impl Pages {
         self.keys.get(page.index() - 1).copied().unwrap_or_default()
     }
 
-    /// The URL of a page, if it was told.
+    /// The URL of a page, if it is known.
     #[must_use]
     pub fn name(&self, page: PageId) -> Option<&str> {
         let span = (*self.names.get(page.index() - 1)?)?;
         self.text.get(span.range())
     }
 
-    /// The URL of a page as bytes; none where it was not told.
+    /// The URL of a page as bytes. Empty where it is not known.
     pub(crate) fn name_bytes(&self, page: PageId) -> &[u8] {
         let span = self.names.get(page.index() - 1).copied().flatten();
         let bytes = span.and_then(|span| self.text.as_bytes().get(span.range()));
         bytes.unwrap_or_default()
     }
 
-    /// How many bytes all names begin with.
+    /// Number of bytes that all names begin with.
     pub(crate) fn shared_start(&self) -> usize {
         let mut names = self.names.iter().flatten();
         let mut names = names
@@ -288,8 +289,8 @@ impl Pages {
         })
     }
 
-    /// Takes the names of known pages. Bytes that are not UTF-8 are replaced: a protobuf string
-    /// must be valid, and one odd URL must not cost the whole answer.
+    /// Takes the names of known pages. Bytes that are not UTF-8 are replaced: a protobuf string must be valid, and one
+    /// bad URL must not cost the whole answer.
     pub fn read_names(&mut self, block: &PageColumns) {
         self.names.resize(self.keys.len(), None);
         self.whole_keys.resize(self.keys.len(), 0);
@@ -315,7 +316,7 @@ impl Pages {
         self.whole_keys.get(place).copied().unwrap_or_default()
     }
 
-    /// Takes another tally's pages, with their names, and says their numbers here.
+    /// Adds pages of another tally with their names. `ids` gets their numbers in this one.
     pub(crate) fn adopt(
         &mut self,
         other: &Self,
@@ -337,7 +338,7 @@ impl Pages {
         }
     }
 
-    /// Names a page, unless it has a name; finds out if that is another page's.
+    /// Names a page that has no name. Where it has one, checks that both names belong to one page.
     fn set_name(&mut self, page: PageId, whole: u64, name: &str) {
         let place = page.index() - 1;
         if self.names.len() <= place {
@@ -362,7 +363,7 @@ impl Pages {
     }
 }
 
-/// Where a name lies in the text of all.
+/// A name's place in the text of all names.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     start: usize,
@@ -379,7 +380,8 @@ impl Span {
 mod tests {
     use super::*;
 
-    /// In whole keys, leading bits may be alike, or 0; both widths number keys in the order in which they come.
+    /// Whole keys may share leading bits, and these may be 0. Keys of either width are numbered in the order in which
+    /// they come.
     #[test]
     fn keys_of_either_width_keep_their_numbers() {
         const HALF: u64 = 6_000;

@@ -1,4 +1,4 @@
-//! The roles of one session: what `docs/semantics.md` calls conversion side and drop-off side.
+//! The roles of a session's pages, on the conversion side and on the drop-off side (`docs/semantics.md`).
 
 use crate::pages::PageId;
 
@@ -12,10 +12,10 @@ pub enum Side {
 }
 
 impl Side {
-    /// Both, in the order of the answer.
+    /// Both sides, in the order of the answer.
     pub const ALL: [Self; 2] = [Self::Conversion, Self::DropOff];
 
-    /// The side's roles: by these, in this order, its pages are sorted.
+    /// The side's roles. Pages are sorted by their counts in these roles, in this order.
     #[must_use]
     pub const fn roles(self) -> [Role; 3] {
         match self {
@@ -29,6 +29,15 @@ impl Side {
                 Role::DropOffAssist,
                 Role::LandingAssistedDropOff,
             ],
+        }
+    }
+
+    /// The side's name in the contract.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Conversion => "conversion_performance",
+            Self::DropOff => "drop_off_performance",
         }
     }
 
@@ -53,7 +62,7 @@ pub enum Role {
     LandingAssistedConversion,
     /// The session ended on the page.
     DropOff,
-    /// The page was the last other one before the end.
+    /// The page was the last one that is not the exit page.
     DropOffAssist,
     /// The session that dropped off landed on the page.
     LandingAssistedDropOff,
@@ -84,7 +93,7 @@ impl Role {
     /// The field of `ConversionPage` or `DropOffPage` that holds the role's counts.
     #[must_use]
     pub const fn field(self) -> u32 {
-        // Field 1 is the URL; a test holds this to the contract's numbers.
+        // Field 1 is the URL. `tests/contract.rs` compares with the contract.
         match self.place() {
             0 => 2,
             1 => 3,
@@ -117,7 +126,7 @@ pub struct Ends {
     pub before_exit: Option<PageId>,
 }
 
-/// What a converting session adds to its ends.
+/// The pages that a converting session has roles for, apart from its ends.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Conversions<'a> {
     /// The pages viewed, in order.
@@ -128,7 +137,8 @@ pub struct Conversions<'a> {
     pub assist_views: &'a [u32],
 }
 
-/// Names the roles of a converting session's pages, a page as often as it has the role.
+/// Calls `name` with each role of a converting session's pages. A page that has a role several times is named several
+/// times.
 pub fn conversion_side(
     ends: Ends,
     conversions: Conversions<'_>,
@@ -142,8 +152,7 @@ pub fn conversion_side(
     for &page in converted.iter().flatten() {
         name(Role::Conversion, page);
     }
-    // The views before one conversion are the beginning of those before a later one: the longest
-    // list has them all.
+    // The views before a conversion are the first views of the session. So the longest list contains all others.
     let views = assist_views.iter().max().map_or(0, |&views| views as usize);
     for &page in pages.iter().take(views).flatten() {
         name(Role::ConversionAssist, page);
@@ -154,8 +163,7 @@ pub fn conversion_side(
 }
 
 impl Ends {
-    /// The pages of a session that ended without (another) conversion, in the order of
-    /// [`Side::DropOff`]'s roles.
+    /// The pages of a session on the drop-off side, in the order of [`Side::DropOff`]'s roles.
     #[inline]
     #[must_use]
     pub const fn drop_off_side(self) -> [Option<PageId>; 3] {
@@ -179,25 +187,5 @@ mod tests {
                 );
             }
         }
-    }
-
-    #[test]
-    fn every_role_has_the_field_of_the_contract() {
-        let fields = Side::ALL.map(|side| side.roles().map(|role| (role.name(), role.field())));
-        assert_eq!(
-            fields,
-            [
-                [
-                    ("conversion", 2),
-                    ("conversion_assist", 3),
-                    ("landing_assisted_conversion", 4),
-                ],
-                [
-                    ("drop_off", 2),
-                    ("drop_off_assist", 3),
-                    ("landing_assisted_drop_off", 4),
-                ],
-            ]
-        );
     }
 }

@@ -1,4 +1,4 @@
-//! What the streams of a unit bring, and its rows as they wait, compact, for the unit's end.
+//! The columns of a unit's streams, and its rows, kept compact until the unit ends.
 
 use std::num::NonZeroU64;
 use std::{iter, ops, slice};
@@ -12,10 +12,10 @@ use crate::pages::{KeyWidth, PageId, Pages};
 use crate::roles::{Conversions, Ends};
 
 layout! {
-    /// Sessions of the window. Without versions, those that have no conversion at all, each once;
-    /// with versions, every version of every session.
+    /// Sessions of the window. Without versions: each session without conversions, once. With versions: every version
+    /// of every session.
     pub struct SessionColumns of "sessions" {
-        /// User and pages in one, for tallies of leading bits ([`Packed`]); then the next four are absent.
+        /// User and pages in one column, for tallies of leading bits (`Packed`). The next four are absent then.
         packed: Fixed<[u8; 24]>,
         /// The user.
         user_key: Fixed<u64>,
@@ -29,12 +29,11 @@ layout! {
         started_at: Fixed<i64>,
         /// The session's id.
         session_id: Strings,
-        /// 1: passes the filters; 0: known only for its place in the user's journey. All pass where
-        /// this is absent.
+        /// 1: passes the filters. 0: needed only for the user's journey. All pass where this column is absent.
         included: Fixed<u8>,
         /// A hash of the session's id.
         session_key: Fixed<u64>,
-        /// When this version of the session was written: the last one counts, alone.
+        /// When this version of the session was written. Only the last one counts.
         written_at: Fixed<i64>,
         /// 1: this version has a conversion, so the conversions stream has it.
         converting: Fixed<u8>,
@@ -85,7 +84,7 @@ layout! {
     optional {}
 }
 
-/// A part of one of the unit's common buffers, in eight bytes: its start and its length, plus one.
+/// A part of a common buffer, in eight bytes: its start and its length, plus one.
 #[derive(Debug, Clone, Copy)]
 struct Span(NonZeroU64);
 
@@ -113,26 +112,26 @@ impl Span {
     }
 }
 
-/// What a session of the sessions stream is to the report.
+/// How a session of the sessions stream is used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Standing {
     /// It passes the filters.
     #[default]
     Included,
-    /// It is known only for its place in the user's journey.
+    /// It is needed only for the user's journey.
     Evidence,
     /// The conversions stream has it.
     Converting,
 }
 
-/// What tells a session from others that started together with it; that goes with it as a number.
+/// What a number says of a session, to tell it from others that started at the same time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Identity {
     #[default]
     Unknown,
-    /// A hash of its id: whether they are one.
+    /// A hash of its id, which tells whether two are one.
     Key,
-    /// Where its id is: which came first.
+    /// The place of its id, which tells which comes first.
     Id,
 }
 
@@ -155,7 +154,7 @@ impl Identity {
     }
 }
 
-/// Eight bytes that need not lie at a multiple of eight: that makes rows shorter.
+/// Eight bytes without alignment, which makes rows shorter.
 #[derive(Debug, Clone, Copy, Default)]
 struct Word([u8; 8]);
 
@@ -171,7 +170,7 @@ impl Word {
     }
 }
 
-/// What scopes ask of a session that follow a journey.
+/// What scopes that follow a journey need of a session.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct When {
     started_at: Word,
@@ -199,14 +198,14 @@ impl Session<When> {
         self.when.started_at.get().cast_signed()
     }
 
-    /// The session, once its time has been looked at.
+    /// The session without its time.
     pub(crate) fn undated(&self) -> Session<()> {
         Session::included(self.user(), self.ends)
     }
 }
 
 impl Session<()> {
-    /// A session that counts.
+    /// A session that is included.
     pub(crate) fn included(user: u64, ends: Ends) -> Self {
         Self {
             user: Word::new(user),
@@ -269,10 +268,10 @@ impl<T> Keyed for Version<T> {
 #[derive(Debug)]
 pub(crate) struct Unit {
     range: Range,
-    /// For scopes that do not ask when a session took place; `dated` for those that do.
+    /// For scopes that do not need the time of sessions; `dated` for those that do.
     undated: Sessions<()>,
     dated: Sessions<When>,
-    /// Instead of `dated` where the first sessions alone are asked for and the rows bring no more than that takes.
+    /// In place of `dated`, where only first sessions are asked for and the rows bring no more than that takes.
     starts: Partitions<Start>,
     firsts: Firsts<Start>,
     converted: Ahead<Converted>,
@@ -280,13 +279,13 @@ pub(crate) struct Unit {
     text: Text,
 }
 
-/// Rows that may come for several units at once; units take theirs in the order of their users.
+/// Rows that may come for several units at once. Units take theirs in the order of users.
 #[derive(Debug)]
 struct Ahead<R> {
     rows: Vec<R>,
-    /// Those before it were taken.
+    /// Rows before it were taken.
     front: usize,
-    /// The end of those of this unit.
+    /// The end of this unit's rows.
     end: usize,
 }
 
@@ -305,8 +304,7 @@ impl<R: Keyed> Ahead<R> {
         self.rows.len() - self.front
     }
 
-    /// Brings the rows of each user together and finds those of a unit. Rows come in a few runs by user,
-    /// which a stable sort finds.
+    /// Sorts rows by user and finds those of a unit. Rows come in a few sorted runs, which a stable sort makes use of.
     fn sort(&mut self, range: Range) {
         let rows = &mut self.rows[self.front..];
         if !rows.is_sorted_by_key(Keyed::user) {
@@ -315,7 +313,7 @@ impl<R: Keyed> Ahead<R> {
         self.end = self.front + rows.partition_point(|row| !range.is_before(row.user()));
     }
 
-    /// The rows of the unit, and of users before it that no unit took.
+    /// The rows of the unit, and those of earlier users that no unit took.
     fn of_unit(&self) -> &[R] {
         &self.rows[self.front..self.end]
     }
@@ -353,7 +351,7 @@ impl Keyed for Converted {
 struct Sessions<T> {
     once: Partitions<Session<T>>,
     versions: Partitions<Version<T>>,
-    /// Of the partition that was asked for last, the sessions as they were written last.
+    /// Of the partition that was asked for last, the latest version of each session.
     latest: Vec<Session<T>>,
 }
 
@@ -367,9 +365,9 @@ impl<T> Default for Sessions<T> {
     }
 }
 
-/// What a scope needs of a session to ask when it took place, or not.
+/// What is kept of a session: with or without its time.
 trait Matter: Copy + Default {
-    /// Whether a session of that standing matters.
+    /// Whether a session of that standing is needed.
     fn matters(standing: Standing) -> bool;
 }
 
@@ -395,7 +393,7 @@ impl<T: Matter> Sessions<T> {
         self.versions.clear();
     }
 
-    /// Adds rows of a block that were checked. `when` is called with each in order.
+    /// Adds rows of a block that was checked. Calls `when` for each row in order.
     fn add(
         &mut self,
         range: Range,
@@ -414,7 +412,7 @@ impl<T: Matter> Sessions<T> {
         if included.is_empty() && written_at.is_empty() {
             // The largest streams are of this form.
             each_row(block, rows, pages, |row, user, ends, is_converting| {
-                // In any case: `when` takes the ids one by one.
+                // Always called, because `when` takes the ids one by one.
                 let session = session(row, user, ends, Standing::Included);
                 if !is_converting {
                     self.once.push(range, session);
@@ -443,7 +441,7 @@ impl<T: Matter> Sessions<T> {
         });
     }
 
-    /// The sessions of a partition by user, each as it was written last.
+    /// The sessions of a partition by user, each in its latest version.
     fn grouped(&mut self, range: Range, place: usize) -> &[Session<T>] {
         if self.versions.len() == 0 {
             return self.once.grouped(range, place);
@@ -457,10 +455,10 @@ impl<T: Matter> Sessions<T> {
     }
 }
 
-/// Visits the last version of each of a user's sessions, where that matters.
+/// Visits the latest version of each of a user's sessions, where it is needed.
 #[inline]
 fn each_latest<T: Matter>(versions: &[Version<T>], mut visit: impl FnMut(&Session<T>)) {
-    /// From this on, sorting is faster than to look for each version whether it has a later one.
+    /// From this number on, sorting is faster than to look for a later version of each version.
     const MANY: usize = 16;
     let mut visit = |version: &Version<T>| {
         if T::matters(version.standing) {
@@ -469,7 +467,7 @@ fn each_latest<T: Matter>(versions: &[Version<T>], mut visit: impl FnMut(&Sessio
     };
     if versions.len() >= MANY {
         let mut sorted = versions.to_vec();
-        // Stable: of versions written at once, the last in the stream stays last.
+        // Stable: of versions written at the same time, the last one in the stream stays last.
         sorted.sort_by_key(|version| (version.session_key.get(), version.written_at()));
         let runs = sorted.chunk_by(|one, next| one.session_key.get() == next.session_key.get());
         runs.filter_map(<[_]>::last).for_each(visit);
@@ -486,7 +484,7 @@ fn each_latest<T: Matter>(versions: &[Version<T>], mut visit: impl FnMut(&Sessio
     }
 }
 
-/// A session without conversions as it came, with its start: where most are dropped before anything else is asked.
+/// A session without conversions as it came, with its start. Most of them are dropped before their pages are looked up.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Start {
     packed: [Word; 3],
@@ -496,7 +494,7 @@ pub(crate) struct Start {
 const _: () = assert!(size_of::<Start>() == 32);
 
 impl Start {
-    /// Set in the last packed word of a session that only is evidence for who came first.
+    /// Set in the last packed word of a session that is needed only for the user's journey.
     const EVIDENCE: u64 = 1 << 63;
 
     fn new(packed: &Packed, started_at: i64, is_included: bool) -> Self {
@@ -516,7 +514,7 @@ impl Start {
         self.packed[2].get() & Self::EVIDENCE == 0
     }
 
-    /// The same, once its pages were looked up.
+    /// The session with its pages, which were looked up.
     pub(crate) fn dated(&self, ends: Ends) -> Session<When> {
         let standing = if self.is_included() {
             Standing::Included
@@ -554,9 +552,9 @@ impl Started for Start {
     }
 }
 
-/// The user and the pages of a session in 24 bytes, as the store packs them: the user's key, then the first
-/// 42 bits of the keys of the landing page, the exit page and the page before exit, from the greatest bits of
-/// a 128-bit number down, but for two: the second is 1 where the session has a conversion. All little-endian.
+/// The user and the pages of a session in 24 bytes, little-endian, as the store packs them: the user's key, then a
+/// number of 128 bits. Its highest bit is not used; the next is 1 where the session has a conversion; then come the
+/// first 42 bits of the keys of the landing page, the exit page and the page before exit.
 struct Packed([u64; 3]);
 
 impl Packed {
@@ -638,8 +636,8 @@ impl Batch {
     }
 }
 
-/// Visits rows of a block in order: user, pages as this tally numbers them, and whether the row says
-/// that the session converts.
+/// Visits rows of a block in order: the user, the pages as this tally numbers them, and whether the row says that the
+/// session converts.
 #[inline]
 fn each_row(
     block: &SessionColumns,
@@ -699,7 +697,7 @@ impl SessionColumns {
         }
     }
 
-    /// Makes sure that a block has what a tally of that question needs.
+    /// Checks that a block has what a tally of that question needs.
     pub(crate) fn check(&self, width: KeyWidth, selection: Selection) -> Result<(), String> {
         let has_versions = !self.written_at.values().is_empty();
         let is_packed = !self.packed.values().is_empty();
@@ -721,7 +719,7 @@ impl SessionColumns {
                     .to_owned(),
             );
         }
-        // A packed row says itself whether the session converts.
+        // A packed row itself says whether the session converts.
         let says_converting = !self.converting.values().is_empty();
         let has_keys = !self.session_key.values().is_empty();
         if says_converting != (has_versions && !is_packed) || (has_versions && !has_keys) {
@@ -735,7 +733,7 @@ impl SessionColumns {
     }
 }
 
-/// The parts of rows that have no fixed size.
+/// The parts of rows that vary in size.
 #[derive(Debug, Default)]
 pub(crate) struct Text {
     session_ids: Vec<u8>,
@@ -745,7 +743,7 @@ pub(crate) struct Text {
     assist_views: Vec<u32>,
 }
 
-/// One user's rows, for a scope that asks when a session took place.
+/// One user's rows, for scopes that need the time of sessions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct User<'a> {
     pub(crate) sessions: &'a [Session<When>],
@@ -754,18 +752,18 @@ pub(crate) struct User<'a> {
     pub(crate) came_earlier: bool,
 }
 
-/// What there is of a user where the first sessions alone are asked for.
+/// A user, where only first sessions are asked for.
 pub(crate) enum Found<'a> {
-    /// One with conversions. Two sessions that are alike stand for some that started together.
+    /// A user with conversions. Two equal sessions stand for several that started at the same time.
     Converted(User<'a>),
-    /// The first session of one without, if it passes the filters.
+    /// The first session of a user without conversions, if it passes the filters.
     First(Session<()>),
-    /// One without, of whom two sessions started together.
+    /// A user without conversions, two of whose sessions started at the same time.
     Tied,
 }
 
 impl Unit {
-    /// No rows yet; the seed is to be unknown to those whose sessions they are.
+    /// No rows. The seed must be unknown to those whose sessions are counted.
     pub(crate) fn with_seed(seed: u64) -> Self {
         Self {
             range: Range::default(),
@@ -788,17 +786,17 @@ impl Unit {
         self.sessions() == 0 && self.earlier_users.len() == 0
     }
 
-    /// Number of sessions, each as often as it was fed, those ahead included.
+    /// Number of sessions, in all their versions, with those that came ahead.
     pub(crate) fn sessions(&self) -> usize {
         self.undated.len() + self.dated.len() + self.starts.len() + self.converted.len()
     }
 
-    /// Whether a row came that can't be ahead of its unit.
+    /// Whether rows of the sessions stream came, which are never ahead of their unit.
     pub(crate) fn has_sessions(&self) -> bool {
         self.undated.len() + self.dated.len() + self.starts.len() > 0
     }
 
-    /// Forgets the unit's rows; the next may have any users until it is said which.
+    /// Forgets the unit's rows. The next unit may have any users until its range is set.
     pub(crate) fn clear(&mut self) {
         self.range = Range::default();
         self.undated.clear();
@@ -814,14 +812,14 @@ impl Unit {
         }
     }
 
-    /// Which rows of a block, from `start` on, belong to the unit, up to the first that does not.
+    /// The rows of a block, from `start` on, that belong to the unit, up to the first that does not.
     pub(crate) fn run(&self, block: &SessionColumns, start: usize) -> ops::Range<usize> {
         let users = (start..).map_while(|row| block.user(row));
         let length = users.take_while(|&user| self.range.contains(user)).count();
         start..start + length
     }
 
-    /// Adds rows of a block that was [checked](SessionColumns::check), of users that belong to the unit.
+    /// Adds rows of a [checked](SessionColumns::check) block, all of users that belong to the unit.
     pub(crate) fn add_sessions(
         &mut self,
         block: &SessionColumns,
@@ -923,7 +921,7 @@ impl Unit {
                     ));
                 }
             }
-            // Rows that are only evidence have no roles to give.
+            // Rows that are needed only for the journey have no roles.
             let (viewed, converted, assists) = if included {
                 (viewed, converted, assists)
             } else {
@@ -967,8 +965,7 @@ impl Unit {
         self.earlier_users.rows.extend(block.user_key.values());
     }
 
-    /// Brings the rows of each user together that may have come ahead, and makes sure that no unit before
-    /// should have had them.
+    /// Sorts the rows that came ahead by user. Fails with the user of a row that belongs to an earlier unit.
     pub(crate) fn sort(&mut self) -> Result<(), u64> {
         self.converted.sort(self.range);
         self.earlier_users.sort(self.range);
@@ -983,12 +980,12 @@ impl Unit {
         self.converted.of_unit()
     }
 
-    /// Adds a session that counts to those whose time does not matter.
+    /// Adds an included session to those whose time is not needed.
     pub(crate) fn add_undated(&mut self, session: Session<()>) {
         self.undated.once.push(self.range, session);
     }
 
-    /// Visits the sessions whose time does not matter, those of a user together.
+    /// Visits the sessions whose time is not needed, user by user.
     pub(crate) fn each_undated(&mut self, mut visit: impl FnMut(&[Session<()>])) {
         if self.undated.len() > 0 {
             for place in 0..Partitions::<Session<()>>::COUNT {
@@ -997,7 +994,7 @@ impl Unit {
         }
     }
 
-    /// Visits the users with what they have, for a scope that asks when a session took place.
+    /// Visits the users with their rows, for scopes that need the time of sessions.
     pub(crate) fn each_user(&mut self, mut visit: impl FnMut(&Text, &User<'_>)) {
         let mut converted = self.converted.of_unit();
         let mut earlier = self.earlier_users.of_unit();
@@ -1021,12 +1018,12 @@ impl Unit {
         }
     }
 
-    /// Whether all sessions wait for no more than [`each_first`](Self::each_first).
+    /// Whether all sessions are kept for [`each_first`](Self::each_first).
     pub(crate) fn has_starts_only(&self) -> bool {
         self.starts.len() > 0 && self.dated.len() == 0
     }
 
-    /// Visits the users with what they have, for the scope of first sessions.
+    /// Visits the users with their rows, for the scope of first sessions.
     pub(crate) fn each_first(
         &mut self,
         pages: &mut Pages,
@@ -1067,7 +1064,8 @@ impl Unit {
         waiting.look_up(pages, |session| visit(&self.text, Found::First(session)));
     }
 
-    /// Makes sessions that wait for [`each_first`](Self::each_first) wait for [`each_user`](Self::each_user).
+    /// Moves the sessions that are kept for [`each_first`](Self::each_first) to those for
+    /// [`each_user`](Self::each_user).
     pub(crate) fn date_starts(&mut self, pages: &mut Pages) {
         for place in 0..Partitions::<Start>::COUNT {
             for start in self.starts.chunks(place).flatten() {
@@ -1083,7 +1081,7 @@ impl Unit {
     }
 }
 
-/// Sessions whose pages are to be looked up.
+/// Sessions whose pages are to be looked up together.
 #[derive(Debug)]
 struct Waiting {
     users: [u64; BATCH],
@@ -1103,7 +1101,7 @@ impl Default for Waiting {
 }
 
 impl Waiting {
-    /// Adds a session; true where there is no room for another.
+    /// Adds a session. Returns true where there is no room for another.
     #[inline]
     fn add(&mut self, packed: &Packed) -> bool {
         let [landing, exit, before] = &mut self.keys;
@@ -1116,7 +1114,7 @@ impl Waiting {
         self.count == BATCH
     }
 
-    /// Looks up the pages of all, which are gone then.
+    /// Looks up the pages of all sessions, visits these and forgets them.
     fn look_up(&mut self, pages: &mut Pages, mut visit: impl FnMut(Session<()>)) {
         let [landing, exit, before] = &self.keys;
         let count = self.count;

@@ -1,8 +1,8 @@
-//! A tally: fed with streams, unit by unit, it holds the counts of one question.
+//! A tally: it is fed with streams, unit by unit, and holds the counts of one question.
 
 use std::hash::{BuildHasher, RandomState};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Snapshot};
 use crate::counts::{Counts, Totals};
 use crate::error::{Error, Result, Stop};
 use crate::group::Range;
@@ -16,15 +16,15 @@ use crate::rows::{
     When,
 };
 
-/// The counts of one question, over the units that one worker was given.
+/// The counts of one question, over the units of one worker.
 ///
-/// A unit is a set of users with all their rows, fed as up to three streams (in any interleaving,
-/// in chunks of any size) and closed by [`finish_units`](Self::finish_units). No user may be in two
-/// units, of this tally or of one that is merged with it: that is what makes users add up.
+/// A unit is a set of users with all their rows. It is fed as up to three streams (in any interleaving, in chunks of
+/// any size) and closed by [`finish_units`](Self::finish_units). No user may be in two units, of this tally or of one
+/// that is merged with it: only then are sums of users right.
 ///
-/// Conversions and users may come ahead, for several units at once; those units follow in the order
-/// of their users then. Sessions of several units may come in one stream, unit after unit
-/// ([`begin_units`](Self::begin_units)); then conversions and users must come before them.
+/// Conversions and users may come ahead, for several units at once; then these units must follow in the order of their
+/// users. Sessions of several units may come in one stream, unit after unit ([`begin_units`](Self::begin_units)); then
+/// conversions and users must come before them.
 #[derive(Debug)]
 pub struct Tally {
     selection: Selection,
@@ -34,10 +34,10 @@ pub struct Tally {
     names: Reader<PageColumns>,
     units: Units,
     unit: Unit,
-    pub(crate) pages: Pages,
-    pub(crate) counts: Counts,
-    /// Grows with whatever can change an answer.
-    pub(crate) revision: u64,
+    pages: Pages,
+    counts: Counts,
+    /// Grows with every change that can change an answer.
+    revision: u64,
 }
 
 impl Tally {
@@ -47,8 +47,8 @@ impl Tally {
         Self::with_seed(scope, conversion_filter, RandomState::new().hash_one(0))
     }
 
-    /// The same, with the steps that follow from a seed. Those whose pages and users are counted must not know it:
-    /// it keeps made-up ones from crowding one place of a table.
+    /// An empty tally with a seed for its hash tables. The seed must be unknown to those whose pages and users are
+    /// counted: then nobody can make up keys that share slots.
     #[must_use]
     pub fn with_seed(scope: Scope, conversion_filter: bool, seed: u64) -> Self {
         Self {
@@ -68,15 +68,15 @@ impl Tally {
         }
     }
 
-    /// The same, with page keys of that width.
+    /// The same tally, with page keys of that width.
     #[must_use]
     pub fn with_keys(mut self, width: KeyWidth) -> Self {
         self.pages.set_width(width);
         self
     }
 
-    /// Says which users the next units have, both ends of each included and in their order, before any of
-    /// their sessions. A unit that is not begun may have any, and takes longer.
+    /// Says which users the next units have, in the order of the users, both ends of each range included. It must be
+    /// called before any of their sessions is fed. A unit that is not begun may have any users, and takes longer.
     ///
     /// # Errors
     ///
@@ -90,25 +90,25 @@ impl Tally {
         Ok(())
     }
 
-    /// How many of the units that were begun last are counted.
+    /// How many of the units begun last are counted.
     #[must_use]
     pub fn units_finished(&self) -> usize {
         self.units.finished
     }
 
-    /// Takes a chunk of the units' sessions ([`SessionColumns`]); counts each unit but the last when a row
-    /// of a later one comes.
+    /// Takes a chunk of the units' sessions ([`SessionColumns`]). When a row of a later unit comes, the units before it
+    /// are counted.
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`]; no unit can be finished after that. [`Error::Unordered`] where a unit had been
-    /// counted without that row: the tally is of no use then. [`Error::Tied`] and others as for
-    /// [`finish_units`](Self::finish_units); after a tie, that unit and those after it can be begun again.
+    /// [`Error::Malformed`]: no unit can be finished after that. [`Error::Unordered`]: the row belongs to a unit that
+    /// was counted already, and the tally is of no use. [`Error::Tied`] and others as in
+    /// [`finish_units`](Self::finish_units): after a tie, that unit and those after it can be begun again.
     pub fn feed_sessions(&mut self, chunk: &[u8]) -> Result<()> {
         let (sessions, mut counting) = self.counting();
         let fed = sessions.feed(chunk, |block| counting.add(block));
         if fed == Err(Error::Tied) {
-            // The rest of the stream is not wanted.
+            // The rest of the stream is not needed.
             *sessions = Reader::default();
         }
         fed
@@ -118,7 +118,7 @@ impl Tally {
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`]; the unit can't be finished after that.
+    /// [`Error::Malformed`]: the unit can't be finished after that.
     pub fn feed_conversions(&mut self, chunk: &[u8]) -> Result<()> {
         let (unit, pages) = (&mut self.unit, &mut self.pages);
         self.conversions
@@ -129,7 +129,7 @@ impl Tally {
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`]; the unit can't be finished after that.
+    /// [`Error::Malformed`]: the unit can't be finished after that.
     pub fn feed_users(&mut self, chunk: &[u8]) -> Result<()> {
         let unit = &mut self.unit;
         self.users.feed(chunk, |block| {
@@ -138,14 +138,14 @@ impl Tally {
         })
     }
 
-    /// Counts the rows of the units that are left, and forgets them.
+    /// Counts the remaining units and forgets their rows.
     ///
     /// # Errors
     ///
-    /// [`Error::Truncated`] where a stream stopped inside a block, the error of a failed feed,
-    /// [`Error::PassedOver`], or [`Error::TooMany`]. Then nothing of that unit is counted. [`Error::Tied`]
-    /// where the order of sessions that started together matters and is not known; then nothing of it is
-    /// counted either, and the unit's rows are forgotten, so that it can be fed again, with ids.
+    /// [`Error::Truncated`] where a stream ended inside a block, the error of a failed feed, [`Error::PassedOver`], or
+    /// [`Error::TooMany`]: nothing of that unit is counted. [`Error::Tied`] where the order of sessions that started at
+    /// the same time matters and is unknown: nothing of that unit is counted, and its rows are forgotten, so it can be
+    /// fed again, with ids.
     pub fn finish_units(&mut self) -> Result<()> {
         self.sessions.finish()?;
         self.conversions.finish()?;
@@ -168,12 +168,12 @@ impl Tally {
         (&mut self.sessions, counting)
     }
 
-    /// Takes the counts and names of another tally, whose users are others; it is empty afterwards.
+    /// Adds the counts and names of another tally, whose users must be others. The other is empty afterwards.
     ///
     /// # Errors
     ///
-    /// [`Error::OtherQuestion`], [`Error::UnitOpen`] where the other has an open unit, or
-    /// [`Error::TooMany`]. Then both are as before.
+    /// [`Error::OtherQuestion`], [`Error::UnitOpen`] where the other has an open unit, or [`Error::TooMany`]. Both are
+    /// unchanged then.
     pub fn merge(&mut self, other: &mut Self) -> Result<()> {
         let width = other.pages.width();
         if self.selection != other.selection || self.pages.width() != width {
@@ -221,8 +221,8 @@ impl Tally {
         self.pages_with_role().count()
     }
 
-    /// Takes a chunk of page names ([`PageColumns`]). Unknown pages are ignored, and a page that
-    /// has a name keeps it. They bring whole keys in any case.
+    /// Takes a chunk of page names ([`PageColumns`]), with whole keys in any case. Unknown pages are ignored. A page
+    /// that has a name keeps it.
     ///
     /// # Errors
     ///
@@ -240,7 +240,7 @@ impl Tally {
         Ok(())
     }
 
-    /// The keys of the pages with a role that have no name.
+    /// The keys of the pages that have a role and no name.
     #[must_use]
     pub fn missing_pages(&self) -> Vec<u64> {
         self.pages_with_role()
@@ -249,22 +249,28 @@ impl Tally {
             .collect()
     }
 
-    /// The answer, in order, ready to be encoded. Times are milliseconds since the epoch.
+    /// The answer, in order, ready to be written. Times are milliseconds since the epoch.
     ///
     /// # Errors
     ///
-    /// [`Error::UnitOpen`]; [`Error::Truncated`] where the names stopped inside a block, or the
-    /// error of their failed feed; [`Error::Unnamed`].
+    /// [`Error::UnitOpen`]; [`Error::Truncated`] where the names ended inside a block, or the error of their failed
+    /// feed; [`Error::Unnamed`].
     pub fn answer(&mut self, start_ms: i64, end_ms: i64) -> Result<Answer> {
         self.require_closed()?;
         self.names.finish()?;
         match self.missing_pages().len() {
-            0 => Ok(Answer::new(self, start_ms, end_ms)),
+            0 => Ok(Answer::new(self.snapshot(), start_ms, end_ms)),
             missing => Err(Error::Unnamed(missing)),
         }
     }
 
-    pub(crate) fn pages_with_role(&self) -> impl Iterator<Item = PageId> {
+    /// The counts and names as they are now. Every call that makes messages of an answer takes them.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot::new(&self.pages, &self.counts, self.revision)
+    }
+
+    fn pages_with_role(&self) -> impl Iterator<Item = PageId> {
         self.pages.iter().filter(|&page| self.counts.has_role(page))
     }
 
@@ -305,7 +311,7 @@ impl Units {
         self.ranges.get(self.finished).copied().unwrap_or_default()
     }
 
-    /// The place of a user's unit, from this one on.
+    /// The place of a user's unit, which must not be counted yet.
     fn place_of(&self, user: u64) -> std::result::Result<usize, Stop> {
         let place = self.ranges.iter().position(|range| range.contains(user));
         let place =
@@ -317,7 +323,7 @@ impl Units {
     }
 }
 
-/// What it takes to count a unit, apart from its streams.
+/// All that counting a unit takes, apart from its streams.
 struct Counting<'a> {
     selection: Selection,
     units: &'a mut Units,
@@ -328,7 +334,7 @@ struct Counting<'a> {
 }
 
 impl Counting<'_> {
-    /// Takes sessions, of this unit and of later ones.
+    /// Takes sessions of this unit and of later ones.
     fn add(&mut self, block: &SessionColumns) -> std::result::Result<(), Stop> {
         block.check(self.pages.width(), self.selection)?;
         let mut start = 0;
@@ -343,7 +349,7 @@ impl Counting<'_> {
         }
     }
 
-    /// Finishes the units before one.
+    /// Finishes the units before that of this place.
     fn move_on_to(&mut self, place: usize) -> Result<()> {
         while self.units.finished < place {
             self.finish_unit()?;
@@ -359,7 +365,7 @@ impl Counting<'_> {
     }
 
     fn finish_unit(&mut self) -> Result<()> {
-        // Each row may take a number on either side.
+        // Each row may take a session number on both sides.
         let most = self.unit.sessions().saturating_mul(2);
         self.unit.sort().map_err(Error::PassedOver)?;
         let mut chosen = Chosen::default();
@@ -377,7 +383,7 @@ impl Counting<'_> {
             self.unit.clear();
             return Err(Error::Tied);
         }
-        // To choose may have met new pages.
+        // Choosing may have added pages.
         if self.pages.is_full() {
             return Err(Error::TooMany("pages"));
         }
@@ -398,7 +404,7 @@ impl Counting<'_> {
         Ok(())
     }
 
-    /// Counts the conversion side of sessions that are given by their places among those that convert.
+    /// Counts the conversion side of the converting sessions in these places.
     fn count_conversions(&mut self, chosen: &[usize]) {
         let text = self.unit.text();
         let mut last_user = None;
@@ -417,18 +423,18 @@ impl Counting<'_> {
     }
 }
 
-/// The sessions of a unit that count.
+/// The sessions of a unit that are included.
 #[derive(Debug, Default)]
 struct Chosen {
-    /// What they are on the drop-off side, by user; one that only converts has no ends here.
+    /// Their drop-off side, by user. A session that only converts has no ends here.
     sessions: Vec<Session<()>>,
-    /// The places of those that convert, by user.
+    /// The places of the converting ones, by user.
     conversions: Vec<usize>,
-    /// Whether the order of sessions that started together matters and is not known.
+    /// Whether the order of sessions that started at the same time matters and is unknown.
     is_tied: bool,
 }
 
-/// Chooses among the sessions with conversions where it does not matter when others took place.
+/// Chooses among the sessions with conversions, for scopes that do not need the time of others.
 fn choose_converted(selection: Selection, unit: &Unit, chosen: &mut Chosen) {
     let mut place = 0;
     for sessions in unit.converted().chunk_by(|one, next| one.user == next.user) {
@@ -439,7 +445,7 @@ fn choose_converted(selection: Selection, unit: &Unit, chosen: &mut Chosen) {
     }
 }
 
-/// Chooses among all sessions where their order matters.
+/// Chooses among all sessions, for scopes that need their order.
 fn choose_dated(selection: Selection, unit: &mut Unit, chosen: &mut Chosen) {
     let mut place = 0;
     unit.each_user(|text, user| {
@@ -454,7 +460,7 @@ fn choose_dated(selection: Selection, unit: &mut Unit, chosen: &mut Chosen) {
     });
 }
 
-/// Chooses the first sessions.
+/// Chooses among all sessions, for the scope of first sessions.
 fn choose_first(selection: Selection, unit: &mut Unit, pages: &mut Pages, chosen: &mut Chosen) {
     let mut place = 0;
     unit.each_first(pages, |text, found| match found {
@@ -470,13 +476,13 @@ fn choose_first(selection: Selection, unit: &mut Unit, pages: &mut Pages, chosen
 }
 
 impl Chosen {
-    /// Chooses among the sessions of a user who has no conversion at all, as most have none.
+    /// Chooses among the sessions of a user without any conversion, as most are.
     #[inline]
     fn add_unconverted(&mut self, selection: Selection, text: &Text, user: &User<'_>) {
         if !selection.may_include_unconverted() || user.came_earlier {
             return;
         }
-        // Scope first: a user with one earliest session needs no more.
+        // In the scope of first sessions, one earliest session settles it.
         let earliest = user.sessions.iter().map(Session::started_at).min();
         let mut first = user
             .sessions
@@ -508,7 +514,7 @@ impl Chosen {
         }
     }
 
-    /// Chooses among a user's sessions that have conversions, though a filter may have left none.
+    /// Chooses among a user's sessions with conversions. A filter may have left none.
     fn add_converted(
         &mut self,
         selection: Selection,

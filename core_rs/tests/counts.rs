@@ -1,4 +1,4 @@
-//! The counts against a naive reading of the same world, however the work is cut.
+//! The counts against a naive reading of the same world, in whatever units, chunks and forms the rows come.
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 #![allow(clippy::struct_field_names, reason = "the contract's names")]
 
@@ -7,6 +7,7 @@ mod support;
 use pageroles_core::{Error, KeyWidth, Scope, Tally};
 use proptest::prelude::*;
 use prost::Message;
+use support::blocks::{Values, block};
 use support::messages::{Page, PagesResponse, RoleCount, SummaryTotals};
 use support::streams::{self, Streams};
 use support::{
@@ -38,7 +39,7 @@ fn name_pages(tally: &mut Tally) {
 fn response(tally: &mut Tally) -> Vec<u8> {
     name_pages(tally);
     let answer = tally.answer(START_MS, END_MS).unwrap();
-    answer.whole(tally).unwrap()
+    answer.whole(tally.snapshot()).unwrap()
 }
 
 fn count(world: &[Session], question: Question) -> Vec<u8> {
@@ -106,7 +107,7 @@ proptest! {
             let totals = tally.totals();
             match try_unit(&mut tally, &Streams::of_history(&history, question, form)) {
                 Ok(()) => {
-                    // Another order of ids would have changed nothing that was decided without.
+                    // What was decided without ids holds for any order of ids.
                     for order in &orders {
                         prop_assert_eq!(&oracle::answer(order, question), &expected);
                     }
@@ -158,7 +159,7 @@ proptest! {
                 make_leading(&mut version.session);
             }
         }
-        // Either kind of rows comes in the order of units; both after one another would not.
+        // Rows of either kind come in the order of units. One kind after the other would not.
         let versions = if form.versions % 2 == 0 { 0 } else { u8::MAX };
         let form = Form { versions, packed, ..form };
         let world = oracle::last_written(&history);
@@ -233,7 +234,7 @@ proptest! {
                 feed_unit(&mut whole, &Streams::default());
                 feed_unit(&mut other, &Streams::of(&unit, question));
                 whole.merge(&mut other).unwrap();
-                // The emptied tally is as good as a new one.
+                // The emptied tally works like a new one.
                 prop_assert_eq!(other.totals(), empty(question).totals());
             }
             let mut twice = empty(question);
@@ -276,25 +277,25 @@ proptest! {
             feed_unit(&mut tally, &Streams::of(&world, question));
             let whole = response(&mut tally);
             let mut answer = tally.answer(START_MS, END_MS).unwrap();
-            let head = answer.next_message(&tally, max_bytes).unwrap().unwrap();
+            let head = answer.next_message(tally.snapshot(), max_bytes).unwrap().unwrap();
             let decoded = PagesResponse::decode(&head[..]).unwrap();
             prop_assert!(decoded.conversion_performance.is_empty());
             prop_assert!(decoded.drop_off_performance.is_empty());
             let mut joined = head;
-            while let Some(message) = answer.next_message(&tally, max_bytes).unwrap() {
+            while let Some(message) = answer.next_message(tally.snapshot(), max_bytes).unwrap() {
                 let rows = PagesResponse::decode(&message[..]).unwrap();
                 let rows = rows.conversion_performance.len() + rows.drop_off_performance.len();
                 prop_assert!(rows == 1 || (rows > 1 && message.len() <= max_bytes));
                 joined.extend(message);
             }
             prop_assert_eq!(joined, whole);
-            prop_assert_eq!(answer.next_message(&tally, max_bytes), Ok(None));
+            prop_assert_eq!(answer.next_message(tally.snapshot(), max_bytes), Ok(None));
         }
     }
 }
 
-/// The same sessions, those without conversions in another order where they started together: with
-/// a prefix that is below or above all ids, before or after all others.
+/// The same sessions, in which those without conversions have other ids: of those that started at the same time, the
+/// order is another, and the prefix puts them before or after all others.
 fn reordered(world: &[Session], prefix: &str) -> Vec<Session> {
     let mut world = world.to_vec();
     for session in &mut world {
@@ -326,7 +327,7 @@ fn cut<'a>(mut stream: &'a [u8], sizes: &'a [usize]) -> impl Iterator<Item = &'a
     })
 }
 
-/// A user's sessions, each on a page of its own: start and conversions; ids fall as places rise.
+/// A user's sessions, given by start and number of conversions. Each is on a page of its own. Ids fall as places rise.
 fn journey(sessions: &[(i64, usize)]) -> Vec<Session> {
     (1..)
         .zip(sessions)
@@ -348,7 +349,7 @@ fn journey(sessions: &[(i64, usize)]) -> Vec<Session> {
         .collect()
 }
 
-/// The sessions that are counted without ids, or the refusal: the same in either form, of versions or packed.
+/// The number of sessions counted without ids, or the error. It must be the same for versions and for packed rows.
 fn without_ids(world: &[Session], question: Question) -> Result<u64, Error> {
     let versions = Form {
         versions: u8::MAX,
@@ -399,7 +400,7 @@ fn response_of(form: Form, tally: &mut Tally) -> Vec<u8> {
     let wholes: Vec<u64> = tally.missing_pages().into_iter().map(whole).collect();
     tally.feed_pages(&streams::pages(&wholes)).unwrap();
     let answer = tally.answer(START_MS, END_MS).unwrap();
-    answer.whole(tally).unwrap()
+    answer.whole(tally.snapshot()).unwrap()
 }
 
 /// Gives a session pages whose keys differ in their leading bits, as hashes do.
@@ -443,7 +444,7 @@ fn ties_matter_at_the_decisive_instants_only() {
     assert_eq!(without_ids(&at_the_conversion, assist), Err(Error::Tied));
     assert_eq!(without_ids(&at_the_conversion, after), Err(Error::Tied));
 
-    // Nobody converts, and who never came first does not matter.
+    // Nobody converts, and users whose first session lies earlier do not matter.
     let none_converts = journey(&[(11, 0), (11, 0)]);
     assert_eq!(without_ids(&none_converts, (2, true)), Ok(0));
     assert_eq!(without_ids(&none_converts, assist), Ok(0));
@@ -452,7 +453,7 @@ fn ties_matter_at_the_decisive_instants_only() {
         session.passes = false;
     }
     assert_eq!(without_ids(&filtered, first), Ok(0));
-    // One of two passes: whether it was the first is not known.
+    // One of two passes the filters. Whether it is the first is unknown.
     for place in 0..2 {
         let mut half_filtered = journey(&[(11, 0), (11, 0), (13, 1)]);
         half_filtered[place].passes = false;
@@ -464,7 +465,7 @@ fn ties_matter_at_the_decisive_instants_only() {
     assert_eq!(without_ids(&seen_before, first), Ok(0));
 }
 
-/// A session that was replaced between the reading of two streams is one session still.
+/// A session that was replaced between the reading of two streams still counts once.
 #[test]
 fn a_session_in_both_streams_is_no_tie() {
     let converted = journey(&[(11, 1)]);
@@ -492,7 +493,7 @@ fn a_session_in_both_streams_is_no_tie() {
     }
 }
 
-/// Sorted and not compared pair by pair: a minute would not be enough for that.
+/// Versions are sorted, not compared pair by pair, which would take more than a minute.
 #[test]
 fn a_user_may_have_very_many_sessions() {
     let sessions = 100_000_u64;
@@ -501,18 +502,18 @@ fn a_user_may_have_very_many_sessions() {
         .map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
         .collect();
     let converting = numbers().map(|number| u8::from(number % 4 == 0));
-    let ones = || streams::Values::U64(vec![1; keys.len()]);
+    let ones = || Values::U64(vec![1; keys.len()]);
     let columns = [
         ("user_key", ones()),
         ("landing_key", ones()),
         ("exit_key", ones()),
         ("before_exit_key", ones()),
-        ("converting", streams::Values::U8(converting.collect())),
-        ("session_key", streams::Values::U64(keys.clone())),
-        ("written_at", streams::Values::I64(vec![0; keys.len()])),
+        ("converting", Values::U8(converting.collect())),
+        ("session_key", Values::U64(keys.clone())),
+        ("written_at", Values::I64(vec![0; keys.len()])),
     ];
     let mut tally = empty((1, false));
-    tally.feed_sessions(&streams::block(&columns)).unwrap();
+    tally.feed_sessions(&block(&columns)).unwrap();
     tally.finish_units().unwrap();
     let totals = tally.totals();
     assert_eq!((totals.sessions, totals.users), (sessions / 4 * 3, 1));
@@ -624,7 +625,11 @@ fn times_before_the_epoch_round_down() {
         (i64::MIN, i64::MAX),
         (1, 1_751_328_000_999),
     ] {
-        let bytes = tally.answer(start, end).unwrap().whole(&tally).unwrap();
+        let bytes = tally
+            .answer(start, end)
+            .unwrap()
+            .whole(tally.snapshot())
+            .unwrap();
         let answer = PagesResponse::decode(&bytes[..]).unwrap();
         let time_frame = answer.time_frame.unwrap();
         assert_eq!(time_frame.start, Some(oracle::timestamp(start)));
@@ -642,12 +647,12 @@ fn names_that_are_no_utf8_are_replaced_and_stay_in_order() {
     feed_unit(&mut tally, &Streams::of(&world, question));
     let keys = [page::HOME, page::FEATURES, page::PRICING];
     let urls = [b"\xff".to_vec(), b"\xfe".to_vec(), vec![]];
-    let names = streams::block(&[
-        ("page_key", streams::Values::U64(keys.to_vec())),
-        ("url", streams::Values::Text(urls.to_vec())),
+    let names = block(&[
+        ("page_key", Values::U64(keys.to_vec())),
+        ("url", Values::Text(urls.to_vec())),
     ]);
     tally.feed_pages(&names).unwrap();
-    let bytes = tally.answer(0, 0).unwrap().whole(&tally).unwrap();
+    let bytes = tally.answer(0, 0).unwrap().whole(tally.snapshot()).unwrap();
     let answer = PagesResponse::decode(&bytes[..]).unwrap();
     let urls: Vec<_> = answer
         .drop_off_performance
@@ -700,7 +705,10 @@ fn an_answer_does_not_outlive_its_counts() {
     name_pages(&mut tally);
     let mut answer = tally.answer(0, 0).unwrap();
     feed_unit(&mut tally, &Streams::default());
-    assert_eq!(answer.next_message(&tally, 1000), Err(Error::Changed));
+    assert_eq!(
+        answer.next_message(tally.snapshot(), 1000),
+        Err(Error::Changed)
+    );
 }
 
 #[test]
@@ -784,7 +792,7 @@ fn conversions_that_a_unit_passed_over_are_refused() {
         error.to_string(),
         "the conversions of user 5 came after the unit that they belong to"
     );
-    // Nor may they be left over.
+    // None may be left over either.
     let mut tally = empty(question);
     tally.begin_units(&[(0, 4)]).unwrap();
     tally.feed_conversions(&streams.conversions).unwrap();
@@ -846,5 +854,5 @@ fn a_tally_takes_the_keys_that_it_counts() {
     let mut columns = streams::session_columns(&[&&world[0]], false);
     columns.retain(|(name, _)| *name != "exit_key");
     let ends_with = "the block needs column packed, or columns user_key, landing_key, exit_key and before_exit_key";
-    assert!(refused(empty(question), &streams::block(&columns)).ends_with(ends_with));
+    assert!(refused(empty(question), &block(&columns)).ends_with(ends_with));
 }

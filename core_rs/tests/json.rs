@@ -1,4 +1,4 @@
-//! JSON against a JSON library, and against bytes that are no messages.
+//! The JSON against a JSON library, and bytes that are no messages.
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 #![allow(clippy::struct_field_names, reason = "the contract's names")]
 
@@ -9,11 +9,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
 use serde_json::{Value, json};
+use support::blocks::{Values, block};
 use support::messages::{Page, PagesResponse, RoleCount, SummaryTotals, TimeFrame, Timestamp};
-use support::streams::{self, Streams, Values};
+use support::streams::{self, Streams};
 use support::{END_MS, START_MS, worlds};
 
-/// The answer by the book: built as values, named one by one.
+/// The expected answer, built as values, each with its name.
 fn expected(response: &PagesResponse) -> Value {
     if !response.message.is_empty() {
         return json!({"message": response.message});
@@ -57,7 +58,7 @@ fn expected(response: &PagesResponse) -> Value {
     })
 }
 
-/// Day by day from 1970, forwards or backwards.
+/// Counts days one by one from 1970, forwards or backwards.
 fn time(time: Timestamp) -> String {
     let length = |year: i64| {
         if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) {
@@ -99,7 +100,7 @@ fn time(time: Timestamp) -> String {
     )
 }
 
-/// The text of all messages; the order of names is not a matter of values, so that is held apart.
+/// The JSON of all messages, as a text. The order of names is not part of values, so another test holds it.
 fn written<'a>(messages: impl IntoIterator<Item = &'a [u8]>) -> Result<String, Error> {
     let mut answer = JsonAnswer::default();
     let mut out = Vec::new();
@@ -184,12 +185,12 @@ proptest! {
             tally.finish_units().unwrap();
             tally.feed_pages(&streams::pages(&tally.missing_pages())).unwrap();
             let mut answer = tally.answer(START_MS, END_MS).unwrap();
-            let whole = answer.whole(&tally).unwrap();
+            let whole = answer.whole(tally.snapshot()).unwrap();
             let text = written([&whole[..]]).unwrap();
             let response = PagesResponse::decode(&whole[..]).unwrap();
             prop_assert_eq!(parsed(&text), expected(&response));
             let mut messages = Vec::new();
-            while let Some(message) = answer.next_message(&tally, max_bytes).unwrap() {
+            while let Some(message) = answer.next_message(tally.snapshot(), max_bytes).unwrap() {
                 messages.push(message);
             }
             prop_assert_eq!(written(messages.iter().map(|message| &message[..])).unwrap(), text);
@@ -213,7 +214,7 @@ proptest! {
         }
         for message in [&message[..], &message[..message.len() / 2]] {
             if let Ok(text) = written([message]) {
-                // What is accepted is what a protobuf library accepts, and reads alike.
+                // What is accepted is accepted by a protobuf library too, and means the same.
                 parsed(&text);
                 if let Ok(response) = PagesResponse::decode(message) {
                     prop_assert_eq!(parsed(&text), expected(&response));
@@ -415,7 +416,7 @@ fn unknown_fields_are_skipped() {
     );
 }
 
-/// The counts of a page without a URL, in two bytes, become 130 or so.
+/// A page without a URL takes two bytes, and its JSON some 130.
 #[test]
 fn the_text_is_in_proportion_to_the_bytes() {
     let head = head().encode_to_vec();
@@ -438,15 +439,15 @@ fn names_with_odd_bytes_stay_json() {
     let mut tally = Tally::new(Scope::Any, false);
     let one = || Values::U64(vec![1]);
     let columns = ["user_key", "landing_key", "exit_key", "before_exit_key"];
-    let session = streams::block(&columns.map(|name| (name, one())));
+    let session = block(&columns.map(|name| (name, one())));
     tally.feed_sessions(&session).unwrap();
     tally.finish_units().unwrap();
     let name = [
         ("page_key", one()),
         ("url", Values::Text(vec![b"\xff\"".to_vec()])),
     ];
-    tally.feed_pages(&streams::block(&name)).unwrap();
-    let whole = tally.answer(0, 0).unwrap().whole(&tally).unwrap();
+    tally.feed_pages(&block(&name)).unwrap();
+    let whole = tally.answer(0, 0).unwrap().whole(tally.snapshot()).unwrap();
     let text = written([&whole[..]]).unwrap();
     assert!(text.contains("{\"url\":\"\u{fffd}\\\"\","), "{text}");
 }

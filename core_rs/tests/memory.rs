@@ -1,4 +1,4 @@
-//! Memory follows the bytes that came, whatever the headers claim.
+//! Memory is in proportion to the bytes that came, whatever the headers announce.
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 #![allow(clippy::struct_field_names, reason = "the contract's names")]
 
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pageroles_core::{Scope, Tally};
 use proptest::prelude::*;
-use support::streams::{Values, block, put_string, put_varuint};
+use support::blocks::{Values, block, put_string, put_varuint};
 
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
@@ -21,13 +21,13 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
         PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller keeps the promises, which are the same.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller keeps the promises, which are the same.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -35,12 +35,12 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// A page that comes up in one row only, 8 bytes of a stream, takes a number, an entry in a table
-/// and a row of counts on either side; tables grow by doubling.
+/// A page of one row, 8 bytes of a stream, takes a number, an entry in a table and a row of counts on either side.
+/// Tables grow by doubling.
 const BYTES_PER_BYTE: usize = 64;
 const CONSTANT: usize = 1 << 16;
 
-/// Feeds a stream everywhere and holds what that takes to the bound.
+/// Feeds a stream to every feed, and compares the memory used with the bound.
 fn check(stream: &[u8]) {
     let feeds = [
         Tally::feed_sessions,
@@ -56,7 +56,9 @@ fn check(stream: &[u8]) {
             .chunks(4096)
             .try_for_each(|chunk| feed(&mut tally, chunk));
         let _ = tally.finish_units();
-        let _ = tally.answer(0, 0).map(|answer| answer.whole(&tally));
+        let _ = tally
+            .answer(0, 0)
+            .map(|answer| answer.whole(tally.snapshot()));
         let used = PEAK.load(Ordering::Relaxed) - before;
         let bound = CONSTANT + BYTES_PER_BYTE * stream.len();
         assert!(
@@ -77,7 +79,7 @@ fn lies(column: &str, type_name: &str, rows: u64, data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// One test, because the counters are the process's.
+/// There is one test only, because the counters belong to the process.
 #[test]
 fn memory_follows_the_bytes_that_came() {
     let most = 1 << 22;

@@ -1,4 +1,4 @@
-//! The reader against bytes that are not what they should be: an error, never a panic.
+//! Bytes that are no valid stream bring an error, never a panic.
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 #![allow(clippy::struct_field_names, reason = "the contract's names")]
 
@@ -7,7 +7,8 @@ mod support;
 use pageroles_core::{Error, Scope, Tally};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::streams::{self, Streams, Values, block, put_string, put_varuint};
+use support::blocks::{Values, block, put_string, put_varuint};
+use support::streams::{self, Streams};
 use support::worlds;
 
 type Feed = fn(&mut Tally, &[u8]) -> Result<(), Error>;
@@ -23,7 +24,7 @@ fn tally() -> Tally {
     Tally::new(Scope::First, false)
 }
 
-/// Feeds, and goes on whatever the answers are; one byte more after a failure must fail, too.
+/// Feeds a stream and goes on whatever the results are. After an error, one more byte must bring the error again.
 fn feed_all(feed: Feed, stream: &[u8], chunk: usize) -> Result<(), Error> {
     let mut tally = tally();
     let outcome = stream
@@ -33,14 +34,16 @@ fn feed_all(feed: Feed, stream: &[u8], chunk: usize) -> Result<(), Error> {
         assert_eq!(feed(&mut tally, b"\x01"), Err(error.clone()));
     }
     let finished = tally.finish_units();
-    let answered = tally.answer(0, 0).map(|answer| answer.whole(&tally));
+    let answered = tally
+        .answer(0, 0)
+        .map(|answer| answer.whole(tally.snapshot()));
     if outcome.is_err() {
         assert!(finished.is_err() || answered.is_err());
     }
     outcome.and(finished)
 }
 
-/// What the four kinds of streams look like, one after another.
+/// A valid stream of each of the four kinds.
 fn valid(world: &[support::Session]) -> [Vec<u8>; 4] {
     let Streams {
         sessions,
@@ -143,7 +146,7 @@ fn a_stream_cut_inside_a_block_is_truncated() {
                 Err(other) => panic!("cut at {end}: {other}"),
             }
         }
-        // Nothing at all, the header, and the block.
+        // Nothing, the header alone, and the header with the block.
         assert_eq!(whole_blocks, 3);
     }
 }
@@ -168,7 +171,7 @@ fn names_cut_inside_a_block_give_no_answer() {
     assert!(tally.answer(0, 0).is_ok());
 }
 
-/// The reason of a refusal, which chunks do not change (the place does: it is where reading began).
+/// The reason of an error. Chunks do not change it, though they change the place, which is where reading began.
 fn refusal(feed: Feed, stream: &[u8]) -> String {
     let reason = |chunk| match feed_all(feed, stream, chunk) {
         Err(Error::Malformed { reason, .. }) => reason,
@@ -297,7 +300,7 @@ fn array_offsets_must_rise_in_measure() {
     );
 }
 
-/// A row of one conversion on a page of one view, with some columns replaced.
+/// A session of one view with one conversion, with some columns replaced.
 fn conversion(replaced: &[(&str, Values)]) -> Vec<u8> {
     let session = support::Session {
         user: 1,
@@ -339,7 +342,7 @@ fn rows_must_agree_with_themselves() {
         refused(&[("included", Values::U8(vec![2]))]),
         "column included holds 2, neither 0 nor 1"
     );
-    // Where a row does not count, neither do its arrays.
+    // The arrays of a row that is not included are not looked at.
     let evidence = [
         ("included", Values::U8(vec![0])),
         ("assist_views", Values::U32s(vec![vec![9]])),
@@ -418,7 +421,7 @@ fn versions_come_whole() {
         flags("included"),
         "column included holds 2, neither 0 nor 1"
     );
-    // A key may come alone: an identity, with nothing to replace.
+    // A key may come alone: it identifies the session, and replaces nothing.
     let mut columns = complete;
     columns.retain(|(name, _)| !matches!(*name, "written_at" | "converting"));
     assert_eq!(feed_all(Tally::feed_sessions, &block(&columns), 9), Ok(()));

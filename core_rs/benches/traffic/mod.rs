@@ -1,5 +1,10 @@
-//! Made-up traffic: the sessions of one unit as a host would stream them.
+//! Made-up traffic: the sessions of one unit, in the streams of a host.
 #![allow(dead_code, reason = "each bench uses a part")]
+
+#[path = "../../tests/support/blocks.rs"]
+mod blocks;
+
+use blocks::{Values, block};
 
 /// Sessions of one unit.
 pub const SESSIONS: usize = 1_000_000;
@@ -8,7 +13,7 @@ const DAYS: usize = 30;
 const BLOCK: usize = 16_384;
 /// What a host reads at once.
 pub const CHUNK: usize = 64 << 10;
-/// Bits of a page's key that do not come with a session.
+/// Bits of a page's key that a packed row lacks.
 const DROPPED_BITS: u32 = 22;
 
 fn mixed(mut value: u64) -> u64 {
@@ -17,83 +22,10 @@ fn mixed(mut value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// A page of `pages`, the first ones far more often than the last: the square of an even spread.
+/// One of `pages` pages. The first come far more often than the last: the place is an even spread from 0 to 1, squared.
 fn page(pages: u64, seed: u64) -> u64 {
     let even = mixed(seed) >> 32;
     mixed((((even * even) >> 32) * pages) >> 32 | 1 << 40)
-}
-
-fn put_string(out: &mut Vec<u8>, text: &str) {
-    // Names here are shorter than 128 bytes: one byte of length.
-    out.extend(text.len().to_le_bytes().first());
-    out.extend(text.as_bytes());
-}
-
-fn put_varuint(out: &mut Vec<u8>, mut value: usize) {
-    while value > 127 {
-        out.push(value.to_le_bytes()[0] | 128);
-        value >>= 7;
-    }
-    out.push(value.to_le_bytes()[0]);
-}
-
-/// The values of a column.
-enum Values {
-    U8(Vec<u8>),
-    U32(Vec<u32>),
-    U64(Vec<u64>),
-    I64(Vec<i64>),
-    Text(Vec<String>),
-    /// Arrays of as many elements as there are rows in the second.
-    U32s(Vec<u32>, Vec<u64>),
-    U64s(Vec<u64>, Vec<u64>),
-    Packed(Vec<[u8; 24]>),
-}
-
-impl Values {
-    fn put(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::U8(values) => out.extend(values),
-            Self::U32(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
-            Self::U64(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
-            Self::I64(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
-            Self::Text(values) => values.iter().for_each(|value| put_string(out, value)),
-            Self::Packed(values) => out.extend(values.iter().flatten()),
-            Self::U32s(values, ends) => {
-                out.extend(ends.iter().flat_map(|end| end.to_le_bytes()));
-                out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-            }
-            Self::U64s(values, ends) => {
-                out.extend(ends.iter().flat_map(|end| end.to_le_bytes()));
-                out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-            }
-        }
-    }
-
-    fn type_name(&self) -> &'static str {
-        match self {
-            Self::U8(_) => "UInt8",
-            Self::U32(_) => "UInt32",
-            Self::U64(_) => "UInt64",
-            Self::I64(_) => "Int64",
-            Self::Text(_) => "String",
-            Self::U32s(..) => "Array(UInt32)",
-            Self::U64s(..) => "Array(UInt64)",
-            Self::Packed(_) => "FixedString(24)",
-        }
-    }
-}
-
-fn block(rows: usize, columns: &[(&str, Values)]) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_varuint(&mut out, columns.len());
-    put_varuint(&mut out, rows);
-    for (name, values) in columns {
-        put_string(&mut out, name);
-        put_string(&mut out, values.type_name());
-        values.put(&mut out);
-    }
-    out
 }
 
 /// How the sessions stream comes.
@@ -101,11 +33,11 @@ fn block(rows: usize, columns: &[(&str, Values)]) -> Vec<u8> {
 pub enum Form {
     /// Each session without conversions once.
     Once,
-    /// The same, with starts.
+    /// Each session without conversions once, with its start.
     Dated,
-    /// All versions: one session in 16 was written twice, one in 25 converts.
+    /// All versions. One session in 16 was written twice, one in 25 converts.
     Versions,
-    /// All versions with starts, in order without ids.
+    /// All versions with starts, without ids.
     DatedVersions,
     /// All versions with starts and ids.
     DatedVersionsWithIds,
@@ -136,9 +68,9 @@ struct Session {
 }
 
 impl Session {
-    fn id(&self) -> String {
+    fn id(&self) -> Vec<u8> {
         let digits = mixed(self.number);
-        format!("{digits:016x}-{digits:016x}-ab")
+        format!("{digits:016x}-{digits:016x}-ab").into_bytes()
     }
 
     fn converts(&self) -> bool {
@@ -146,7 +78,8 @@ impl Session {
     }
 }
 
-/// Each day's run in order of users, two sessions a user, half of the sessions on one page only.
+/// The sessions of each day, sorted by user. A user has two sessions on average; half of the sessions have one page
+/// only.
 fn days(sessions: usize, pages: u64) -> Vec<Session> {
     let users = sessions as u64 / 2;
     let mut rows = Vec::with_capacity(sessions);
@@ -155,7 +88,7 @@ fn days(sessions: usize, pages: u64) -> Vec<Session> {
         let mut run: Vec<_> = numbers
             .map(|number| {
                 let seed = number as u64 * 4;
-                // A unit has a part of all keys: the leading bits are the same.
+                // A unit has a part of all keys, so their leading bits are the same.
                 let user = mixed(mixed(seed) % users) >> 4;
                 let landing = page(pages, seed + 1);
                 let (exit, before_exit) = if seed.is_multiple_of(8) {
@@ -169,7 +102,7 @@ fn days(sessions: usize, pages: u64) -> Vec<Session> {
                     exit,
                     before_exit,
                     number: number as u64,
-                    // All instants are different, as nothing here is about ties.
+                    // All starts differ: ties are not measured here.
                     started_at: (number as u64).cast_signed(),
                 }
             })
@@ -193,7 +126,7 @@ fn ends(rows: &[Session]) -> Vec<(&'static str, Values)> {
     ]
 }
 
-/// User and pages in one, and whether the session converts.
+/// User, pages and conversion flag in one column.
 fn packed(rows: &[Session], form: Form) -> (&'static str, Values) {
     let leading = |key: u64| u128::from(key >> DROPPED_BITS);
     let pack = |row: &Session| {
@@ -221,7 +154,7 @@ fn ids(rows: &[Session]) -> (&'static str, Values) {
     )
 }
 
-/// A sessions stream of so many rows.
+/// A sessions stream of that many rows.
 pub fn sessions(rows: usize, pages: u64, form: Form) -> Vec<u8> {
     let columns = |rows: &[Session]| {
         let mut columns = vec![packed(rows, form)];
@@ -254,46 +187,35 @@ pub fn sessions(rows: usize, pages: u64, form: Form) -> Vec<u8> {
         sessions.truncate(rows);
     }
     let blocks = sessions.chunks(BLOCK);
-    blocks
-        .flat_map(|rows| block(rows.len(), &columns(rows)))
-        .collect()
+    blocks.flat_map(|rows| block(&columns(rows))).collect()
 }
 
-/// The conversions stream to [`sessions`] in versions: of three pages viewed, two assist the last.
+/// The conversions stream that belongs to [`sessions`] in versions. Of three pages viewed, two assist the conversion on
+/// the last.
 pub fn conversions(sessions: usize, pages: u64) -> Vec<u8> {
     let mut rows = days(sessions, pages);
     rows.retain(Session::converts);
-    let ends_after = |each: u64| {
-        (1..=rows.len() as u64)
-            .map(|row| row * each)
-            .collect::<Vec<_>>()
-    };
     let mut columns = ends(&rows);
     columns.extend([starts(&rows), ids(&rows)]);
-    let viewed = rows
-        .iter()
-        .flat_map(|row| [row.landing, row.before_exit.max(1 << 40), row.exit]);
-    let converted = rows.iter().map(|row| row.exit);
+    let viewed = |row: &Session| vec![row.landing, row.before_exit.max(1 << 40), row.exit];
+    let converted = |row: &Session| vec![row.exit];
     columns.extend([
         ("included", Values::U8(vec![1; rows.len()])),
         ("conversions", Values::U32(vec![1; rows.len()])),
-        ("page_keys", Values::U64s(viewed.collect(), ends_after(3))),
+        ("page_keys", Values::U64s(rows.iter().map(viewed).collect())),
         (
             "conversion_keys",
-            Values::U64s(converted.collect(), ends_after(1)),
+            Values::U64s(rows.iter().map(converted).collect()),
         ),
-        (
-            "assist_views",
-            Values::U32s(vec![2; rows.len()], ends_after(1)),
-        ),
+        ("assist_views", Values::U32s(vec![vec![2]; rows.len()])),
         ("session_key", u64s(&rows, |row| mixed(row.number))),
     ]);
-    block(rows.len(), &columns)
+    block(&columns)
 }
 
-/// Names for these pages, given the bits that a tally has of their keys.
+/// Names for these pages. `keys` are the leading bits of their keys.
 pub fn names(keys: &[u64]) -> Vec<u8> {
-    let url = |key: &u64| format!("https://www.example.com/shop/articles/{key:016x}");
+    let url = |key: &u64| format!("https://www.example.com/shop/articles/{key:016x}").into_bytes();
     let blocks = keys.chunks(BLOCK).map(|keys| {
         let columns = [
             (
@@ -302,7 +224,7 @@ pub fn names(keys: &[u64]) -> Vec<u8> {
             ),
             ("url", Values::Text(keys.iter().map(url).collect())),
         ];
-        block(keys.len(), &columns)
+        block(&columns)
     });
     blocks.flatten().collect()
 }

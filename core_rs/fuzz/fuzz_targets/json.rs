@@ -1,4 +1,4 @@
-//! Any bytes as the messages of an answer: an error, or JSON that is the same from one message as from two.
+//! Any bytes as the messages of an answer bring an error or JSON, which is the same for one message as for two.
 
 #![no_main]
 

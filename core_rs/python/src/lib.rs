@@ -1,5 +1,5 @@
-//! The Python face of `pageroles_core`: each method converts, releases the GIL, and wraps.
-//! What it promises is written in `service/pageroles/_core.pyi`.
+//! The Python face of `pageroles_core`: each method converts its arguments, releases the GIL, and wraps the result. Its
+//! documentation is in `service/pageroles/_core.pyi`.
 
 use pageroles_core as core;
 use pyo3::create_exception;
@@ -35,7 +35,7 @@ create_exception!(
 
 type Message<'py> = PyResult<Bound<'py, PyBytes>>;
 
-/// The one way of the core's errors to Python; both types are foreign here, so it can't be a `From`.
+/// Turns an error of the core into Python's. Both types are foreign here, so it can't be a `From`.
 #[expect(clippy::needless_pass_by_value, reason = "as map_err calls")]
 fn raise(error: core::Error) -> PyErr {
     match error {
@@ -122,7 +122,7 @@ impl Tally {
     }
 
     fn response<'py>(&mut self, py: Python<'py>, start_ms: i64, end_ms: i64) -> Message<'py> {
-        let pieces = py.detach(|| self.0.answer(start_ms, end_ms)?.pieces(&self.0));
+        let pieces = py.detach(|| self.0.answer(start_ms, end_ms)?.pieces(self.0.snapshot()));
         joined(py, &pieces.map_err(raise)?)
     }
 
@@ -145,7 +145,7 @@ impl Tally {
     }
 }
 
-/// The messages of a stream; each is made when it is asked for.
+/// The messages of a stream. Each is made when it is asked for.
 #[pyclass]
 struct Responses {
     answer: core::Answer,
@@ -162,7 +162,7 @@ impl Responses {
     fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let tally = self.tally.try_borrow(py)?;
         let (answer, inner) = (&mut self.answer, &tally.0);
-        match py.detach(|| answer.next_message(inner, self.max_bytes)) {
+        match py.detach(|| answer.next_message(inner.snapshot(), self.max_bytes)) {
             Ok(message) => message.map(|message| to_bytes(py, &message)).transpose(),
             Err(error) => Err(raise(error)),
         }
@@ -193,7 +193,7 @@ fn to_bytes<'py>(py: Python<'py>, message: &[u8]) -> Message<'py> {
     joined(py, &[message])
 }
 
-/// Puts pieces together where Python has them, so that they are moved once.
+/// Joins pieces in Python's own memory, so that each byte is copied once.
 fn joined<'py, P: AsRef<[u8]> + Sync>(py: Python<'py>, pieces: &[P]) -> Message<'py> {
     let length = pieces.iter().map(|piece| piece.as_ref().len()).sum();
     PyBytes::new_with(py, length, |bytes| {

@@ -1,4 +1,4 @@
-//! The contract's messages for a protobuf library that knows nothing of the crate's own writer.
+//! The contract's messages for a protobuf library, which is independent of the crate's own writer.
 
 use prost::Message;
 
@@ -38,7 +38,7 @@ pub struct RoleCount {
     pub users: u64,
 }
 
-/// `ConversionPage` and `DropOffPage` have the same shape.
+/// A `ConversionPage` or a `DropOffPage`, which have the same shape.
 #[derive(Clone, PartialEq, Message)]
 pub struct Page {
     #[prost(string, tag = "1")]

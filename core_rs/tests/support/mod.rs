@@ -1,5 +1,5 @@
-//! What the tests share: a small world of sessions, the streams that a host would make of it, and a
-//! naive reading of the same world to compare with.
+//! What the tests share: small worlds of sessions, the streams that a host would make of them, and a naive reading of
+//! the same worlds.
 #![allow(dead_code, reason = "each test binary uses a part")]
 #![allow(
     clippy::unwrap_used,
@@ -7,6 +7,7 @@
     reason = "a test may stop anywhere"
 )]
 
+pub mod blocks;
 pub mod messages;
 pub mod oracle;
 pub mod streams;
@@ -39,7 +40,7 @@ pub const END_MS: i64 = 20;
 pub struct Conversion {
     /// 0: no page.
     pub page: u64,
-    /// How many leading views assist it.
+    /// How many of the first views assist it.
     pub assist_views: u32,
     /// Passes the conversion filters.
     pub matches: bool,
@@ -69,7 +70,7 @@ impl Session {
             .collect()
     }
 
-    /// A hash of the id, as the store has it.
+    /// A hash of the id, in place of the store's.
     pub fn key(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.session_id.hash(&mut hasher);
@@ -93,25 +94,25 @@ pub fn url(page: u64) -> String {
     format!("https://example.com/{page}")
 }
 
-/// Few users, pages and moments, so that everything repeats and ties; some keys are large.
+/// Worlds of few users, pages and times, so that everything repeats and ties. Some keys are large.
 pub fn worlds() -> impl Strategy<Value = Vec<Session>> {
     vec(session(), 0..40).prop_map(|mut sessions| {
         for (number, session) in sessions.iter_mut().enumerate() {
-            // Unique, and in no relation to the order of the rows.
+            // Ids are unique, and say nothing about the order of the rows.
             session.session_id = format!("{}-{number}", session.session_id);
         }
         sessions
     })
 }
 
-/// A session as it was written once; it may have been written again.
+/// One version of a session.
 #[derive(Debug, Clone)]
 pub struct Version {
     pub session: Session,
     pub written_at: i64,
 }
 
-/// Sessions in all their versions, in no order. Some were written twice in the same instant.
+/// Sessions in all their versions, in any order. Some versions were written at the same time.
 pub fn histories() -> impl Strategy<Value = Vec<Version>> {
     let rewritten = (
         any::<prop::sample::Index>(),
@@ -147,25 +148,25 @@ pub fn histories() -> impl Strategy<Value = Vec<Version>> {
 /// How a host sends the streams.
 #[derive(Debug, Clone, Copy)]
 pub struct Form {
-    /// Of eight parts of the sessions, those that come in all their versions, one bit a part.
+    /// Of eight parts of the sessions, those that come in all their versions: one bit for each part.
     pub versions: u8,
-    /// Whether ids come, where time matters.
+    /// Whether ids come where time matters.
     pub ids: bool,
     /// Whether the conversions stream has keys.
     pub conversion_keys: bool,
-    /// Whether sessions come packed, for a tally of leading bits.
+    /// Whether sessions come packed, for tallies of leading bits.
     pub packed: bool,
 }
 
 impl Form {
-    /// As sessions come that the store has replaced already.
+    /// As the store sends sessions that it has replaced itself.
     pub const REPLACED: Self = Self {
         versions: 0,
         ids: true,
         conversion_keys: false,
         packed: false,
     };
-    /// The same, for a tally of leading bits.
+    /// The same, for tallies of leading bits.
     pub const PACKED: Self = Self {
         packed: true,
         ..Self::REPLACED

@@ -1,4 +1,4 @@
-//! The report by the book: read the whole history for each session, collect sets, count them.
+//! The report, worked out the simple way: read the whole history for each session, collect sets, count them.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::messages::{Page, PagesResponse, RoleCount, SummaryTotals, TimeFrame, Timestamp};
 use super::{END_MS, Question, START_MS, Session, Version, url};
 
-/// For each page, for each of three roles, who had it: (user, number of the session).
+/// For each page and each of three roles, who had it: the user and the number of the session.
 type Sightings = BTreeMap<u64, [BTreeSet<(u64, usize)>; 3]>;
 
 pub fn answer(world: &[Session], (scope, filter): Question) -> PagesResponse {
@@ -66,8 +66,8 @@ pub fn answer(world: &[Session], (scope, filter): Question) -> PagesResponse {
     }
 }
 
-/// What the store holds after all: of each session the version written last; of those written in the
-/// same instant, the last one that was read.
+/// The sessions that count: of each session the version written last; of versions written at the same time, the last
+/// one that was read.
 pub fn last_written(history: &[Version]) -> Vec<Session> {
     let is_replaced = |place: usize, version: &Version| {
         let mut others = history.iter().enumerate();
@@ -83,8 +83,7 @@ pub fn last_written(history: &[Version]) -> Vec<Session> {
     last.map(|(_, version)| version.session.clone()).collect()
 }
 
-/// Whether a user has two sessions that started together, of which one at least is without
-/// conversions.
+/// Whether a user has two sessions that started at the same time, at least one of them without conversions.
 pub fn has_ties(world: &[Session]) -> bool {
     world.iter().any(|one| {
         world.iter().any(|other| {

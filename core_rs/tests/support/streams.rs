@@ -1,107 +1,9 @@
-//! Native streams, written as ClickHouse writes them.
+//! The streams that a host would make of a world.
 
+use super::blocks::{Values, block};
 use super::{Form, Question, START_MS, Session, Version, oracle, url};
 
-/// The values of one column of a block.
-#[derive(Debug, Clone)]
-pub enum Values {
-    U8(Vec<u8>),
-    U32(Vec<u32>),
-    U64(Vec<u64>),
-    I64(Vec<i64>),
-    Text(Vec<Vec<u8>>),
-    U32s(Vec<Vec<u32>>),
-    U64s(Vec<Vec<u64>>),
-    Packed(Vec<[u8; 24]>),
-}
-
-impl Values {
-    fn type_name(&self) -> &'static str {
-        match self {
-            Self::U8(_) => "UInt8",
-            Self::U32(_) => "UInt32",
-            Self::U64(_) => "UInt64",
-            Self::I64(_) => "Int64",
-            Self::Text(_) => "String",
-            Self::U32s(_) => "Array(UInt32)",
-            Self::U64s(_) => "Array(UInt64)",
-            Self::Packed(_) => "FixedString(24)",
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::U8(values) => values.len(),
-            Self::U32(values) => values.len(),
-            Self::U64(values) => values.len(),
-            Self::I64(values) => values.len(),
-            Self::Text(values) => values.len(),
-            Self::U32s(values) => values.len(),
-            Self::U64s(values) => values.len(),
-            Self::Packed(values) => values.len(),
-        }
-    }
-
-    fn put(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::U8(values) => out.extend(values),
-            Self::U32(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
-            Self::U64(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
-            Self::I64(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
-            Self::Text(values) => values.iter().for_each(|value| put_string(out, value)),
-            Self::Packed(values) => out.extend(values.iter().flatten()),
-            Self::U32s(values) => {
-                put_offsets(out, values);
-                let elements = values.iter().flatten();
-                out.extend(elements.flat_map(|value| value.to_le_bytes()));
-            }
-            Self::U64s(values) => {
-                put_offsets(out, values);
-                let elements = values.iter().flatten();
-                out.extend(elements.flat_map(|value| value.to_le_bytes()));
-            }
-        }
-    }
-}
-
-fn put_offsets<T>(out: &mut Vec<u8>, arrays: &[Vec<T>]) {
-    let mut end = 0_u64;
-    for array in arrays {
-        end += array.len() as u64;
-        out.extend(end.to_le_bytes());
-    }
-}
-
-pub fn put_varuint(out: &mut Vec<u8>, mut value: u64) {
-    while value > 127 {
-        out.push(u8::try_from(value % 128).unwrap() | 128);
-        value /= 128;
-    }
-    out.push(u8::try_from(value).unwrap());
-}
-
-pub fn put_string(out: &mut Vec<u8>, value: &[u8]) {
-    put_varuint(out, value.len() as u64);
-    out.extend(value);
-}
-
-/// One block.
-pub fn block(columns: &[(&str, Values)]) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_varuint(&mut out, columns.len() as u64);
-    put_varuint(
-        &mut out,
-        columns.first().map_or(0, |(_, values)| values.len() as u64),
-    );
-    for (name, values) in columns {
-        put_string(&mut out, name.as_bytes());
-        put_string(&mut out, values.type_name().as_bytes());
-        values.put(&mut out);
-    }
-    out
-}
-
-/// A header without rows, then blocks of a few rows each, whose columns change places.
+/// A header without rows, then blocks of a few rows each, whose columns change their order.
 fn stream<R>(rows: &[R], columns: impl Fn(&[&R]) -> Vec<(&'static str, Values)>) -> Vec<u8> {
     let mut out = block(&columns(&[]));
     for (number, rows) in rows.chunks(7).enumerate() {
@@ -122,7 +24,7 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// What a host sends for a question about these users, when the store has replaced.
+    /// What a host sends for a question about these users where the store has replaced sessions.
     pub fn of(world: &[Session], question: Question) -> Self {
         let history: Vec<_> = world
             .iter()
@@ -134,14 +36,14 @@ impl Streams {
         Self::of_history(&history, question, Form::REPLACED)
     }
 
-    /// What a host sends that leaves a part of the replacing to the core.
+    /// What a host sends where the core replaces a part of the sessions.
     pub fn of_history(history: &[Version], (scope, filter): Question, form: Form) -> Self {
         let world = oracle::last_written(history);
         let needs_order = matches!(scope, 2 | 4 | 5);
         let converting_only = scope == 3 || (scope < 2 && filter);
         let plain: Vec<_> = world
             .iter()
-            // Packed, those that convert come, too, and say it.
+            // Packed rows say whether they convert, so those that do come too.
             .filter(|session| session.is_in_window())
             .filter(|session| session.conversions.is_empty() || form.packed)
             .filter(|session| session.passes || needs_order)
@@ -176,7 +78,7 @@ impl Streams {
             streams.sessions = stream(&plain, |rows| {
                 let mut columns = session_columns(rows, needs_order);
                 columns.retain(|(name, _)| *name != "session_id" || form.ids);
-                // As without filters; blocks may differ.
+                // As hosts do without filters. Blocks may differ.
                 let all_pass = rows.iter().all(|session| session.passes);
                 columns.retain(|(name, _)| *name != "included" || !all_pass);
                 if form.packed {
@@ -209,7 +111,7 @@ impl Streams {
     }
 }
 
-/// The same sessions with user, pages and whether they convert in one column, as `schema.sql` packs them.
+/// The same sessions with user, pages and conversion flag in one column, as the store packs them.
 pub fn packed(
     mut columns: Vec<(&'static str, Values)>,
     rows: &[&&Session],

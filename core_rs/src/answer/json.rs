@@ -1,13 +1,12 @@
-//! The answer as JSON: the messages of the contract, one after another, as the REST face shows them.
+//! The answer as JSON, from the messages of the contract, one after another.
 //!
-//! The messages may come from anywhere, so nothing in them is believed: every length is held against
-//! the bytes that are there, and what comes out of a message is at most in proportion to it.
+//! The messages may come from anywhere, so nothing in them is trusted. Every length is checked against the bytes that
+//! are there, and the JSON of a message is never larger than in proportion to it.
 
-use crate::error::{Error, Result};
+use crate::answer::fields::{page, response, time_frame, timestamp};
+use crate::error::{Error, Fault, Result};
 use crate::roles::Side;
-
-/// What is wrong with the bytes; the answer adds where.
-type Fault = String;
+use crate::wire::{Fields, each_field};
 
 /// The sessions and users of one role.
 type Count = [u64; 2];
@@ -20,26 +19,26 @@ const TOTALS: [&str; 4] = [
     "total_conversion_users",
 ];
 
-/// How far the JSON has come.
+/// How far the JSON is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nothing is written; the head gathers.
+    /// Nothing is written. The head is being collected.
     Head,
-    /// In the rows of a side.
+    /// The head and some rows of a side are written.
     Rows(Side),
-    /// There are no rows, but a message.
+    /// A message is written, and no rows follow.
     Message,
     Finished,
 }
 
-/// Writes one answer as JSON, from the message of `Pages` or from those of `StreamPages`.
+/// Writes one answer as JSON, from the message of `Pages` or from the messages of `StreamPages`.
 #[derive(Debug)]
 pub struct JsonAnswer {
     state: State,
     head: Head,
-    /// Whether the side has a row.
+    /// Whether a row of the side is written.
     follows: bool,
-    /// What stands before the counts of each role, for each side.
+    /// The text before the counts of each role, for each side.
     labels: [[String; 3]; 2],
     position: u64,
     failed: Option<Error>,
@@ -80,13 +79,12 @@ impl Default for JsonAnswer {
 }
 
 impl JsonAnswer {
-    /// Takes the next message; gives the bytes that it adds, if any.
+    /// Takes the next message. Returns the bytes that it adds to the JSON, if any.
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`] for bytes that are no such message, for rows before the head or out of
-    /// order, and after the end. The answer can't go on after that: further calls bring the same
-    /// error.
+    /// [`Error::Malformed`] for bytes that are no such message, for rows before the head or out of order, and for
+    /// anything after the end. The answer can't go on after that: further calls return the same error.
     pub fn feed(&mut self, message: &[u8]) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         self.guarded(|answer| answer.take(message, &mut out))?;
@@ -94,11 +92,11 @@ impl JsonAnswer {
         Ok(out)
     }
 
-    /// Gives the closing bytes.
+    /// Returns the closing bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`] where the head is not complete; after a failed feed, its error.
+    /// [`Error::Malformed`] where the head is not complete. After a failed feed, its error.
     pub fn finish(&mut self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         self.guarded(|answer| {
@@ -119,10 +117,7 @@ impl JsonAnswer {
         Ok(out)
     }
 
-    fn guarded(
-        &mut self,
-        step: impl FnOnce(&mut Self) -> std::result::Result<(), Fault>,
-    ) -> Result<()> {
+    fn guarded(&mut self, step: impl FnOnce(&mut Self) -> Result<(), Fault>) -> Result<()> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
@@ -137,33 +132,35 @@ impl JsonAnswer {
         })
     }
 
-    fn take(&mut self, message: &[u8], out: &mut Vec<u8>) -> std::result::Result<(), Fault> {
+    fn take(&mut self, message: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         if self.state == State::Finished && !message.is_empty() {
             return Err("the answer is finished".into());
         }
-        // Rows are about three times as long in JSON.
+        // A row is about three times as long in JSON.
         out.reserve(message.len().saturating_mul(3));
-        let mut fields = Fields(message);
+        let mut fields = Fields::of(message);
         while let Some((number, value)) = fields.next()? {
             match number {
-                1 => {
+                response::TIME_FRAME => {
                     let ends = self.head_part(number)?.time_frame.get_or_insert_default();
                     each_field(value.bytes(number)?, |number, value| {
                         match number {
-                            1 => ends[0].read(value.bytes(number)?)?,
-                            2 => ends[1].read(value.bytes(number)?)?,
+                            time_frame::START => ends[0].read(value.bytes(number)?)?,
+                            time_frame::END => ends[1].read(value.bytes(number)?)?,
                             _ => {}
                         }
                         Ok(())
                     })?;
                 }
-                2 => {
+                response::SUMMARY_TOTALS => {
                     let totals = self.head_part(number)?.totals.get_or_insert_default();
                     read_numbers(value.bytes(number)?, totals)?;
                 }
-                3 => self.row(Side::Conversion, value.bytes(number)?, out)?,
-                4 => self.row(Side::DropOff, value.bytes(number)?, out)?,
-                5 => {
+                response::CONVERSION_ROW => {
+                    self.row(Side::Conversion, value.bytes(number)?, out)?;
+                }
+                response::DROP_OFF_ROW => self.row(Side::DropOff, value.bytes(number)?, out)?,
+                response::MESSAGE => {
                     let text = utf8(value.bytes(number)?)?;
                     text.clone_into(&mut self.head_part(number)?.message);
                 }
@@ -173,8 +170,8 @@ impl JsonAnswer {
         self.end_of_head(out)
     }
 
-    /// The head, as long as it is not written.
-    fn head_part(&mut self, number: u32) -> std::result::Result<&mut Head, Fault> {
+    /// The head, unless it is written already.
+    fn head_part(&mut self, number: u32) -> Result<&mut Head, Fault> {
         if self.state == State::Head {
             Ok(&mut self.head)
         } else {
@@ -183,7 +180,7 @@ impl JsonAnswer {
     }
 
     /// Writes the head once it is complete.
-    fn end_of_head(&mut self, out: &mut Vec<u8>) -> std::result::Result<(), Fault> {
+    fn end_of_head(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
         if self.state != State::Head {
             return Ok(());
         }
@@ -215,18 +212,14 @@ impl JsonAnswer {
                 out.extend_from_slice(b"\":");
                 put_number(out, *total);
             }
-            out.extend_from_slice(b"},\"conversion_performance\":[");
+            out.push(b'}');
+            begin_rows(Side::Conversion, out);
             self.state = State::Rows(Side::Conversion);
         }
         Ok(())
     }
 
-    fn row(
-        &mut self,
-        side: Side,
-        message: &[u8],
-        out: &mut Vec<u8>,
-    ) -> std::result::Result<(), Fault> {
+    fn row(&mut self, side: Side, message: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         self.end_of_head(out)?;
         match (self.state, side) {
             (State::Rows(Side::Conversion), Side::DropOff) => {
@@ -235,9 +228,11 @@ impl JsonAnswer {
                 self.follows = false;
             }
             (State::Rows(Side::DropOff), Side::Conversion) => {
-                return Err(
-                    "a row of conversion_performance comes after drop_off_performance".into(),
-                );
+                return Err(format!(
+                    "a row of {} comes after {}",
+                    Side::Conversion.name(),
+                    Side::DropOff.name()
+                ));
             }
             (State::Rows(_), _) => {}
             _ => return Err("a row comes before the head is complete".into()),
@@ -264,16 +259,23 @@ impl JsonAnswer {
     }
 }
 
+fn begin_rows(side: Side, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(side.name().as_bytes());
+    out.extend_from_slice(b"\":[");
+}
+
 fn begin_drop_offs(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"],\"drop_off_performance\":[");
+    out.push(b']');
+    begin_rows(Side::DropOff, out);
 }
 
 impl<'a> Page<'a> {
     #[inline]
-    fn read(side: Side, message: &'a [u8]) -> std::result::Result<Self, Fault> {
+    fn read(side: Side, message: &'a [u8]) -> Result<Self, Fault> {
         let mut page = Self::default();
         each_field(message, |number, value| {
-            if number == 1 {
+            if number == page::URL {
                 page.url = utf8(value.bytes(number)?)?;
             }
             for (role, count) in side.roles().into_iter().zip(&mut page.roles) {
@@ -288,21 +290,21 @@ impl<'a> Page<'a> {
 }
 
 impl Timestamp {
-    /// From year 1 to year 9999, as the type promises.
+    /// From year 1 to year 9999, as the message type promises.
     const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
-    fn read(&mut self, message: &[u8]) -> std::result::Result<(), Fault> {
+    fn read(&mut self, message: &[u8]) -> Result<(), Fault> {
         each_field(message, |number, value| {
             match number {
-                1 => self.seconds = value.number(number)?.cast_signed(),
-                2 => self.nanos = value.number(number)?.cast_signed(),
+                timestamp::SECONDS => self.seconds = value.number(number)?.cast_signed(),
+                timestamp::NANOS => self.nanos = value.number(number)?.cast_signed(),
                 _ => {}
             }
             Ok(())
         })
     }
 
-    fn put(self, out: &mut Vec<u8>) -> std::result::Result<(), Fault> {
+    fn put(self, out: &mut Vec<u8>) -> Result<(), Fault> {
         let Self { seconds, nanos } = self;
         if !Self::SECONDS.contains(&seconds) || !(0..1_000_000_000).contains(&nanos) {
             return Err(format!("{seconds} s and {nanos} ns are no time"));
@@ -322,8 +324,8 @@ impl Timestamp {
 
 /// Year, month and day of a day, counted from 1970-01-01.
 fn date(day: i64) -> (i64, i64, i64) {
-    // Counted from 0000-03-01, the odd day of a leap year is the last of its year, and every span of
-    // 400 years is the same.
+    // In years that begin on 1 March, the leap day is the last day of its year. Days are counted from 0000-03-01, and
+    // every 400 years are the same.
     const FROM_YEAR_0: i64 = 719_468;
     const DAYS_OF_400_YEARS: i64 = 146_097;
     let day = day + FROM_YEAR_0;
@@ -331,10 +333,10 @@ fn date(day: i64) -> (i64, i64, i64) {
         day.div_euclid(DAYS_OF_400_YEARS),
         day.rem_euclid(DAYS_OF_400_YEARS),
     );
-    // A leap day every 4 years (1461 days), but for the last of each 100 years (36,524 days).
+    // There is a leap day every 4 years (1461 days), but not in the last of every 100 years (36,524 days).
     let year = (day - day / 1460 + day / 36_524 - day / (DAYS_OF_400_YEARS - 1)) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
-    // From March on, five months have 153 days, over and over.
+    // From March on, every five months have 153 days.
     let month = (5 * day + 2) / 153;
     let day = day - (153 * month + 2) / 5 + 1;
     let (month, next_year) = if month < 10 {
@@ -345,11 +347,11 @@ fn date(day: i64) -> (i64, i64, i64) {
     (span * 400 + year + next_year, month, day)
 }
 
-/// Appends a text as it stands between quotation marks.
+/// Appends a text as it is written between quotation marks.
 #[inline]
 fn put_text(out: &mut Vec<u8>, text: &str) {
     let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    // No early exit, so that many bytes are looked at in one step; most URLs are plain.
+    // There is no early exit, so that many bytes are looked at in one step. Most URLs are plain.
     if text
         .bytes()
         .fold(true, |plain, byte| plain & is_plain(byte))
@@ -394,113 +396,9 @@ fn put_number(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[start..]);
 }
 
-/// The value of a field.
-#[derive(Debug, Clone, Copy)]
-enum Value<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-    /// Of a width that no field of the contract has.
-    Other,
-}
-
-impl<'a> Value<'a> {
-    #[inline]
-    fn bytes(self, number: u32) -> std::result::Result<&'a [u8], Fault> {
-        match self {
-            Self::Bytes(bytes) => Ok(bytes),
-            _ => Err(format!("field {number} is no message or string")),
-        }
-    }
-
-    #[inline]
-    fn number(self, number: u32) -> std::result::Result<u64, Fault> {
-        match self {
-            Self::Number(value) => Ok(value),
-            _ => Err(format!("field {number} is no number")),
-        }
-    }
-}
-
-/// The fields of a message that are still to be read.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    #[inline]
-    fn next(&mut self) -> std::result::Result<Option<(u32, Value<'a>)>, Fault> {
-        if self.0.is_empty() {
-            return Ok(None);
-        }
-        let tag = self.varint()?;
-        let number = u32::try_from(tag >> 3)
-            .ok()
-            .filter(|number| (1..1 << 29).contains(number))
-            .ok_or_else(|| format!("a field of number {}", tag >> 3))?;
-        let value = match tag & 7 {
-            0 => Value::Number(self.varint()?),
-            1 => self.bytes(8).map(|_| Value::Other)?,
-            2 => {
-                let length = self.varint()?;
-                Value::Bytes(self.bytes(length)?)
-            }
-            5 => self.bytes(4).map(|_| Value::Other)?,
-            other => return Err(format!("field {number} has wire type {other}")),
-        };
-        Ok(Some((number, value)))
-    }
-
-    #[inline]
-    fn bytes(&mut self, length: u64) -> std::result::Result<&'a [u8], Fault> {
-        let parts = usize::try_from(length)
-            .ok()
-            .and_then(|length| self.0.split_at_checked(length));
-        let (bytes, rest) = parts
-            .ok_or_else(|| format!("a field of {length} bytes where {} are left", self.0.len()))?;
-        self.0 = rest;
-        Ok(bytes)
-    }
-
-    #[inline]
-    fn varint(&mut self) -> std::result::Result<u64, Fault> {
-        if let [byte @ ..0x80, rest @ ..] = self.0 {
-            self.0 = rest;
-            return Ok(u64::from(*byte));
-        }
-        self.long_varint()
-    }
-
-    fn long_varint(&mut self) -> std::result::Result<u64, Fault> {
-        let mut value = 0;
-        for (place, &byte) in (0..).zip(self.0) {
-            let bits = u64::from(byte & 0x7f);
-            // The tenth byte has room for one bit.
-            if place > 9 || (place == 9 && bits > 1) {
-                return Err("a number of more than 64 bits".into());
-            }
-            value |= bits << (7 * place);
-            if byte < 0x80 {
-                self.0 = &self.0[place + 1..];
-                return Ok(value);
-            }
-        }
-        Err("the message ends inside a number".into())
-    }
-}
-
-#[inline]
-fn each_field<'a>(
-    message: &'a [u8],
-    mut read: impl FnMut(u32, Value<'a>) -> std::result::Result<(), Fault>,
-) -> std::result::Result<(), Fault> {
-    let mut fields = Fields(message);
-    while let Some((number, value)) = fields.next()? {
-        read(number, value)?;
-    }
-    Ok(())
-}
-
 /// Reads a message whose fields are numbers: 1, 2, 3, …
 #[inline]
-fn read_numbers(message: &[u8], numbers: &mut [u64]) -> std::result::Result<(), Fault> {
+fn read_numbers(message: &[u8], numbers: &mut [u64]) -> Result<(), Fault> {
     each_field(message, |number, value| {
         if let Some(place) = numbers.get_mut(number as usize - 1) {
             *place = value.number(number)?;
@@ -510,6 +408,6 @@ fn read_numbers(message: &[u8], numbers: &mut [u64]) -> std::result::Result<(), 
 }
 
 #[inline]
-fn utf8(bytes: &[u8]) -> std::result::Result<&str, Fault> {
+fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
     std::str::from_utf8(bytes).map_err(|_| "a string is not UTF-8".into())
 }

@@ -1,0 +1,35 @@
+//! The field numbers of the contract's messages, apart from those that [`roles`](crate::roles) owns.
+
+/// `PagesResponse`.
+pub(super) mod response {
+    use crate::roles::Side;
+
+    pub const TIME_FRAME: u32 = 1;
+    pub const SUMMARY_TOTALS: u32 = 2;
+    pub const CONVERSION_ROW: u32 = Side::Conversion.field();
+    pub const DROP_OFF_ROW: u32 = Side::DropOff.field();
+    pub const MESSAGE: u32 = 5;
+}
+
+/// `TimeFrame`.
+pub(super) mod time_frame {
+    pub const START: u32 = 1;
+    pub const END: u32 = 2;
+}
+
+/// `google.protobuf.Timestamp`.
+pub(super) mod timestamp {
+    pub const SECONDS: u32 = 1;
+    pub const NANOS: u32 = 2;
+}
+
+/// `ConversionPage` and `DropOffPage`.
+pub(super) mod page {
+    pub const URL: u32 = 1;
+}
+
+/// `RoleCount`.
+pub(super) mod role_count {
+    pub const SESSIONS: u32 = 1;
+    pub const USERS: u32 = 2;
+}

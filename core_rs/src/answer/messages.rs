@@ -1,0 +1,220 @@
+//! The answer as protobuf messages of the contract.
+//!
+//! They are written by hand, straight from the counts, without an object for each page. A test compares every byte with
+//! what a protobuf library writes.
+
+use std::hint::black_box;
+
+use crate::answer::fields::{page, response, role_count, time_frame, timestamp};
+use crate::answer::order::Snapshot;
+use crate::answer::parallel::join;
+use crate::counts::{Row, Totals};
+use crate::error::{Error, Result};
+use crate::pages::PageId;
+use crate::roles::Side;
+use crate::wire::{bytes_len, number_len, put_bytes, put_header, put_number};
+
+/// The message of an answer without sessions.
+pub const NO_DATA: &str = "No page data found for the given parameters.";
+
+/// One answer: its totals, and its pages in order. The counts of pages stay in the tally, so every call takes its
+/// [`Snapshot`].
+#[derive(Debug, Clone)]
+pub struct Answer {
+    start_ms: i64,
+    end_ms: i64,
+    totals: Totals,
+    rows: Vec<(Side, PageId)>,
+    revision: u64,
+    /// Whether [`next_message`](Self::next_message) has returned the head. Rows follow it.
+    head_is_sent: bool,
+    rows_sent: usize,
+}
+
+/// Rows that are written together.
+const TOGETHER: usize = 64;
+
+impl Answer {
+    pub(crate) fn new(snapshot: Snapshot<'_>, start_ms: i64, end_ms: i64) -> Self {
+        Self {
+            start_ms,
+            end_ms,
+            totals: snapshot.totals(),
+            rows: snapshot.rows(),
+            revision: snapshot.revision(),
+            head_is_sent: false,
+            rows_sent: 0,
+        }
+    }
+
+    /// The whole answer as one `PagesResponse`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Changed`] where the tally was fed or merged since the answer was made.
+    pub fn whole(&self, snapshot: Snapshot<'_>) -> Result<Vec<u8>> {
+        Ok(self.pieces(snapshot)?.concat())
+    }
+
+    /// The whole answer as one `PagesResponse`, in pieces: the head, then two halves of the rows, which are written at
+    /// the same time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Changed`] where the tally was fed or merged since the answer was made.
+    pub fn pieces(&self, snapshot: Snapshot<'_>) -> Result<[Vec<u8>; 3]> {
+        self.require_same(snapshot)?;
+        let write = |rows: &[(Side, PageId)]| {
+            let mut out = Vec::new();
+            for rows in rows.chunks(TOGETHER) {
+                let messages = rows
+                    .iter()
+                    .map(|&(side, page)| RowMessage::new(snapshot, side, page));
+                let messages: Vec<_> = messages.collect();
+                // All names are looked at before the first is written, so that the waits for memory overlap.
+                black_box(
+                    messages
+                        .iter()
+                        .fold(0, |looked, row| looked ^ row.url.first().unwrap_or(&0)),
+                );
+                for row in &messages {
+                    row.put(&mut out);
+                }
+            }
+            out
+        };
+        let (one, other) = self.rows.split_at(self.rows.len() / 2);
+        let (one, other) = join(self.rows.len(), || write(one), || write(other));
+        Ok([self.head(), one, other])
+    }
+
+    /// The next `PagesResponse` of a stream with the same content: first the head, then as many rows as fit into
+    /// `max_bytes`. A row that is larger has a message of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Changed`] where the tally was fed or merged since the answer was made.
+    pub fn next_message(
+        &mut self,
+        snapshot: Snapshot<'_>,
+        max_bytes: usize,
+    ) -> Result<Option<Vec<u8>>> {
+        self.require_same(snapshot)?;
+        if !self.head_is_sent {
+            self.head_is_sent = true;
+            return Ok(Some(self.head()));
+        }
+        let mut out = Vec::new();
+        for &(side, page) in self.rows.get(self.rows_sent..).unwrap_or_default() {
+            let row = RowMessage::new(snapshot, side, page);
+            if !out.is_empty() && out.len() + row.len() > max_bytes {
+                break;
+            }
+            row.put(&mut out);
+            self.rows_sent += 1;
+        }
+        Ok((!out.is_empty()).then_some(out))
+    }
+
+    /// Everything but the rows.
+    fn head(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        if self.totals.sessions == 0 {
+            put_bytes(&mut out, response::MESSAGE, NO_DATA.as_bytes());
+            return out;
+        }
+        let mut time_frame = Vec::new();
+        put_bytes(
+            &mut time_frame,
+            time_frame::START,
+            &timestamp(self.start_ms),
+        );
+        put_bytes(&mut time_frame, time_frame::END, &timestamp(self.end_ms));
+        put_bytes(&mut out, response::TIME_FRAME, &time_frame);
+
+        let mut totals = Vec::new();
+        let in_field_order = [
+            self.totals.sessions,
+            self.totals.users,
+            self.totals.conversion_events,
+            self.totals.conversion_users,
+        ];
+        for (field, total) in (1..).zip(in_field_order) {
+            put_number(&mut totals, field, total);
+        }
+        put_bytes(&mut out, response::SUMMARY_TOTALS, &totals);
+        out
+    }
+
+    fn require_same(&self, snapshot: Snapshot<'_>) -> Result<()> {
+        if self.revision == snapshot.revision() {
+            Ok(())
+        } else {
+            Err(Error::Changed)
+        }
+    }
+}
+
+/// A `ConversionPage` or `DropOffPage` as a field of `PagesResponse`.
+struct RowMessage<'a> {
+    side: Side,
+    url: &'a [u8],
+    counts: Row,
+    /// Size of the message in bytes, without its own tag and length.
+    size: usize,
+}
+
+impl<'a> RowMessage<'a> {
+    fn new(snapshot: Snapshot<'a>, side: Side, page: PageId) -> Self {
+        let url = snapshot.url(page);
+        let counts = snapshot.row(side, page);
+        let url_size = if url.is_empty() {
+            0
+        } else {
+            bytes_len(url.len())
+        };
+        let counts_size: usize = counts
+            .iter()
+            .map(|cell| bytes_len(number_len(cell.sessions) + number_len(cell.users)))
+            .sum();
+        Self {
+            side,
+            url,
+            counts,
+            size: url_size + counts_size,
+        }
+    }
+
+    fn len(&self) -> usize {
+        bytes_len(self.size)
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        put_header(out, self.side.field(), self.size);
+        if !self.url.is_empty() {
+            put_bytes(out, page::URL, self.url);
+        }
+        for (role, cell) in self.side.roles().into_iter().zip(self.counts) {
+            put_header(
+                out,
+                role.field(),
+                number_len(cell.sessions) + number_len(cell.users),
+            );
+            put_number(out, role_count::SESSIONS, u64::from(cell.sessions));
+            put_number(out, role_count::USERS, u64::from(cell.users));
+        }
+    }
+}
+
+/// A `google.protobuf.Timestamp`. Seconds are rounded down, so that nanos count upwards before 1970 too.
+fn timestamp(ms: i64) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_number(
+        &mut out,
+        timestamp::SECONDS,
+        ms.div_euclid(1000).cast_unsigned(),
+    );
+    let nanos = ms.rem_euclid(1000) * 1_000_000;
+    put_number(&mut out, timestamp::NANOS, nanos.cast_unsigned());
+    out
+}

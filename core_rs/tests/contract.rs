@@ -1,0 +1,234 @@
+//! The core against the text of the contract: roles, sides, scopes and totals have its names, order and numbers.
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
+#![allow(clippy::struct_field_names, reason = "the contract's names")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use pageroles_core::roles::Side;
+use pageroles_core::{JsonAnswer, Scope, Tally};
+use support::blocks::{Values, block, put_varuint};
+use support::streams;
+
+/// A field of a message, or a value of an enum, whose type is empty then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    type_name: String,
+    name: String,
+    number: u32,
+}
+
+/// The entries of a message or an enum, in the order of the contract.
+fn entries(definition: &str) -> Vec<Entry> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/pageroles/v1/pages.proto");
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().map(|line| line.split("//").next().unwrap());
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let (_, rest) = text
+        .split_once(&format!("\n{definition} {{"))
+        .unwrap_or_else(|| panic!("pages.proto has no {definition}"));
+    let (body, _) = rest.split_once('}').unwrap();
+    let entry = |entry: &str| {
+        let (left, number) = entry.split_once('=').unwrap();
+        let words: Vec<_> = left.split_whitespace().collect();
+        let (name, type_name) = words.split_last().unwrap();
+        Entry {
+            type_name: type_name.join(" "),
+            name: (*name).to_owned(),
+            number: number.trim().parse().unwrap(),
+        }
+    };
+    let written = body.split(';').filter(|entry| !entry.trim().is_empty());
+    written.map(entry).collect()
+}
+
+/// Name and number of the entries of a type.
+fn of_type(entries: &[Entry], type_name: &str) -> Vec<(String, u32)> {
+    let of_type = entries.iter().filter(|entry| entry.type_name == type_name);
+    of_type
+        .map(|entry| (entry.name.clone(), entry.number))
+        .collect()
+}
+
+/// Each side with the message of its rows.
+fn sides() -> Vec<(Side, String)> {
+    let fields = entries("message PagesResponse");
+    let lists: Vec<_> = fields
+        .iter()
+        .filter_map(|field| Some((field.type_name.strip_prefix("repeated ")?, field)))
+        .collect();
+    let names: Vec<_> = lists
+        .iter()
+        .map(|(_, field)| (field.name.as_str(), field.number))
+        .collect();
+    assert_eq!(
+        names,
+        Side::ALL.map(|side| (side.name(), side.field())),
+        "the lists of PagesResponse in pages.proto (left) are not the sides in roles.rs (right)"
+    );
+    let rows = lists.iter().map(|(row, _)| format!("message {row}"));
+    Side::ALL.into_iter().zip(rows).collect()
+}
+
+#[test]
+fn roles_are_those_of_the_contract() {
+    for (side, row) in sides() {
+        let fields = entries(&row);
+        let roles = of_type(&fields, "RoleCount");
+        let known: Vec<_> = side
+            .roles()
+            .map(|role| (role.name().to_owned(), role.field()))
+            .into();
+        assert_eq!(
+            roles, known,
+            "the roles of {row} in pages.proto (left) are not those of {side:?} in roles.rs (right)"
+        );
+        assert_eq!(
+            of_type(&fields, "string"),
+            [("url".to_owned(), 1)],
+            "{row} in pages.proto has a URL as its first field"
+        );
+        assert_eq!(
+            fields.len(),
+            1 + known.len(),
+            "{row} in pages.proto has a field that the core does not write"
+        );
+    }
+}
+
+/// Number and content of the fields of a message, all of which are strings or messages shorter than 128 bytes.
+fn parts(mut message: &[u8]) -> Vec<(u32, &[u8])> {
+    let mut parts = Vec::new();
+    while let [tag, length, rest @ ..] = message {
+        assert_eq!(tag % 8, 2);
+        let (content, rest) = rest.split_at(usize::from(*length));
+        parts.push((u32::from(tag / 8), content));
+        message = rest;
+    }
+    parts
+}
+
+#[test]
+fn messages_have_the_fields_of_the_contract() {
+    let one = || Values::U64(vec![1]);
+    let columns = ["user_key", "landing_key", "exit_key", "before_exit_key"];
+    let session = support::Session {
+        user: 2,
+        started_at: 12,
+        session_id: "s".to_owned(),
+        passes: true,
+        pages: vec![1],
+        conversions: vec![support::Conversion {
+            page: 1,
+            assist_views: 1,
+            matches: true,
+        }],
+    };
+    let mut tally = Tally::new(Scope::Any, false);
+    tally
+        .feed_sessions(&block(&columns.map(|name| (name, one()))))
+        .unwrap();
+    let converted = streams::conversion_columns(&[&&session], false);
+    tally.feed_conversions(&block(&converted)).unwrap();
+    tally.finish_units().unwrap();
+    tally.feed_pages(&streams::pages(&[1])).unwrap();
+    let message = tally.answer(0, 0).unwrap().whole(tally.snapshot()).unwrap();
+    let message = parts(&message);
+
+    let numbers: Vec<_> = message.iter().map(|(number, _)| *number).collect();
+    let fields = entries("message PagesResponse");
+    let known = fields.iter().filter(|field| field.name != "message");
+    let known: Vec<_> = known.map(|field| field.number).collect();
+    assert_eq!(numbers, known, "the fields of the answer");
+    for (side, row) in sides() {
+        let (_, content) = message
+            .iter()
+            .find(|(number, _)| *number == side.field())
+            .unwrap();
+        let numbers: Vec<_> = parts(content).iter().map(|(number, _)| *number).collect();
+        let known: Vec<_> = entries(&row).iter().map(|field| field.number).collect();
+        assert_eq!(numbers, known, "the fields of a row, and those of {row}");
+    }
+}
+
+/// A field with a message in it.
+fn field(number: u32, content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_varuint(&mut out, u64::from(number * 8 + 2));
+    put_varuint(&mut out, content.len() as u64);
+    out.extend(content);
+    out
+}
+
+/// A message of numbers, each ten times its field's own.
+fn numbers(fields: &[Entry]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for field in fields {
+        put_varuint(&mut out, u64::from(field.number * 8));
+        put_varuint(&mut out, u64::from(field.number * 10));
+    }
+    out
+}
+
+fn named(fields: &[Entry]) -> String {
+    let fields = fields
+        .iter()
+        .map(|field| format!("\"{}\":{}", field.name, field.number * 10));
+    format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+}
+
+#[test]
+fn json_has_the_names_of_the_contract() {
+    let totals = entries("message SummaryTotals");
+    let mut message = [field(1, b""), field(2, &numbers(&totals))].concat();
+    let mut expected = format!(
+        r#"{{"time_frame":{{"start":"1970-01-01T00:00:00Z","end":"1970-01-01T00:00:00Z"}},"summary_totals":{}"#,
+        named(&totals)
+    );
+    let counts = entries("message RoleCount");
+    for (side, row) in sides() {
+        let roles = of_type(&entries(&row), "RoleCount");
+        let contents = roles
+            .iter()
+            .flat_map(|(_, number)| field(*number, &numbers(&counts)));
+        message.extend(field(side.field(), &contents.collect::<Vec<_>>()));
+        let roles = roles
+            .iter()
+            .map(|(name, _)| format!(",\"{name}\":{}", named(&counts)));
+        let roles: String = roles.collect();
+        let list = format!(",\"{}\":[{{\"url\":\"\"{roles}}}]", side.name());
+        expected.push_str(&list);
+    }
+    expected.push('}');
+    let mut answer = JsonAnswer::default();
+    let mut text = answer.feed(&message).unwrap();
+    text.extend(answer.finish().unwrap());
+    assert_eq!(String::from_utf8(text).unwrap(), expected);
+}
+
+#[test]
+fn scopes_are_those_of_the_contract() {
+    let values = entries("enum TouchScope");
+    for value in &values {
+        let scope = Scope::from_number(i64::from(value.number)).unwrap_or_else(|error| {
+            panic!(
+                "{} of pages.proto is no scope of journey.rs: {error}",
+                value.name
+            )
+        });
+        let name = format!("TOUCH_SCOPE_{scope:?}").to_uppercase();
+        let is_unset = value.number == 0 && name == "TOUCH_SCOPE_ANY";
+        assert!(
+            is_unset || name == value.name,
+            "{} of pages.proto is {scope:?} in journey.rs",
+            value.name
+        );
+    }
+    let next = i64::try_from(values.len()).unwrap();
+    assert!(
+        Scope::from_number(next).is_err(),
+        "journey.rs has a scope {next} that pages.proto lacks"
+    );
+}
