@@ -5,7 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 CORE := Cargo.toml Cargo.lock $(shell find core_rs -name '*.rs' -o -name Cargo.toml 2>/dev/null | grep -v '^core_rs/fuzz/')
-STUBS := service/pageroles/v1
+# The contract needs nothing but what lies in proto/.
+CONTRACT := $(wildcard proto/pageroles/v1/*.proto)
+PROTOC := $(BIN)/python -m grpc_tools.protoc -I proto
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo bench bench-quick bench-rest bench-twin load-test test test-rust test-python test-slow fuzz fuzz-rest check-instructions lint format proto check-proto lock clean
@@ -92,15 +94,15 @@ format: $(STAMP) ## Format everything
 	cargo fmt --all
 
 proto: $(STAMP) ## Regenerate the stubs of the contract
-	$(BIN)/python -m grpc_tools.protoc -Iproto -I$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
-		--python_out=service --pyi_out=service --grpc_python_out=service proto/pageroles/v1/pages.proto
+	cp $(VENV)/lib/python3*/site-packages/google/api/annotations.proto proto/google/api/
+	cp $(VENV)/lib/python3*/site-packages/google/api/http.proto proto/google/api/
+	$(PROTOC) --python_out=service --pyi_out=service --grpc_python_out=service $(CONTRACT)
 
 check-proto: $(STAMP) # The committed stubs are what the contract gives
 	rm -rf $(VENV)/stubs && mkdir $(VENV)/stubs
-	$(BIN)/python -m grpc_tools.protoc -Iproto -I$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
-		--python_out=$(VENV)/stubs --pyi_out=$(VENV)/stubs --grpc_python_out=$(VENV)/stubs proto/pageroles/v1/pages.proto
-	@for file in pages_pb2.py pages_pb2.pyi pages_pb2_grpc.py; do \
-		diff -u $(STUBS)/$$file $(VENV)/stubs/pageroles/v1/$$file || { echo 'stubs differ from the contract: run make proto'; exit 1; }; \
+	$(PROTOC) --python_out=$(VENV)/stubs --pyi_out=$(VENV)/stubs --grpc_python_out=$(VENV)/stubs $(CONTRACT)
+	@cd $(VENV)/stubs && for file in $$(find . -type f); do \
+		diff -u $(CURDIR)/service/$$file $$file || { echo 'stubs differ from the contract: run make proto'; exit 1; }; \
 	done
 
 lock: $(STAMP) ## Renew the locked requirements
