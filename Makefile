@@ -10,7 +10,7 @@ CONTRACT := $(wildcard proto/pageroles/v1/*.proto)
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I proto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-quick bench-rest bench-twin load-test test test-rust test-python test-slow fuzz fuzz-rest check-instructions lint format proto check-proto lock clean
+.PHONY: help setup demo bench bench-quick bench-rest bench-twin load-test test test-rust test-python test-slow fuzz fuzz-rest check-instructions lint format proto publish-proto check-proto lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,7 @@ lint: $(STAMP) check-proto ## Formatting, lints, types and stubs; warnings are e
 format: $(STAMP) ## Format everything
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only .
+	$(BIN)/buf format --write --path proto/pageroles
 	cargo fmt --all
 
 proto: $(STAMP) ## Regenerate the stubs of the contract
@@ -98,7 +99,13 @@ proto: $(STAMP) ## Regenerate the stubs of the contract
 	cp $(VENV)/lib/python3*/site-packages/google/api/http.proto proto/google/api/
 	$(PROTOC) --python_out=service --pyi_out=service --grpc_python_out=service $(CONTRACT)
 
-check-proto: $(STAMP) # The committed stubs are what the contract gives
+publish-proto: $(STAMP) ## Promise what the contract now has: from here on nothing of it may break
+	$(BIN)/buf build --exclude-source-info --output proto/published.binpb
+
+check-proto: $(STAMP) # The contract is clean and breaks nothing; the committed stubs are what it gives
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code --path proto/pageroles
+	$(BIN)/buf breaking --exclude-imports --against proto/published.binpb
 	rm -rf $(VENV)/stubs && mkdir $(VENV)/stubs
 	$(PROTOC) --python_out=$(VENV)/stubs --pyi_out=$(VENV)/stubs --grpc_python_out=$(VENV)/stubs $(CONTRACT)
 	@cd $(VENV)/stubs && for file in $$(find . -type f); do \
