@@ -10,7 +10,7 @@ CONTRACT := $(wildcard proto/pageroles/v1/*.proto)
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I proto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-quick bench-rest bench-twin load-test test test-rust test-python test-slow fuzz fuzz-rest check-instructions lint format proto publish-proto check-proto lock clean
+.PHONY: help setup demo bench bench-quick bench-rest bench-twin load-test test test-rust test-python test-slow fuzz fuzz-rest check-instructions lint format proto publish-proto check-proto check-contract lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ test-rust: ## The core alone
 	cargo test --quiet --locked
 
 test-python: $(STAMP) ## The service, over the wire
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow and not registries'
 
 test-slow: $(STAMP) ## The tests that take long
 	$(BIN)/python -m pytest -m slow
@@ -80,7 +80,7 @@ bench-twin: $(VENV)/.benchmarks ## A million sessions beside the slow SQL twin
 bench-rest: $(VENV)/.benchmarks ## What REST adds to a small request
 	$(BIN)/python -m benchmarks.rest
 
-lint: $(STAMP) check-proto ## Formatting, lints, types and stubs; warnings are errors
+lint: $(STAMP) check-proto check-contract ## Formatting, lints, types and stubs; warnings are errors
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -111,6 +111,9 @@ check-proto: $(STAMP) # The contract is clean and breaks nothing; the committed 
 	@cd $(VENV)/stubs && for file in $$(find . -type f); do \
 		diff -u $(CURDIR)/service/$$file $$file || { echo 'stubs differ from the contract: run make proto'; exit 1; }; \
 	done
+
+check-contract: $(STAMP) ## The contract in Go and Node, as proto/README.md says (what is not installed is left out)
+	$(BIN)/python -m pytest --quiet -m registries tests/contract
 
 lock: $(STAMP) ## Renew the locked requirements
 	$(BIN)/python -m uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
