@@ -5,10 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 CORE := Cargo.toml Cargo.lock $(shell find core_rs -name '*.rs' -o -name Cargo.toml 2>/dev/null | grep -v '^core_rs/fuzz/')
-STUBS := service/pageroles/v1
+# The contract needs nothing but what lies in proto/.
+CONTRACT := $(wildcard proto/pageroles/v1/*.proto)
+PROTOC := $(BIN)/python -m grpc_tools.protoc -I proto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-quick bench-rest bench-twin load-test test test-rust test-python test-slow fuzz fuzz-rest check-instructions lint format proto check-proto lock clean
+.PHONY: help setup demo bench bench-quick bench-rest bench-twin load-test test test-rust test-python test-slow fuzz fuzz-rest check-instructions lint format proto publish-proto check-proto check-contract lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,7 +35,7 @@ test-rust: ## The core alone
 	cargo test --quiet --locked
 
 test-python: $(STAMP) ## The service, over the wire
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow and not registries'
 
 test-slow: $(STAMP) ## The tests that take long
 	$(BIN)/python -m pytest -m slow
@@ -79,7 +81,7 @@ bench-twin: $(VENV)/.benchmarks ## A million sessions beside the slow SQL twin
 bench-rest: $(VENV)/.benchmarks ## What REST adds to a small request
 	$(BIN)/python -m benchmarks.rest
 
-lint: $(STAMP) check-proto ## Formatting, lints, types and stubs; warnings are errors
+lint: $(STAMP) check-proto check-contract ## Formatting, lints, types and stubs; warnings are errors
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -90,19 +92,29 @@ lint: $(STAMP) check-proto ## Formatting, lints, types and stubs; warnings are e
 format: $(STAMP) ## Format everything
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only .
+	$(BIN)/buf format --write --path proto/pageroles
 	cargo fmt --all
 
 proto: $(STAMP) ## Regenerate the stubs of the contract
-	$(BIN)/python -m grpc_tools.protoc -Iproto -I$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
-		--python_out=service --pyi_out=service --grpc_python_out=service proto/pageroles/v1/pages.proto
+	cp $(VENV)/lib/python3*/site-packages/google/api/annotations.proto proto/google/api/
+	cp $(VENV)/lib/python3*/site-packages/google/api/http.proto proto/google/api/
+	$(PROTOC) --python_out=service --pyi_out=service --grpc_python_out=service $(CONTRACT)
 
-check-proto: $(STAMP) # The committed stubs are what the contract gives
+publish-proto: $(STAMP) ## Promise what the contract now has: from here on nothing of it may break
+	$(BIN)/buf build --exclude-source-info --output proto/published.binpb
+
+check-proto: $(STAMP) # The contract is clean and breaks nothing; the committed stubs are what it gives
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code --path proto/pageroles
+	$(BIN)/buf breaking --exclude-imports --against proto/published.binpb
 	rm -rf $(VENV)/stubs && mkdir $(VENV)/stubs
-	$(BIN)/python -m grpc_tools.protoc -Iproto -I$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
-		--python_out=$(VENV)/stubs --pyi_out=$(VENV)/stubs --grpc_python_out=$(VENV)/stubs proto/pageroles/v1/pages.proto
-	@for file in pages_pb2.py pages_pb2.pyi pages_pb2_grpc.py; do \
-		diff -u $(STUBS)/$$file $(VENV)/stubs/pageroles/v1/$$file || { echo 'stubs differ from the contract: run make proto'; exit 1; }; \
+	$(PROTOC) --python_out=$(VENV)/stubs --pyi_out=$(VENV)/stubs --grpc_python_out=$(VENV)/stubs $(CONTRACT)
+	@cd $(VENV)/stubs && for file in $$(find . -type f); do \
+		diff -u $(CURDIR)/service/$$file $$file || { echo 'stubs differ from the contract: run make proto'; exit 1; }; \
 	done
+
+check-contract: $(STAMP) ## The contract in Go and Node, as proto/README.md says (what is not installed is left out)
+	$(BIN)/python -m pytest --quiet -m registries tests/contract
 
 lock: $(STAMP) ## Renew the locked requirements
 	$(BIN)/python -m uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

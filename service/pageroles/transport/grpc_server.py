@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from pageroles.errors import PagerolesError, SettingError
 from pageroles.service import IncomingRequest, PagesService
-from pageroles.transport import addresses, faults, headers
+from pageroles.transport import addresses, faults, headers, reflection
 from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ class GrpcServer:
         self._server.add_registered_method_handlers(SERVICE, handlers)
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        reflection.enable((SERVICE, health.SERVICE_NAME), self._server)
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError:

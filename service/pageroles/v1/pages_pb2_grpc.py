@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class PageRolesServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Reports of the roles that pages played in a domain's sessions.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -47,7 +48,8 @@ class PageRolesServiceStub:
 
 
 class PageRolesServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Reports of the roles that pages played in a domain's sessions.
+    """
 
     def Pages(self, request, context):
         """Answers with all pages in one message.
@@ -92,7 +94,8 @@ def add_PageRolesServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PageRolesService:
-    """Missing associated documentation comment in .proto file."""
+    """Reports of the roles that pages played in a domain's sessions.
+    """
 
     @staticmethod
     def Pages(request,
