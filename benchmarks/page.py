@@ -56,10 +56,10 @@ def _load(load: Load) -> str:
         "## Under load\n",
         _wrapped(
             f"Written by `make load-test`. One store holds a domain of {load.sessions:,} sessions and {load.domains:,} "
-            f"domains of 1,000 sessions each. One server serves it, and its callers run on the same cores. Each step of "
-            f"small requests lasts {load.seconds} s; the load average before was {load.load_before[0]:.1f}. ghz sends the "
-            "small requests, each for a random domain. The bare loop reads the statements of the same reports from the "
-            "same store, without a server."
+            f"domains of 1,000 sessions each. One server serves it, and its callers run on the same cores. Each step "
+            f"of small requests lasts {load.seconds} s; the load average before was {load.load_before[0]:.1f}. ghz "
+            "sends the small requests, each for a random domain. The bare loop reads the statements of the same "
+            "reports from the same store, without a server."
         ),
     ]
     for _, columns, rows in loads.tables(load):
@@ -84,8 +84,8 @@ def _page(results: Results, drawn: dict[str, str]) -> str:
         tell.targets(results).markdown(),
         _wrapped(
             "“Our ready columns” are those that the store works out at insert: landing, exit and before-exit page as "
-            "keys. The others get them too. “From page arrays” is their time without those columns, from each session's "
-            "list of pages."
+            "keys. The others get them too. “From page arrays” is their time without those columns, from each "
+            "session's list of pages."
         ),
         "[performance.md](performance.md) says where the time goes, and so why some targets are missed.\n",
         f"## Seconds for `any`, {size} sessions\n",
@@ -104,8 +104,8 @@ def _page(results: Results, drawn: dict[str, str]) -> str:
         "## Loading\n",
         _wrapped(
             "By `INSERT … SELECT` inside ClickHouse, all tables together. The data are made once and kept, so this may "
-            "be from an earlier run, with other things at work on the machine. *Merging* rewrites every table whole; in "
-            "a service at work ClickHouse does that in the background."
+            "be from an earlier run, with other things at work on the machine. *Merging* rewrites every table whole; "
+            "in a service at work ClickHouse does that in the background."
         ),
         _loading(results).markdown(),
         "## How it is measured\n",
@@ -129,9 +129,9 @@ def _method(results: Results, large: dict[str, object]) -> str:
         (
             f"- **Data**: made up inside ClickHouse from a seed. {traffic.sessions:,} sessions of one domain in "
             f"{cases.DAYS} days, with 1 to 7 views (4 on average), {traffic.sessions // 2:,} users to draw from, and "
-            f"{traffic.pages:,} pages, the first hundredth of which has a fifth of the views. {traffic.converts} % of the "
-            f"sessions convert. {traffic.rewritten} % are delivered twice, unfinished at first. They are inserted a "
-            "million at once and in no order of time, which is the harder case for a store that is sorted by day."
+            f"{traffic.pages:,} pages, the first hundredth of which has a fifth of the views. {traffic.converts} % of "
+            f"the sessions convert. {traffic.rewritten} % are delivered twice, unfinished at first. They are inserted "
+            "a million at once and in no order of time, which is the harder case for a store that is sorted by day."
         ),
         (
             f"- **As loaded and merged**: *loaded* is the state after inserting: {_parts(large, 'loaded')} of "
@@ -141,9 +141,9 @@ def _method(results: Results, large: dict[str, object]) -> str:
         "- **Answers first**: before anything is timed, the answers of all contestants are compared whole, row by "
         "row. " + "; ".join(results.checked) + ".",
         (
-            f"- **Turns**: {results.rounds} rounds, in each of which the contestants take turns. A turn is a process of "
-            f"its own: it opens the data, asks once to warm up, and is timed {results.repeats} times. Tables show the "
-            "median, the minimum and the maximum of all rounds."
+            f"- **Turns**: {results.rounds} rounds, in each of which the contestants take turns. A turn is a process "
+            f"of its own: it opens the data, asks once to warm up, and is timed {results.repeats} times. Tables show "
+            "the median, the minimum and the maximum of all rounds."
         ),
         (
             "- **pageroles**: a server process and a client process; the time is from the client's call of `Pages` to "
@@ -151,8 +151,8 @@ def _method(results: Results, large: dict[str, object]) -> str:
             "(Native blocks, Arrow table, data frame). All may use all cores."
         ),
         (
-            "- **The floor**: as many threads read the same statements as a report of pageroles does, to their ends, and "
-            "drop the bytes."
+            "- **The floor**: as many threads read the same statements as a report of pageroles does, to their ends, "
+            "and drop the bytes."
         ),
         (
             "- **Memory**: the peak of resident memory (`VmHWM`) during `any`, the first time included, less the "
