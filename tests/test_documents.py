@@ -1,70 +1,23 @@
-"""What the documents show is so: the examples run, and stand in the page as they are."""
+"""The examples stand in the page as they are, and every variable in the settings; test_blocks.py runs the pages."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import pytest
 
 from pageroles import admin, cli
-from test_rest import key
-
-if TYPE_CHECKING:
-    from conftest import Served
-
-__all__ = ["key"]
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
-COMMANDS = {
-    "ask.sh": ["bash"],
-    "ask_rest.py": [sys.executable],
-    "ask_grpc.py": [sys.executable],
-    "ask.mjs": ["node"],
-    "ask.go": ["go", "run"],
-}
+FEWEST_EXAMPLES = 5
 
 
 def test_every_example_stands_in_the_page() -> None:
     page = (ROOT / "docs" / "rest.md").read_text()
-    assert set(COMMANDS) == {example.name for example in EXAMPLES.iterdir()}
-    for name in COMMANDS:
-        assert f"\n{(EXAMPLES / name).read_text().rstrip()}\n```" in page, name
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_examples_run(name: str, served: Served, rest_in_process: str, key: str) -> None:
-    command = COMMANDS[name]
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed here")
-    environment = {"PAGEROLES_URL": rest_in_process, "PAGEROLES_TARGET": served.target, "PAGEROLES_KEY": key}
-    done = subprocess.run(
-        [*command, str(EXAMPLES / name)],
-        env={**os.environ, **environment, "GOFLAGS": "-mod=mod"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    if name == "ask.sh":
-        assert '"total_sessions":2' in done.stdout
-        assert '"url":"/signup","conversion":{"sessions":2,"users":2}' in done.stdout
-    else:
-        assert done.stdout.splitlines() == ["2", "/signup 2", "/pricing 0"]
-
-
-def test_links_between_the_documents_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
-            if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
+    examples = sorted(EXAMPLES.rglob("ask*.*"))
+    assert len(examples) >= FEWEST_EXAMPLES
+    for example in examples:
+        assert f"\n{example.read_text().rstrip()}\n```" in page, example.name
 
 
 def test_every_variable_is_documented() -> None:
@@ -72,8 +25,3 @@ def test_every_variable_is_documented() -> None:
     used = set(re.findall(r"PAGEROLES_[A-Z_]+", sources))
     documented = set(re.findall(r"PAGEROLES_[A-Z_]+", (ROOT / "docs" / "operating.md").read_text()))
     assert used <= documented
-
-
-def test_the_commands_of_the_readme_are_targets() -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"^    make ([a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE)) <= targets
