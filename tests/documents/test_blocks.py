@@ -208,7 +208,8 @@ class Reader:
             self._found(self._bash("exec go run main.go"))
 
     def sql(self, text: str) -> None:
-        self._bash(".venv/bin/pageroles schema")
+        if not (self.folder / ".pageroles").exists():
+            self._bash(".venv/bin/pageroles schema")
         program = (
             "import sys, clickhouse_connect as driver\n"
             "with driver.get_client(dsn='chdb://.pageroles') as client: client.command(sys.stdin.read())\n"
