@@ -357,6 +357,30 @@ def test_every_command_and_option_exists(name: str) -> None:
             assert re.search(rf"(?<!\S){option}(?!\S)", told), f"{name}: {command}"
 
 
+def _helps(*path: str) -> Iterator[str]:
+    """Give the help of a command and of all its commands."""
+    told = _help(*path)
+    yield told
+    _, _, commands = told.partition("─ Commands ─")
+    for command in re.findall(r"^│ ([a-z]+) ", commands, re.MULTILINE):
+        yield from _helps(*path, command)
+
+
+def test_every_variable_is_documented() -> None:
+    used = {name for told in _helps() for name in re.findall(r"env var: (PAGEROLES_[A-Z_]+)", told)}
+    documented = set(re.findall(r"PAGEROLES_[A-Z_]+", (ROOT / "docs" / "operating.md").read_text()))
+    assert {"PAGEROLES_STORE", "PAGEROLES_KEY", "PAGEROLES_GRACE"} <= used
+    assert used <= documented
+
+
+def test_every_example_stands_in_the_page() -> None:
+    page = (ROOT / "docs" / "rest.md").read_text()
+    examples = sorted((ROOT / "docs" / "examples").rglob("ask*.*"))
+    assert {example.suffix for example in examples} == {".sh", ".py", ".mjs", ".go"}
+    for example in examples:
+        assert f"\n{example.read_text().rstrip()}\n```" in page, example.name
+
+
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
