@@ -381,6 +381,15 @@ def test_every_example_stands_in_the_page() -> None:
         assert f"\n{example.read_text().rstrip()}\n```" in page, example.name
 
 
+def test_every_decision_is_in_the_index() -> None:
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text()
+    for page in sorted(folder.glob("[0-9]*.md")):
+        number, title = re.match(r"# (\d{4}): (.+)", page.read_text()).groups()  # type: ignore[union-attr]
+        assert page.name.startswith(number)
+        assert f"| [{number}]({page.name}) | {title} |" in index, page.name
+
+
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
