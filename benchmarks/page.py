@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import cases, figures, plots, tell
+from benchmarks import cases, documents, plots, tell
 from benchmarks import load as loads
 from benchmarks.cases import short
 from benchmarks.load import Load
@@ -40,6 +40,8 @@ def render(docs: Path = DOCS) -> Path:
         parts.append(_load(msgspec.json.decode(kept.read_text(), type=Load)))
     page = docs / "benchmarks.md"
     page.write_text("\n".join(parts))
+    if all((folder / name).exists() for name in ("results.json", "load.json")):
+        documents.render(docs)
     return page
 
 
@@ -53,35 +55,16 @@ def _load(load: Load) -> str:
     parts = [
         "## Under load\n",
         _wrapped(
-            f"Written by `make load-test`. One store with a domain of {load.sessions:,} sessions and "
-            f"{load.domains:,} domains of 1,000 sessions each, one server, its callers on the same cores; each step "
-            f"of small requests lasts {load.seconds} s, load average {load.load_before[0]:.1f} before. ghz puts the "
-            "small requests, for a domain picked at random; the bare loop asks what their reports ask, through the "
-            "same store and without a server."
+            f"Written by `make load-test`. One store holds a domain of {load.sessions:,} sessions and {load.domains:,} "
+            f"domains of 1,000 sessions each. One server serves it, and its callers run on the same cores. Each step "
+            f"of small requests lasts {load.seconds} s; the load average before was {load.load_before[0]:.1f}. ghz "
+            "sends the small requests, each for a random domain. The bare loop reads the statements of the same "
+            "reports from the same store, without a server."
         ),
     ]
     for _, columns, rows in loads.tables(load):
         parts.append(tell.Sheet("", columns, rows).markdown())
     return "\n".join(parts)
-
-
-def _why(results: Results) -> list[str]:
-    """Say why targets are missed, where any is."""
-    if all(target.met for target in results.targets):
-        return []
-    ours, floor = (
-        figures.find(results.measured, results.sizes.large, "merged", name).median() for name in ("pageroles", "floor")
-    )
-    return [
-        _wrapped(
-            f"Why some are missed, with the profile in [architecture.md](architecture.md#where-the-time-goes): of our "
-            f"{ours:.2f} s for `any` the bytes alone take {floor:.2f}, which the others' engines read as cheaply; most "
-            "of the rest is the core's, half of it the look-ups of pages and the grouping by user, and a sixth of "
-            "all is the few sessions that convert. `first` reads eight bytes more of each session and looks at all "
-            "of a user's. With many pages the tables of pages fit no cache, so each look-up and each count waits for "
-            "memory, and the answer is a message of tens of megabytes."
-        )
-    ]
 
 
 def _page(results: Results, drawn: dict[str, str]) -> str:
@@ -100,12 +83,12 @@ def _page(results: Results, drawn: dict[str, str]) -> str:
         "## Targets\n",
         tell.targets(results).markdown(),
         _wrapped(
-            "“Our ready columns” are those that the store works out at insert (landing, exit and before-exit page as "
-            "keys): the others get them too. “From page arrays” is what they take without them, with each session's "
-            "pages as a list."
+            "“Our ready columns” are those that the store works out at insert: landing, exit and before-exit page as "
+            "keys. The others get them too. “From page arrays” is their time without those columns, from each "
+            "session's list of pages."
         ),
-        *_why(results),
-        f"## Who takes how long for `any`, {size} sessions\n",
+        "[performance.md](performance.md) says where the time goes, and so why some targets are missed.\n",
+        f"## Seconds for `any`, {size} sessions\n",
         _image("any", drawn),
     ]
     for traffic, state in dict.fromkeys((one.traffic, one.state) for one in results.measured):
@@ -120,8 +103,9 @@ def _page(results: Results, drawn: dict[str, str]) -> str:
         tell.rest(results).markdown(),
         "## Loading\n",
         _wrapped(
-            "By `INSERT … SELECT` inside ClickHouse, all tables together; it may have been an earlier run, with other "
-            "things at work. *Merging* rewrites every table whole, which a service in use does in the background."
+            "By `INSERT … SELECT` inside ClickHouse, all tables together. The data are made once and kept, so this may "
+            "be from an earlier run, with other things at work on the machine. *Merging* rewrites every table whole; "
+            "in a service at work ClickHouse does that in the background."
         ),
         _loading(results).markdown(),
         "## How it is measured\n",
@@ -131,8 +115,8 @@ def _page(results: Results, drawn: dict[str, str]) -> str:
         parts += [
             "## Forms tried\n",
             _wrapped(
-                f"All on {results.sizes.small}, where each answer is compared too; the best of each on the large. The "
-                "fastest there compete above."
+                f"All forms were tried on {results.sizes.small}, where each answer was compared too, and the best of "
+                "each contestant on the large traffic. The tables above have the fastest of those."
             ),
             tell.tried(results).markdown(),
         ]
@@ -144,22 +128,22 @@ def _method(results: Results, large: dict[str, object]) -> str:
     lines = [
         (
             f"- **Data**: made up inside ClickHouse from a seed. {traffic.sessions:,} sessions of one domain in "
-            f"{cases.DAYS} days, 1 to 7 views (4 on average), {traffic.sessions // 2:,} users to draw from, "
-            f"{traffic.pages:,} pages of which the first hundredth has a fifth of the views, {traffic.converts} % "
-            f"converting. {traffic.rewritten} % of the sessions are delivered twice, unfinished at first. They are "
-            "inserted a million at once and in no order of time, the harder case for a store that is sorted by day."
+            f"{cases.DAYS} days, with 1 to 7 views (4 on average), {traffic.sessions // 2:,} users to draw from, and "
+            f"{traffic.pages:,} pages, the first hundredth of which has a fifth of the views. {traffic.converts} % of "
+            f"the sessions convert. {traffic.rewritten} % are delivered twice, unfinished at first. They are inserted "
+            "a million at once and in no order of time, which is the harder case for a store that is sorted by day."
         ),
         (
-            f"- **As loaded and merged**: *loaded* is what inserting left ({_parts(large, 'loaded')} of `sessions`, "
-            f"old versions included), *merged* what `OPTIMIZE … FINAL` makes of it ({_parts(large, 'merged')}). "
-            "Merges are off while it is measured."
+            f"- **As loaded and merged**: *loaded* is the state after inserting: {_parts(large, 'loaded')} of "
+            f"`sessions`, old versions included. *Merged* is the state after `OPTIMIZE … FINAL`: "
+            f"{_parts(large, 'merged')}. Merges are off during the measurements."
         ),
-        "- **Answers first**: before anything is timed, the answers of all who compete are compared whole, row by "
+        "- **Answers first**: before anything is timed, the answers of all contestants are compared whole, row by "
         "row. " + "; ".join(results.checked) + ".",
         (
-            f"- **Turns**: {results.rounds} rounds, the contestants after one another in each. A turn is a process of "
-            f"its own: it opens the data, asks once to warm up, and is timed {results.repeats} times. Tables show the "
-            "median, the least and the most of all rounds."
+            f"- **Turns**: {results.rounds} rounds, in each of which the contestants take turns. A turn is a process "
+            f"of its own: it opens the data, asks once to warm up, and is timed {results.repeats} times. Tables show "
+            "the median, the minimum and the maximum of all rounds."
         ),
         (
             "- **pageroles**: a server process and a client process; the time is from the client's call of `Pages` to "
@@ -167,12 +151,12 @@ def _method(results: Results, large: dict[str, object]) -> str:
             "(Native blocks, Arrow table, data frame). All may use all cores."
         ),
         (
-            "- **The floor**: the statements of a report of pageroles, read to their ends by as many threads, their "
-            "bytes dropped."
+            "- **The floor**: as many threads read the same statements as a report of pageroles does, to their ends, "
+            "and drop the bytes."
         ),
         (
-            "- **Memory**: the peak of resident memory (`VmHWM`) while `any` is asked, the first time included, above "
-            "what was resident once an empty window had been answered. For pageroles that of the server."
+            "- **Memory**: the peak of resident memory (`VmHWM`) during `any`, the first time included, less the "
+            "resident memory after the answer for an empty window. For pageroles, of the server's process."
         ),
         "- A debug build of the core is refused.",
     ]

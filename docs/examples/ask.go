@@ -23,7 +23,7 @@ type answer struct {
 }
 
 func main() {
-	question := `{"start_date": "2025-07-01", "end_date": "2025-07-31", "source": "google.com", "touch_scope": "converting"}`
+	question := `{"source": "google.com", "touch_scope": "converting"}`
 	request, err := http.NewRequest("POST", os.Getenv("PAGEROLES_URL")+"/api/v1/pages", strings.NewReader(question))
 	if err != nil {
 		log.Fatal(err)

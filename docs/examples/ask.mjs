@@ -2,8 +2,6 @@ const response = await fetch(`${process.env.PAGEROLES_URL}/api/v1/pages`, {
   method: "POST",
   headers: { Authentication: process.env.PAGEROLES_KEY, "Content-Type": "application/json" },
   body: JSON.stringify({
-    start_date: "2025-07-01",
-    end_date: "2025-07-31",
     source: "google.com",
     touch_scope: "converting",
   }),

@@ -7,8 +7,6 @@ from pageroles.v1 import pages_pb2, pages_pb2_grpc
 with grpc.insecure_channel(os.environ["PAGEROLES_TARGET"]) as channel:
     stub = pages_pb2_grpc.PageRolesServiceStub(channel)
     request = pages_pb2.PagesRequest(
-        start_date="2025-07-01",
-        end_date="2025-07-31",
         source="google.com",
         touch_scope=pages_pb2.TOUCH_SCOPE_CONVERTING,
     )

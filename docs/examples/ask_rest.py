@@ -5,7 +5,7 @@ import requests
 answer = requests.post(
     os.environ["PAGEROLES_URL"] + "/api/v1/pages",
     headers={"Authentication": os.environ["PAGEROLES_KEY"]},
-    json={"start_date": "2025-07-01", "end_date": "2025-07-31", "source": "google.com", "touch_scope": "converting"},
+    json={"source": "google.com", "touch_scope": "converting"},
     timeout=30,
 )
 answer.raise_for_status()
