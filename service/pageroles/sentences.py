@@ -26,7 +26,6 @@ _KINDS = {
     "bool": "true or false",
     "array": "a list",
     "object": "an object",
-    "null": "null; leave it out",
 }
 _PYTHON_NAMES = {"dict": "object", "list": "array", "NoneType": "null"}
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pageroles.errors import StoreUnavailableError
-from pageroles.ingest import loader, source
+from pageroles.ingest import lines, loader
 from support.fakes import FakeStore, rejects_of, session
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def test_good_rows_are_loaded_and_bad_ones_told(folder: Path) -> None:
     assert told.rejects == Path(f"{file}.rejected.jsonl")
     first, second = rejects_of(file)
     assert first["line"] == 3
-    assert first["reason"].startswith("not JSON: ")
+    assert first["reason"].startswith("the row is not valid JSON: ")
     assert first["row"] == "no json"
     assert second == {"line": 4, "reason": "user_id must not be empty", "row": lines[3].decode()}
     assert store.tidied == 1
@@ -158,7 +158,7 @@ def test_reading_waits_for_a_slow_store(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_an_endless_line_is_skipped_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "MAX_LINE_BYTES", 1 << 20)
+    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 1 << 20)
     longest = session(2, source="x")
     longest += b" " * ((1 << 20) - len(longest))
     tail = [b"y" * (1 << 16)] * 512

@@ -95,7 +95,7 @@ def test_each_rule_has_its_sentence(raw: bytes, sentence: str) -> None:
 
 @pytest.mark.parametrize("raw", [b"{", b"domain", line() + b" x", b'{"domain": "\\ud800"}', line()[:-1] + b",}"])
 def test_what_is_not_json_is_said_to_be_so(raw: bytes) -> None:
-    assert reason(raw).startswith("not JSON: ")
+    assert reason(raw).startswith("the row is not valid JSON: ")
 
 
 @pytest.mark.parametrize(

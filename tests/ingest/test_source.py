@@ -212,6 +212,7 @@ def test_parquet_with_the_wrong_columns_is_refused_as_a_whole(folder: Path) -> N
 
 def test_parquet_without_pyarrow_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "sessions.parquet").write_bytes(b"PAR1")
+    monkeypatch.delitem(sys.modules, "pageroles.ingest.parquet", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(loader.LoadError, match=r"pip install 'pageroles\[parquet\]'"):
         loader.load(FakeStore(), ["sessions.parquet"])

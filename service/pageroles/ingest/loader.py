@@ -20,11 +20,14 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 import msgspec
 
 from pageroles.errors import BrokenOffError, LoadError
+from pageroles.ingest.lines import ChunkStream, open_lines
 from pageroles.ingest.session import Row
-from pageroles.ingest.source import ChunkStream, Reader, Rejection, Source, check, open_lines
+from pageroles.ingest.source import Source, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from pageroles.ingest.reader import Reader, Rejection
 
 __all__ = ["FileSummary", "LoadError", "LoadSummary", "Progress", "SessionStore", "load", "load_chunks"]
 

@@ -7,12 +7,13 @@ names the field and says what is accepted.
 
 from __future__ import annotations
 
-import difflib
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
+
+from pageroles import sentences
 
 MAX_ID_BYTES = 1_024
 MAX_URL_BYTES = 8_192
@@ -122,7 +123,7 @@ def parse_line(line: bytes) -> Row:
     except msgspec.ValidationError as error:
         raise BadRowError(_sentence(str(error))) from None
     except msgspec.DecodeError as error:
-        raise BadRowError(f"not JSON: {error}") from None
+        raise BadRowError(sentences.not_json("the row", error)) from None
     except UnicodeDecodeError:
         raise BadRowError("not valid UTF-8") from None
     # No string is longer than its line, so most lines need no look at each string.
@@ -203,15 +204,15 @@ def _time(text: str) -> datetime:
     """Return the time in UTC, or without a time zone where the text has none."""
     # A date alone has neither, nor has a date with an offset, which fromisoformat takes for a time of day.
     if "T" not in text and " " not in text and "t" not in text:
-        raise ValueError(f"must be {_TIME_FORM}, not {_shown(text)}")
+        raise ValueError(f"must be {_TIME_FORM}, not {sentences.shown(text)}")
     try:
         instant = datetime.fromisoformat(text if text[-1] != "z" else text.upper())
         if instant.tzinfo is not None:
             instant = instant.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"must be {_TIME_FORM}, not {_shown(text)}") from None
+        raise ValueError(f"must be {_TIME_FORM}, not {sentences.shown(text)}") from None
     if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
-        raise ValueError(f"must lie in the years {_FIRST_YEAR} to {_LAST_YEAR}, not {_shown(text)}")
+        raise ValueError(f"must lie in the years {_FIRST_YEAR} to {_LAST_YEAR}, not {sentences.shown(text)}")
     return instant
 
 
@@ -249,14 +250,6 @@ _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISTYPED = re.compile(r"Expected `.*`, got `(.*)`", re.DOTALL)
 _TOO_SHORT = "Expected `str` of length >= 1"
-_KINDS = {
-    "str": "a string",
-    "int": "a number",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "an object",
-}
 
 
 def _sentence(fault: str) -> str:
@@ -268,7 +261,7 @@ def _sentence(fault: str) -> str:
     if unknown := _UNKNOWN.fullmatch(what):
         return unknown_field(path, unknown[1])
     if mistyped := _MISTYPED.fullmatch(what):
-        return f"{path or 'a row'} must be {_accepted(path)}, not {_KINDS.get(mistyped[1], mistyped[1])}"
+        return f"{path or 'a row'} must be {_accepted(path)}, not {sentences.kind(mistyped[1])}"
     if what == _TOO_SHORT:
         return f"{path} must not be empty"
     return f"{path}: {what}" if path else what
@@ -276,11 +269,7 @@ def _sentence(fault: str) -> str:
 
 def unknown_field(path: str, name: str) -> str:
     """Return the sentence about a field that the object at `path` does not have: "" stands for the row itself."""
-    known = layout(path).__struct_fields__
-    shown = _shown(_joined(path, name))
-    if close := difflib.get_close_matches(name, known, 1):
-        return f"unknown field {shown}; did you mean {_joined(path, close[0])}?"
-    return f"unknown field {shown}; known are {', '.join(known)}"
+    return sentences.unknown_name("field", name, layout(path).__struct_fields__, prefix=_joined(path, ""))
 
 
 def missing_field(path: str, name: str) -> str:
@@ -313,8 +302,3 @@ def _accepted(path: str) -> str:
 
 def _joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
-
-
-def _shown(text: str) -> str:
-    longest = 60
-    return repr(text if len(text) <= longest else text[:longest] + "…")

@@ -29,7 +29,8 @@ def read(body: bytes) -> pages_pb2.PagesRequest:
         if name not in PARAMETERS:
             raise InvalidArgumentError(name, sentences.unknown_name("parameter", name, PARAMETERS))
         if not isinstance(value, str):
-            raise InvalidArgumentError(name, f"must be a string, not {sentences.kind_of(value)}")
+            advice = "; leave it out" if value is None else ""
+            raise InvalidArgumentError(name, f"must be a string, not {sentences.kind_of(value)}{advice}")
     return to_request(given)
 
 
