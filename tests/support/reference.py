@@ -54,6 +54,9 @@ class InvalidRequestError(ValueError):
         self.field = field
 
 
+# The fields of a session that are texts.
+TEXTS = tuple(name for name in Session.__annotations__ if name not in {"page_views", "conversions"})
+
 MESSAGE = "No page data found for the given parameters."
 CONVERSION_ROLES = ("conversion", "conversion_assist", "landing_assisted_conversion")
 DROP_OFF_ROLES = ("drop_off", "drop_off_assist", "landing_assisted_drop_off")
@@ -207,28 +210,40 @@ def drop_off_side(session: Session) -> dict[str, set[str]]:
 # ---- filters ----
 
 
-def passes_session_filters(session: Session, request: Mapping[str, str]) -> bool:
-    has = {
-        "source": effective_source(session),
-        "medium": effective_medium(session),
-        "campaign": session.get("utm_campaign", ""),
-        "content": session.get("utm_content", ""),
-        "term": session.get("utm_term", ""),
-        "landing_page": next(iter(pages(session)), None),
-    }
-    return all(has[name] == request[name] for name in has if request.get(name))
-
-
+# Filters that are compared with a field of the session as it was written, and the field.
+PLAIN_FILTERS = {"campaign": "utm_campaign", "content": "utm_content", "term": "utm_term"}
+SESSION_FILTERS = ("source", "medium", *PLAIN_FILTERS, "landing_page")
 CONVERSION_FILTERS = ("conversion_page", "meta_type", "meta_id")
 
 
-def passes_conversion_filters(conversion: Conversion, request: Mapping[str, str]) -> bool:
-    has = {
+def session_values(session: Session) -> dict[str, str]:
+    """Return what each session filter would have to say; a session without a page has no landing page."""
+    landing = [{"landing_page": page} for page in pages(session)[:1]]
+    return {
+        "source": effective_source(session),
+        "medium": effective_medium(session),
+        **{name: str(session.get(field, "")) for name, field in PLAIN_FILTERS.items()},
+        **(landing[0] if landing else {}),
+    }
+
+
+def conversion_values(conversion: Conversion) -> dict[str, str]:
+    """Return what each conversion filter would have to say."""
+    return {
         "conversion_page": conversion.get("url", ""),
         "meta_type": conversion.get("type", ""),
         "meta_id": conversion.get("id", ""),
     }
-    return all(has[name] == request[name] for name in has if request.get(name))
+
+
+def passes_session_filters(session: Session, request: Mapping[str, str]) -> bool:
+    has = session_values(session)
+    return all(has.get(name) == request[name] for name in SESSION_FILTERS if request.get(name))
+
+
+def passes_conversion_filters(conversion: Conversion, request: Mapping[str, str]) -> bool:
+    has = conversion_values(conversion)
+    return all(has[name] == request[name] for name in CONVERSION_FILTERS if request.get(name))
 
 
 # ---- journeys ----

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from support.reference import CONVERSION_ROLES, DROP_OFF_ROLES, MESSAGE
+from support.reference import (
+    CONVERSION_FILTERS,
+    CONVERSION_ROLES,
+    DROP_OFF_ROLES,
+    MESSAGE,
+    PLAIN_FILTERS,
+    SESSION_FILTERS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from clickhouse_connect.driver.client import Client
 
-FILTERS = (
-    "conversion_page",
-    "meta_type",
-    "meta_id",
-    "source",
-    "medium",
-    "campaign",
-    "content",
-    "term",
-    "landing_page",
-)
+FILTERS = (*CONVERSION_FILTERS, *SESSION_FILTERS)
 
 # Sides in the result: 0 the totals (one row, always), 1 conversion_performance, 2 drop_off_performance.
 REPORT = r"""
@@ -45,9 +42,7 @@ WITH
                     referring_domain IN ('', 'label.' || host) OR match(host, '^[0-9.]+$|:'), '(direct)',
                     referring_domain) AS from_source,
             multiIf(utm_medium != '', utm_medium, medium != '', medium, '(none)') AS from_medium,
-            utm_campaign,
-            utm_content,
-            utm_term,
+            PLAIN_COLUMNS,
             -- The position decides between views of one instant.
             arraySort(arrayMap((url, at, position) -> (at, position, if(bare(url) = '', '/', bare(url))),
                 page_views.url, page_views.viewed_at, arrayEnumerate(page_views.url))) AS views,
@@ -86,9 +81,7 @@ WITH
         WHERE toUnixTimestamp64Milli(started_at) BETWEEN {start:Int64} AND {end:Int64}
           AND (from_source = {source:String} OR {source:String} = '')
           AND (from_medium = {medium:String} OR {medium:String} = '')
-          AND (utm_campaign = {campaign:String} OR {campaign:String} = '')
-          AND (utm_content = {content:String} OR {content:String} = '')
-          AND (utm_term = {term:String} OR {term:String} = '')
+          AND PLAIN_FILTERS
           AND (pages[1] = {landing_page:String} OR {landing_page:String} = '')
           AND multiIf(
               {scope:String} = 'any', converting OR NOT conversion_filter,
@@ -151,7 +144,10 @@ WITH
     )
 
 SELECT * FROM answer ORDER BY side, sessions_1 DESC, sessions_2 DESC, sessions_3 DESC, url
-"""
+""".replace("PLAIN_COLUMNS", ", ".join(PLAIN_FILTERS.values())).replace(
+    "PLAIN_FILTERS",
+    " AND ".join(f"({column} = {{{name}:String}} OR {{{name}:String}} = '')" for name, column in PLAIN_FILTERS.items()),
+)
 
 
 def twin(

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 
 from support.reference import (
     CONVERSION_FILTERS,
+    PLAIN_FILTERS,
     SCOPES,
+    SESSION_FILTERS,
+    TEXTS,
     Conversion,
     PageView,
     Session,
-    canonical,
-    effective_medium,
-    effective_source,
+    conversion_values,
     moment,
+    session_values,
 )
 
 if TYPE_CHECKING:
@@ -239,9 +241,7 @@ def _session(rng: random.Random, site: _Site, started_at: datetime) -> Session:
         "referrer": rng.choice(_REFERRERS),
         "utm_source": rng.choice(_SOURCES),
         "utm_medium": rng.choice(_MEDIUMS),
-        "utm_campaign": rng.choice(_WORDS),
-        "utm_content": rng.choice(_WORDS),
-        "utm_term": rng.choice(_WORDS),
+        **{field: rng.choice(_WORDS) for field in PLAIN_FILTERS.values()},  # type: ignore[typeddict-item]
         "page_views": views,
         "conversions": [_conversion(rng, site, started_at, views) for _ in range(conversions)],
     }
@@ -295,14 +295,13 @@ def request(rng: random.Random, world: World) -> dict[str, str]:
     asked = _dates(rng, world)
     inside = [it for it in world.deliveries if world.start <= moment(it["started_at"]) <= world.end]
     values = _values(rng, rng.choice((inside or world.deliveries) * 4 + world.deliveries))
-    about_sessions = ("source", "medium", "campaign", "content", "term", "landing_page")
     for name in rng.choice(
         (
             [],
             [],
             rng.sample(CONVERSION_FILTERS, rng.choice((1, 1, 2, 3))),
-            rng.sample(about_sessions, rng.choice((1, 1, 1, 2, 6))),
-            [rng.choice(CONVERSION_FILTERS), rng.choice(about_sessions)],
+            rng.sample(SESSION_FILTERS, rng.choice((1, 1, 1, 2, 6))),
+            [rng.choice(CONVERSION_FILTERS), rng.choice(SESSION_FILTERS)],
         )
     ):
         asked[name] = rng.choice((values[name],) * 14 + (values[name].swapcase(), "matches nothing"))
@@ -312,21 +311,10 @@ def request(rng: random.Random, world: World) -> dict[str, str]:
 
 def _values(rng: random.Random, session: Session) -> dict[str, str]:
     """Return what filters would have to say to find a session, by one of its conversions."""
-    views = sorted(session["page_views"], key=lambda view: view["viewed_at"])
     conversion = rng.choice(
         [*session["conversions"]] or [Conversion(url=rng.choice(_URLS), type="custom", id="", occurred_at="")]
     )
-    return {
-        "conversion_page": conversion["url"],
-        "meta_type": conversion["type"],
-        "meta_id": conversion["id"],
-        "source": effective_source(session),
-        "medium": effective_medium(session),
-        "campaign": session["utm_campaign"],
-        "content": session["utm_content"],
-        "term": session["utm_term"],
-        "landing_page": canonical(views[0]["url"]) if views else "",
-    }
+    return {"landing_page": "", **session_values(session), **conversion_values(conversion)}
 
 
 def _dates(rng: random.Random, world: World) -> dict[str, str]:
@@ -368,22 +356,6 @@ def rounds(deliveries: Iterable[Session]) -> list[list[Session]]:
     return split
 
 
-_TEXTS = (
-    "domain",
-    "session_id",
-    "user_id",
-    "started_at",
-    "source",
-    "medium",
-    "referrer",
-    "utm_source",
-    "utm_medium",
-    "utm_campaign",
-    "utm_content",
-    "utm_term",
-)
-
-
 def to_store_rows(deliveries: Iterable[Session]) -> bytes:
     """Write sessions as JSONEachRow for the table `sessions`."""
     return b"".join(json.dumps(_store_row(session), ensure_ascii=False).encode() + b"\n" for session in deliveries)
@@ -392,7 +364,7 @@ def to_store_rows(deliveries: Iterable[Session]) -> bytes:
 def _store_row(session: Session) -> dict[str, object]:
     views, conversions = session.get("page_views", []), session.get("conversions", [])
     return {
-        **{name: session.get(name, "") for name in _TEXTS},
+        **{name: session.get(name, "") for name in TEXTS},
         "page_views.url": [view["url"] for view in views],
         "page_views.viewed_at": [view["viewed_at"] for view in views],
         "conversions.url": [conversion.get("url", "") for conversion in conversions],
