@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`error`] | what can go wrong |
 //! | `wire` | reads and writes varints and protobuf fields |
+//! | [`keys`] | the keys of sessions, users and pages |
 //! | [`native`] | bytes, in chunks cut anywhere → typed columns of a block |
 //! | `index`, [`pages`] | a page's 64-bit key → a small number; at the end, its URL |
 //! | [`roles`] | a session → the roles of its pages |
@@ -41,6 +42,7 @@ mod firsts;
 mod group;
 mod index;
 pub mod journey;
+pub mod keys;
 pub mod native;
 pub mod pages;
 pub mod roles;
@@ -52,5 +54,6 @@ pub use answer::{Answer, JsonAnswer, Snapshot};
 pub use counts::Totals;
 pub use error::{Error, Result};
 pub use journey::Scope;
+pub use keys::key;
 pub use pages::KeyWidth;
 pub use tally::Tally;

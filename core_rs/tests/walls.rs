@@ -6,9 +6,10 @@ use std::fs;
 use std::path::Path;
 
 /// All modules of the core, the root (which has no name) last. Each may import those before it and no other.
-const ROOMS: [&str; 23] = [
+const ROOMS: [&str; 24] = [
     "error",
     "wire",
+    "keys",
     "native::items",
     "native::columns",
     "native::layout",

@@ -14,6 +14,7 @@ __all__ = [
     "UnorderedError",
     "__build__",
     "__version__",
+    "keys",
 ]
 
 __version__: Final[str]
@@ -233,6 +234,9 @@ class Tally:
             CoreError: A unit is not finished, or pages have no name; while iterating: the tally
                 was fed, merged or asked to count since.
         """
+
+def keys(texts: list[str]) -> list[int]:
+    """Return the keys of strings as ClickHouse's `sipHash64` gives them, unsigned, in their order."""
 
 @final
 class JsonAnswer:

@@ -189,6 +189,16 @@ impl JsonAnswer {
     }
 }
 
+/// The keys of many strings at once.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "as PyO3 takes lists")]
+fn keys(texts: Vec<pyo3::pybacked::PyBackedStr>) -> Vec<u64> {
+    texts
+        .iter()
+        .map(|text| core::key(text.as_bytes()))
+        .collect()
+}
+
 fn to_bytes<'py>(py: Python<'py>, message: &[u8]) -> Message<'py> {
     joined(py, &[message])
 }
@@ -213,7 +223,9 @@ fn joined<'py, P: AsRef<[u8]> + Sync>(py: Python<'py>, pieces: &[P]) -> Message<
 #[allow(non_upper_case_globals, reason = "Python's names")]
 mod _core {
     #[pymodule_export]
-    use super::{AmbiguousPagesError, CoreError, JsonAnswer, Tally, TieError, UnorderedError};
+    use super::{
+        AmbiguousPagesError, CoreError, JsonAnswer, Tally, TieError, UnorderedError, keys,
+    };
     #[pymodule_export]
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]

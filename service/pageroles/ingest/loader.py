@@ -12,17 +12,20 @@ import contextlib
 import dataclasses
 import io
 import time
-from collections import deque
+from collections import defaultdict, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 import msgspec
 
+from pageroles import _core
 from pageroles.errors import BrokenOffError, LoadError
+from pageroles.ingest import versions
 from pageroles.ingest.lines import ChunkStream, open_lines
 from pageroles.ingest.session import Row
 from pageroles.ingest.source import Source, check
+from pageroles.ingest.versions import Place, Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,8 +46,11 @@ class SessionStore(Protocol):
     def insert(self, table: str, rows: bytes) -> None:
         """Insert JSON Lines into a table; they are stored when this returns."""
 
-    def tidy(self) -> None:
-        """Clean up after inserts."""
+    def places(self, domains: Sequence[str], session_keys: Sequence[int]) -> Iterable[tuple[str, int, int, int, int]]:
+        """Return where versions of sessions are stored.
+
+        Each as domain, session key, user key, start in milliseconds and time of writing in microseconds.
+        """
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ class FileSummary:
         lines: Lines of JSON Lines, or rows of Parquet.
         blank: Lines with nothing but whitespace.
         loaded: Rows inserted.
-        replaced: Rows that gave way to a later one of the same session before they were inserted.
+        replaced: Rows of a session that has another row in the same batch, where one of them counts.
         rejected: Rows in the rejects file.
         rejects: The rejects file; None where no row was rejected.
     """
@@ -178,8 +184,6 @@ def _load(store: SessionStore, sources: list[Source], report: Callable[[Progress
         for source in sources:
             loader.load(source)
         loader.settle()
-    if any(file.loaded for file in loader.files):
-        store.tidy()
     return LoadSummary(tuple(loader.files), time.monotonic() - started)
 
 
@@ -228,18 +232,14 @@ class _Loader:
             self._tell()
 
     def _fill(self, reader: Reader, file: FileSummary, rejects: _Rejects) -> None:
-        # ClickHouse orders the versions of a session by the time of insert, so a batch holds the last one alone.
-        batch: dict[tuple[str, str], bytes] = {}
-        size = 0
+        batch = _Batch()
         try:
             for outcome in reader:
                 file.lines += 1
                 if isinstance(outcome, Row):
-                    file.replaced += outcome.key in batch
-                    batch[outcome.key] = outcome.line
-                    size += len(outcome.line)
-                    if len(batch) >= BATCH_ROWS or size >= BATCH_BYTES:
-                        full, batch, size = batch, {}, 0
+                    file.replaced += batch.add(outcome)
+                    if batch.is_full:
+                        full, batch = batch, _Batch()
                         self._send(full, file, rejects)
                 elif outcome is None:
                     file.blank += 1
@@ -255,18 +255,66 @@ class _Loader:
             raise
         self._send(batch, file, rejects)
 
-    def _send(self, batch: dict[tuple[str, str], bytes], file: FileSummary, rejects: _Rejects) -> None:
+    def _send(self, batch: _Batch, file: FileSummary, rejects: _Rejects) -> None:
         rejects.flush()
-        if batch:
+        if batch.sessions:
             self.settle(waiting=1)
-            inserted = self._writer.submit(self._store.insert, "sessions", b"".join(batch.values()))
-            self._waiting.append((inserted, file, len(batch)))
+            inserted = self._writer.submit(batch.store_into, self._store)
+            self._waiting.append((inserted, file, len(batch.sessions)))
 
     def _tell(self) -> None:
         if self._report is not None:
             loaded, rejected = sum(one.loaded for one in self.files), sum(one.rejected for one in self.files)
             read = self._read_before + self._read
             self._report(Progress(self.files[-1].source, read, self._total, loaded, rejected))
+
+
+class _Batch:
+    """Rows that are stored by one insert.
+
+    Attributes:
+        sessions: The only, or the last, version of each session.
+    """
+
+    def __init__(self) -> None:
+        self.sessions: dict[tuple[str, str], Row] = {}
+        # The versions of those that have several which the store must tell apart.
+        self._versions: dict[tuple[str, str], list[Row]] = {}
+        self._bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.sessions) >= BATCH_ROWS or self._bytes >= BATCH_BYTES
+
+    def add(self, row: Row) -> bool:
+        """Add a row; tell whether an earlier one of its session gives way to it, or it to that."""
+        self._bytes += len(row.line)
+        earlier = self.sessions.get(row.key)
+        self.sessions[row.key] = row
+        if earlier is None:
+            return False
+        same_place = (earlier.user_id, earlier.started_at) == (row.user_id, row.started_at)
+        if not same_place or earlier.written_at or row.written_at or row.key in self._versions:
+            self._versions.setdefault(row.key, [earlier]).append(row)
+        return True
+
+    def store_into(self, store: SessionStore) -> None:
+        """Insert the rows, and what marks the versions that they replace elsewhere."""
+        known: dict[tuple[str, int], list[Version]] = defaultdict(list)
+        session_keys = _core.keys([session_id for _, session_id in self.sessions])
+        domains = sorted({domain for domain, _ in self.sessions})
+        for domain, session_key, user_key, started_at, written_at in store.places(domains, session_keys):
+            known[domain, session_key].append(Version(Place(user_key, started_at), written_at))
+        now = time.time_ns() // 1000
+        lines: list[bytes] = []
+        for (key, row), session_key in zip(self.sessions.items(), session_keys, strict=True):
+            stored, several = known.get((key[0], session_key)), self._versions.get(key)
+            if stored is None and several is None:
+                lines.append(row.line)
+            else:
+                lines += versions.lines(several or [row], stored or (), now)
+        if lines:
+            store.insert("sessions", b"".join(lines))
 
 
 class _Rejects:

@@ -47,8 +47,12 @@ class Conversion(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 class Session(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A session as writers give it; null means the same as leaving a field out.
 
-    Times are ISO 8601 with a date and a time of day; without an offset they are UTC. Whole milliseconds are kept
-    and finer digits are cut.
+    Times are ISO 8601 with a date and a time of day; without an offset they are UTC. Whole milliseconds are kept;
+    finer digits order the page views before they are cut.
+
+    Attributes:
+        written_at: Orders the versions of a session, in whole microseconds. Without it, a version is later than the one
+            it replaces.
     """
 
     domain: _Required
@@ -65,18 +69,25 @@ class Session(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     utm_term: str | None = None
     page_views: list[PageView] | None = None
     conversions: list[Conversion] | None = None
+    written_at: str | None = None
 
 
 class Row(NamedTuple):
     """A session in the form that the store takes.
 
     Attributes:
-        key: Domain and session id: of two rows with the same key the later one counts.
+        key: Domain and session id: the identity of the session.
         line: One line of JSON with its newline, for ClickHouse's JSONEachRow.
+        user_id: Its user.
+        started_at: Its start; UTC where it has no time zone.
+        written_at: When this version was written, where it says so.
     """
 
     key: tuple[str, str]
     line: bytes
+    user_id: str
+    started_at: datetime
+    written_at: datetime | None
 
 
 class _StoredSession(msgspec.Struct, omit_defaults=True, gc=False):
@@ -103,6 +114,7 @@ class _StoredSession(msgspec.Struct, omit_defaults=True, gc=False):
     conversion_types: list[str] = msgspec.field(name="conversions.type", default_factory=list)
     conversion_ids: list[str] = msgspec.field(name="conversions.id", default_factory=list)
     occurred_at: list[datetime] = msgspec.field(name="conversions.occurred_at", default_factory=list)
+    written_at: datetime | None = None
 
 
 _decode = msgspec.json.Decoder(Session).decode
@@ -172,14 +184,31 @@ def to_row(session: Session) -> Row:
         session.utm_term or "",
     )
     if views:
+        times = _times([view.viewed_at for view in views], "page_views[{}].viewed_at")
+        if any(instant.microsecond % 1000 for instant in times) or any(len(view.viewed_at) > _LONG for view in views):
+            order = sorted(range(len(views)), key=lambda at: (times[at], _beyond_microseconds(views[at].viewed_at)))
+            views, times = [views[at] for at in order], [times[at] for at in order]
         stored.page_urls = [view.url for view in views]
-        stored.viewed_at = _times([view.viewed_at for view in views], "page_views[{}].viewed_at")
+        stored.viewed_at = times
     if conversions:
         stored.conversion_urls = [conversion.url or "" for conversion in conversions]
         stored.conversion_types = [conversion.type or "" for conversion in conversions]
         stored.conversion_ids = [conversion.id or "" for conversion in conversions]
         stored.occurred_at = _times([one.occurred_at for one in conversions], "conversions[{}].occurred_at")
-    return Row((session.domain, session.session_id), _encode(stored) + b"\n")
+    if session.written_at is not None:
+        (stored.written_at,) = _times([session.written_at], "written_at")
+    key = (session.domain, session.session_id)
+    return Row(key, _encode(stored) + b"\n", session.user_id, started_at, stored.written_at)
+
+
+# Longer times have digits beyond microseconds, which datetime cuts.
+_LONG = len("2025-07-03T10:00:00.000000+00:00")
+_BEYOND_MICROSECONDS = re.compile(r"[.,]\d{6}(\d+)", re.ASCII)
+
+
+def _beyond_microseconds(text: str) -> str:
+    found = _BEYOND_MICROSECONDS.search(text)
+    return found[1] if found else ""
 
 
 _FIRST_YEAR = 1990

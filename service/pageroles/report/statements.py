@@ -193,12 +193,19 @@ def conversions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statemen
 
 
 def users(query: PagesQuery, keys: KeyRange) -> Statement | None:
-    """Select the users seen before the window, or None where it does not matter who was."""
+    """Select the users seen before the window, or None where it does not matter who was.
+
+    `users` never forgets a start. So users of whom a session went elsewhere are looked up among the sessions themselves.
+    """
     if query.touch_scope not in {TouchScope.FIRST, TouchScope.ASSIST}:
         return None
-    earlier = "s.first_seen_at < fromUnixTimestamp64Milli({start:Int64}, 'UTC')"
+    departed = f"(SELECT s.user_key FROM departures AS s WHERE {_all(_OF_USERS)})"
+    of_users = _all([*_OF_USERS, "s.first_seen_at < fromUnixTimestamp64Milli({start:Int64}, 'UTC')"])
+    of_sessions = _all([*_OF_USERS, _IN_SIXTEENTHS, _UP_TO_START_DAY, _BEFORE_WINDOW, "s.gone = 0"])
     return Statement(
-        f"SELECT s.user_key AS user_key FROM users AS s WHERE {_all([*_OF_USERS, earlier])}",
+        f"SELECT s.user_key AS user_key FROM users AS s WHERE {of_users} AND s.user_key NOT IN {departed} UNION ALL "
+        f"SELECT DISTINCT s.user_key AS user_key FROM sessions AS s FINAL WHERE {of_sessions} "
+        f"AND s.user_key IN {departed}",
         _parameters(query, keys),
     )
 
@@ -251,6 +258,7 @@ _IN_DAYS = (
     "AND s.day <= toDate(fromUnixTimestamp64Milli({end:Int64}, 'UTC'))"
 )
 _IN_KEYS = "s.user_key >= {first_key:UInt64} AND s.user_key <= {last_key:UInt64}"
+_UP_TO_START_DAY = "s.day <= toDate(fromUnixTimestamp64Milli({start:Int64}, 'UTC'))"
 _BEFORE_WINDOW = "s.started_at < fromUnixTimestamp64Milli({start:Int64}, 'UTC')"
 _UP_TO_END = "s.started_at <= fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
 _IN_WINDOW = f"s.started_at >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC') AND {_UP_TO_END}"

@@ -14,18 +14,18 @@ import structlog
 import urllib3.exceptions
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from pageroles.errors import PagerolesError, SettingError, StoreUnavailableError
+from pageroles.errors import SettingError, StoreUnavailableError
 from pageroles.store import schema
 from pageroles.store.call import Call
 from pageroles.store.engine import Engine, connect
 from pageroles.store.faults import NO_SCHEMA, fault_in, translated
 from pageroles.store.lock import refuse_if_locked
+from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from pageroles.store.statement import Statement
 
 _log = structlog.get_logger(__name__)
 
@@ -33,6 +33,8 @@ _log = structlog.get_logger(__name__)
 # chunks come as fresh pages from the system each time, and those took as long as all else together.
 _CHUNK_BYTES = 256 << 10
 _BLOCK_ROWS = 65_536
+# What a look-up of a writer may take.
+_LOOK_UP_SECONDS = 60.0
 
 # Chunks at the end of a broken HTTP stream that may carry ClickHouse's exception.
 _LAST_CHUNKS = 16
@@ -145,20 +147,6 @@ class Store:
             settings = {**_INSERT_SETTINGS, "insert_deduplication_token": secrets.token_hex(16)}
             client.raw_insert(table, insert_block=rows, fmt="JSONEachRow", settings=settings)
 
-    def tidy(self) -> None:
-        """Drop the deletion marks of converting_sessions, so that journeys stay cheap to read.
-
-        Only of the months that have changed; a user who may not, or a server that has no time, leaves it to the
-        merges that come by themselves.
-        """
-        try:
-            with translated(), self._engine.control() as client:
-                cluster = client.query(_TABLES).result_rows[0][1]
-            table = f"converting_sessions_local ON CLUSTER {cluster}" if cluster else "converting_sessions"
-            self.command(f"OPTIMIZE TABLE {table} FINAL CLEANUP SETTINGS optimize_skip_merged_partitions = 1")
-        except PagerolesError as error:
-            _log.warning("deletion marks not dropped", error=str(error))
-
     # ---- reading ----
 
     def check(self) -> None:
@@ -184,6 +172,20 @@ class Store:
             tables, cluster = client.query(_TABLES).result_rows[0]
             version = client.query(_VERSION).result_rows[0][0] if tables else 0
         return _SchemaState(exists=bool(columns), is_first="packed" in columns, version=version, cluster=cluster)
+
+    def places(self, domains: Sequence[str], session_keys: Sequence[int]) -> Sequence[tuple[str, int, int, int, int]]:
+        """Return where versions of sessions are stored, as domain, session key, user key, start and time of writing.
+
+        Args:
+            domains: The sessions' domains.
+            session_keys: Their keys; those of another of the domains may come, too.
+
+        Returns:
+            Starts in milliseconds, times of writing in microseconds since 1970; of each place the latest.
+        """
+        statement = Statement(_PLACES, {"domains": list(domains), "session_keys": list(session_keys)})
+        found: Any = self.rows(statement, self.call(_LOOK_UP_SECONDS))
+        return [tuple(row) for row in found]
 
     def rows(self, statement: Statement, call: Call) -> Sequence[Sequence[object]]:
         """Return the rows of a small answer.
@@ -249,6 +251,12 @@ _CLUSTER = (
 # Whether the store says which steps of the schema it has, and the cluster that it lies on.
 _TABLES = f"SELECT countIf(name = 'schema_versions'), {_CLUSTER} FROM system.tables WHERE database = currentDatabase()"
 _VERSION = "SELECT max(version) FROM schema_versions"
+_PLACES = (
+    "SELECT domain, session_key, user_key, toUnixTimestamp64Milli(started_at), "
+    "toUnixTimestamp64Micro(max(written_at)) FROM places "
+    "WHERE domain IN {domains:Array(String)} AND session_key IN {session_keys:Array(UInt64)} "
+    "GROUP BY domain, session_key, user_key, started_at"
+)
 
 
 class _SchemaState(NamedTuple):

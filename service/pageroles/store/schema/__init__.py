@@ -7,8 +7,10 @@ cut short is run from its beginning. A file is never changed in meaning once a s
 What templates may use:
 
     {{ table("sessions") }}     the name in CREATE TABLE; on a cluster that of each server's own part
-    {{ local("sessions") }}     the table that has a server's own rows, for ALTER and for FROM in views
-    {{ on_cluster }}            what follows a name in ALTER, empty without a cluster
+    {{ local("sessions") }}     the table that has a server's own rows, for FROM in views
+    {{ on_cluster }}            what follows a name, empty without a cluster
+    {{ alter("sessions", "ADD COLUMN …") }}   a change of a table and, on a cluster, of the table over all servers
+    {{ alter_own("sessions", "…") }}          a change of a server's own part alone, as of an engine's settings
     {{ view("feed", to="users") }}   the head of a materialized view
     {{ engine("MergeTree") }}   an engine, replicated on a cluster
     {{ distributed("sessions", by="user_key") }}   the table over all servers; nothing without a cluster
@@ -119,6 +121,13 @@ def rendered(template: str, cluster: str | None) -> str:
             f"ENGINE = Distributed({cluster}, currentDatabase(), {name}{own}, {by});"
         )
 
+    def alter_own(name: str, change: str) -> str:
+        return f"ALTER TABLE {name}{own}{on_cluster} {change};"
+
+    def alter(name: str, change: str) -> str:
+        whole = f"\nALTER TABLE {name}{on_cluster} {change};" if cluster else ""
+        return alter_own(name, change) + whole
+
     # The templates are files of this folder and make SQL, not HTML.
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)  # noqa: S701
     return environment.from_string(template).render(
@@ -128,6 +137,8 @@ def rendered(template: str, cluster: str | None) -> str:
         local=lambda name: f"{name}{own}",
         view=lambda name, to: f"{name}{on_cluster} TO {to}{own}",
         engine=lambda text: f"Replicated{text}" if cluster else text,
+        alter=alter,
+        alter_own=alter_own,
         distributed=distributed,
         canonical=canonical,
     )
