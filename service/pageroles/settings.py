@@ -39,7 +39,7 @@ class ServerSettings:
     grace: float = 30.0
 
 
-MAX_SECONDS_BOUNDS: Final = (0.1, 300.0)
+MAX_SECONDS_BOUNDS: Final = (0.1, 300)
 MAX_REQUESTS_BOUNDS: Final = (1, 1000)
 READERS_BOUNDS: Final = (2, 256)
 DEMO_SESSIONS_BOUNDS: Final = (1000, 10_000_000)
