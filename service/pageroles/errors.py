@@ -65,8 +65,8 @@ class QuotaState:
 class PagerolesError(Exception):
     """The base of all errors below.
 
-    The text says to the caller what is wrong and what to change, without SQL, hosts and keys. That of an error of status
-    INTERNAL is for the log.
+    The text says to the caller what is wrong and what to change, without SQL, hosts and keys. Only the text of an error
+    of status INTERNAL is for the log.
 
     Attributes:
         status: The status that callers get.
