@@ -212,6 +212,39 @@ def test_the_demo_answers_and_ends(folder: Path) -> None:
     assert (folder / "mine" / "thesis.txt").read_text() == "dear"
 
 
+@pytest.mark.parametrize(
+    ("words", "offers"),
+    [
+        ("pageroles ", {"demo", "load", "serve", "gateway", "report", "keys", "domains", "schema", "version"}),
+        ("pageroles ke", {"keys"}),
+        ("pageroles keys ", {"create", "list", "revoke"}),
+        ("pageroles report --t", {"--target", "--touch-scope", "--timeout", "--term"}),
+        ("pageroles version --", {"--help"}),
+    ],
+)
+def test_a_shell_completes_commands_and_options(folder: Path, words: str, offers: set[str]) -> None:
+    """As the script of `--show-completion` asks for them."""
+    completed = complete(
+        folder, _PAGEROLES_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(words.count(" "))
+    )
+    assert set(completed.split()) == offers
+
+
+def test_the_completion_script_asks_the_command(folder: Path) -> None:
+    assert "_PAGEROLES_COMPLETE=complete_bash" in complete(folder, _PAGEROLES_COMPLETE="source_bash")
+    assert "--show-completion" in run(folder, "--help").stdout
+
+
+def complete(folder: Path, **variables: str) -> str:
+    """Run the command as a shell does for its completion; return what it offers."""
+    done = subprocess.run(
+        PAGEROLES, cwd=folder, env={**environment(folder), **variables},
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
 def test_help_names_the_commands_and_the_variables(folder: Path) -> None:
     assert {"demo", "load", "serve", "keys", "report", "schema"} <= set(run(folder, "--help").stdout.split())
     assert "PAGEROLES_STORE" in run(folder, "serve", "--help").stdout

@@ -59,7 +59,7 @@ def test_a_body_that_does_not_come_is_a_408(rest: str, monkeypatch: pytest.Monke
         )
         answer = everything(client)
     assert b" 408 " in answer.splitlines()[0]
-    assert b"did not come in time" in answer
+    assert b"did not arrive in time" in answer
 
 
 def test_a_head_that_is_too_large_is_refused(rest: str) -> None:
