@@ -22,6 +22,7 @@ from pageroles import _core, serving
 from pageroles.access.keys import KeyStore
 from pageroles.question.request import to_query
 from pageroles.report.run import Reporter
+from pageroles.settings import ServerSettings
 from pageroles.store import schema
 from pageroles.store.store import Store
 from pageroles.v1 import pages_pb2
@@ -51,7 +52,9 @@ def version() -> str:
 def schema_mark() -> str:
     """Return a mark that changes with the columns of the tables of traffic."""
     plain = [" ".join(re.sub(r"--.*", "", text.partition("SETTINGS")[0]).split()) for text in schema.statements()]
-    kept = [text for text in plain if not re.match(r"CREATE TABLE IF NOT EXISTS (api_keys|quota)", text)]
+    kept = [
+        text for text in plain if not re.match(r"CREATE TABLE IF NOT EXISTS (api_keys|quota|schema_versions)", text)
+    ]
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:16]
 
 
@@ -160,10 +163,12 @@ def _serve(folder: Path, *, merges: bool, readers: int, http: bool) -> None:
         opened(folder, merges=merges, readers=readers) as store,
         serving.serving(
             store,
-            grpc_address="127.0.0.1:0",
-            http_address="127.0.0.1:0" if http else None,
-            max_seconds=_SECONDS,
-            grace=5,
+            ServerSettings(
+                grpc_address="127.0.0.1:0",
+                http_address="127.0.0.1:0" if http else None,
+                max_seconds=_SECONDS,
+                grace=5,
+            ),
         ) as served,
     ):
         key, _ = KeyStore(store).create(None)
