@@ -13,7 +13,7 @@ TABLES := pageroles/web/contract.js
 WRITE_TABLES := $(BIN)/python -c 'from pageroles.transport import explorer; print(explorer.contract_module(), end="")'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-quick bench-rest bench-twin load-test test test-rust test-python test-slow fuzz fuzz-rest check-instructions lint format proto publish-proto check-proto check-contract lock clean
+.PHONY: help setup demo bench bench-quick bench-rest bench-twin load-test test test-rust test-web test-python test-slow fuzz fuzz-rest check-instructions lint format proto publish-proto check-proto check-contract lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,13 +32,21 @@ $(STAMP): $(VENV)/.packages pyproject.toml $(CORE)
 demo: $(STAMP) ## Made-up traffic, a server, a question and its answer (DEMO_ARGS=--once ends then)
 	$(BIN)/pageroles demo $(DEMO_ARGS)
 
-test: test-rust test-python ## All tests that hold a change
+test: test-rust test-web test-python ## All tests that hold a change
 
 test-rust: ## The core alone
 	cargo test --quiet --locked
 
 test-python: $(STAMP) ## The service, over the wire
 	$(BIN)/python -m pytest -m 'not slow and not registries'
+
+test-web: ## The explorer's modules, without a browser (needs Node 20)
+	@if node --eval 'process.exitCode = Number(parseInt(process.versions.node) < 20)' 2>/dev/null; then \
+		NODE_OPTIONS=--experimental-detect-module node --test --test-reporter=spec tests/explorer/*.test.mjs; \
+	else \
+		echo 'Node 20 is not installed: the modules of the explorer were not tested'; \
+		test "$$PAGEROLES_REQUIRE_LANGUAGES" != 1; \
+	fi
 
 test-slow: $(STAMP) ## The tests that take long
 	$(BIN)/python -m pytest -m slow
