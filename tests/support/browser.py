@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import pageroles
+from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -94,10 +95,7 @@ POLICY = (
 )
 KEY = "pr_0123456789ab_" + "k" * 43
 NOTHING = "No page data found for the given parameters."
-ROLES = {
-    "conversion_performance": ("conversion", "conversion_assist", "landing_assisted_conversion"),
-    "drop_off_performance": ("drop_off", "drop_off_assist", "landing_assisted_drop_off"),
-}
+ROLES = {"conversion_performance": CONVERSION_ROLES, "drop_off_performance": DROP_OFF_ROLES}
 
 Reply = tuple[int, dict[str, str], Any]
 
@@ -149,9 +147,17 @@ JULY = answer(
 
 
 class Stub:
-    """Serves the page as the gateway does, and answers as a test says."""
+    """Serves the page as the gateway does, and answers as a test says.
+
+    Attributes:
+        reply: Called with the body of each question; gives status, headers and body.
+        asked: Headers and body of each question so far.
+        files: What is served instead of a file of the page, by its name.
+        open: Replies wait until it is set.
+    """
 
     def __init__(self) -> None:
+        self.files: dict[str, str] = {}
         self.reply: Callable[[dict[str, Any]], Reply] = lambda _body: (200, {}, JULY)
         self.asked: list[tuple[dict[str, str], dict[str, Any]]] = []
         self.open = threading.Event()
@@ -197,7 +203,8 @@ class _Handler(BaseHTTPRequestHandler):
         if "/" in name or not file.is_file():
             self._send(404, {}, b"")
         else:
-            self._send(200, {"Content-Type": kinds[file.suffix], "Content-Security-Policy": POLICY}, file.read_bytes())
+            data = self.served.files[name].encode() if name in self.served.files else file.read_bytes()
+            self._send(200, {"Content-Type": kinds[file.suffix], "Content-Security-Policy": POLICY}, data)
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
