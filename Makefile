@@ -13,7 +13,7 @@ TABLES := pageroles/web/contract.js
 WRITE_TABLES := $(BIN)/python -c 'from pageroles.transport import explorer; print(explorer.contract_module(), end="")'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-quick bench-rest bench-twin load-test test test-rust test-web test-python test-slow fuzz fuzz-rest check-instructions lint format proto publish-proto check-proto check-contract lock clean
+.PHONY: help setup demo bench bench-quick bench-rest bench-twin load-test pictures test test-rust test-web test-python test-slow fuzz fuzz-rest check-instructions lint format proto publish-proto check-proto check-contract lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ bench-twin: $(VENV)/.benchmarks ## A million sessions beside the slow SQL twin
 
 bench-rest: $(VENV)/.benchmarks ## What REST adds to a small request
 	$(BIN)/python -m benchmarks.rest
+
+pictures: $(VENV)/.benchmarks ## The pictures of README, from the demo's traffic (needs Chromium)
+	PAGEROLES_REQUIRE_BROWSER=1 PYTHONPATH=tests $(BIN)/python docs/pictures/make.py
 
 lint: $(STAMP) check-proto check-contract ## Formatting, lints, types and stubs; warnings are errors
 	$(BIN)/ruff format --check .
