@@ -1,4 +1,4 @@
-"""A headless Chromium, the explorer page as a person has it before them, and a stand-in for its gateway."""
+"""A headless Chromium, the explorer page as a person uses it, and a stand-in for its gateway."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 
-# It shall start quickly, ask no one, and run in containers.
+# Start quickly, send nothing to others, and run in containers.
 _FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -230,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Explorer:
-    """The page as a person has it before them."""
+    """The explorer page as a person uses it."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
