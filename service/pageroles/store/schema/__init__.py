@@ -9,6 +9,7 @@ Templates may use:
     {{ table("sessions") }}     the name in CREATE TABLE; on a cluster that of the table with a server's own rows
     {{ local("sessions") }}     the table with a server's own rows, for ALTER and for FROM in views
     {{ on_cluster }}            ON CLUSTER, after a name in ALTER; empty without a cluster
+    {{ alter("sessions", "ADD COLUMN …") }}   a change of a table and, on a cluster, of the table over all servers
     {{ view("feed", to="users") }}   the head of a materialized view
     {{ engine("MergeTree") }}   an engine, replicated on a cluster
     {{ distributed("sessions", by="user_key") }}   the table over all servers; empty without a cluster
@@ -122,6 +123,10 @@ def rendered(template: str, cluster: str | None) -> str:
             f"ENGINE = Distributed({cluster}, currentDatabase(), {name}{own}, {by});"
         )
 
+    def alter(name: str, change: str) -> str:
+        whole = f"\nALTER TABLE {name}{on_cluster} {change};" if cluster else ""
+        return f"ALTER TABLE {name}{own}{on_cluster} {change};{whole}"
+
     # The templates are this folder's own files, and make SQL, not HTML.
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)  # noqa: S701
     return environment.from_string(template).render(
@@ -131,6 +136,7 @@ def rendered(template: str, cluster: str | None) -> str:
         local=lambda name: f"{name}{own}",
         view=lambda name, to: f"{name}{on_cluster} TO {to}{own}",
         engine=lambda text: f"Replicated{text}" if cluster else text,
+        alter=alter,
         distributed=distributed,
         canonical=canonical,
     )
