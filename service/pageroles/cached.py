@@ -55,10 +55,10 @@ class Cached(Generic[T]):
         self._reading: Future[_Copy[T]] | None = None
 
     def get(self) -> T:
-        """Return a copy younger than `seconds` of `__init__`, or a stale one.
+        """Return the copy while it is young enough; else read it, or return a stale one.
 
         Raises:
-            StoreError: The store can't be read, and the copy is too old even for `stale_seconds`.
+            StoreError: The store can't be read, and there is no copy younger than `stale_seconds`.
         """
         return self._get(self._seconds, self._stale_seconds)
 

@@ -13,7 +13,7 @@ PagerolesError
 ├── LoadError                a source of sessions can't be loaded
 │   └── BrokenOffError           a source can't be read to its end
 └── StoreError               the store can't be used
-    ├── StoreUnavailableError    ClickHouse can't be reached
+    ├── StoreUnavailableError    ClickHouse can't be reached, or refuses the connection
     └── StoreLockedError         another process holds the embedded store
 """
 
@@ -135,7 +135,7 @@ class QuotaExceededError(PagerolesError):
     status = Status.RESOURCE_EXHAUSTED
 
     def __init__(self, quota: QuotaState, now: datetime) -> None:
-        """Keep the quota, and work out from the present time when the month is over."""
+        """Keep the quota; `now` says how long its month still lasts."""
         super().__init__("API monthly limit exceeded.")
         self.quota = quota
         self.retry_after = (quota.resets_at - now).total_seconds()
@@ -174,7 +174,7 @@ class StoreError(PagerolesError):
 
 
 class StoreUnavailableError(StoreError):
-    """ClickHouse can't be reached."""
+    """ClickHouse can't be reached, or refuses the connection."""
 
     status = Status.UNAVAILABLE
 

@@ -14,7 +14,7 @@ REPORT_ROWS: Final = 20
 
 
 def default_readers() -> int:
-    """Return the default of most queries at work in ClickHouse at once: one for each core, and 2 for small reports."""
+    """Return the default number of queries at work at once: the number of cores, and 2 more for small reports."""
     return (os.cpu_count() or 1) + 2
 
 

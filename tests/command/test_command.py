@@ -1,4 +1,4 @@
-"""The command, as a user runs it: real processes on stores of their own."""
+"""The command as a user runs it: real processes, each test on a store of its own."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def run(folder: Path, *args: str, text: str = "") -> subprocess.CompletedProcess[str]:
-    """Run one command in a folder to its end."""
+    """Run a command in a folder to its end."""
     return subprocess.run(
         [*PAGEROLES, *args], cwd=folder, env=environment(folder), input=text,
         capture_output=True, text=True, timeout=PATIENCE, check=False,
@@ -55,7 +55,7 @@ def run(folder: Path, *args: str, text: str = "") -> subprocess.CompletedProcess
 
 @contextlib.contextmanager
 def serving(folder: Path, *args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run `serve` until the block ends; give the process and its address."""
+    """Run `serve` until the block ends; yield the process and its address."""
     process = subprocess.Popen(
         [*PAGEROLES, "serve", "--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0", *args],
         cwd=folder, env=environment(folder), stderr=subprocess.PIPE, text=True,
@@ -123,7 +123,7 @@ def test_load_serve_ask(folder: Path) -> None:
     assert key not in logs
 
 
-def test_bad_rows_are_told_and_the_good_ones_loaded(folder: Path) -> None:
+def test_bad_rows_are_listed_and_the_good_ones_loaded(folder: Path) -> None:
     lines = [json.dumps(SESSION), "{oops", json.dumps({**SESSION, "session_id": 7})]
     result = run(folder, "load", "-", text="\n".join(lines))
     assert result.returncode == 2, result.stderr
@@ -174,13 +174,13 @@ def test_keys_are_made_listed_and_revoked(folder: Path) -> None:
     neither = run(folder, "keys", "create")
     assert "give either" in both.stderr
     assert "give either" in neither.stderr
-    one = run(folder, "keys", "create", "--domain", "a.example").stdout.split("_")[1]
+    key_id = run(folder, "keys", "create", "--domain", "a.example").stdout.split("_")[1]
     run(folder, "keys", "create", "--all-domains")
-    revoked = run(folder, "keys", "revoke", one)
-    again = run(folder, "keys", "revoke", one)
+    revoked = run(folder, "keys", "revoke", key_id)
+    again = run(folder, "keys", "revoke", key_id)
     assert (revoked.returncode, again.returncode) == (0, 0)
     listed = run(folder, "keys", "list").stdout
-    assert f"{one}" in listed
+    assert key_id in listed
     assert "all domains" in listed
     unknown = run(folder, "keys", "revoke", "nope")
     assert unknown.returncode == 1
@@ -206,9 +206,9 @@ def test_the_demo_answers_and_ends(folder: Path) -> None:
     assert run(folder, *demo).returncode == 0
     (folder / "mine").mkdir()
     (folder / "mine" / "thesis.txt").write_text("dear")
-    kept = run(folder, *demo, "--folder", "mine")
-    assert kept.returncode == 1
-    assert "no demo made" in kept.stderr
+    refused = run(folder, *demo, "--folder", "mine")
+    assert refused.returncode == 1
+    assert "no demo made" in refused.stderr
     assert (folder / "mine" / "thesis.txt").read_text() == "dear"
 
 

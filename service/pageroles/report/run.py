@@ -46,7 +46,7 @@ class Report:
     """
 
     def __init__(self, query: PagesQuery, tally: _core.Tally) -> None:
-        """Report the counts of a query; all pages in `tally` have names."""
+        """Make the report of a question from its counts, in which all pages have names."""
         self._tally = tally
         self._start = to_milliseconds(query.window.start)
         self._end = to_milliseconds(query.window.shown_end)
