@@ -10,9 +10,13 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
+from typer.core import TyperGroup
+
+from pageroles.command.app import app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -243,6 +247,28 @@ def complete(folder: Path, **variables: str) -> str:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
+
+
+def options() -> Iterator[tuple[str, Any]]:
+    """Yield each option and argument of each command, with the words that lead to it."""
+    waiting: list[tuple[str, Any]] = [("pageroles", typer.main.get_command(app))]
+    while waiting:
+        words, command = waiting.pop()
+        yield from ((f"{words} {param.opts[0]}", param) for param in command.params)
+        if isinstance(command, TyperGroup):
+            context = typer.Context(command)
+            names = command.list_commands(context)
+            waiting += [(f"{words} {name}", command.get_command(context, name)) for name in names]
+
+
+def test_every_option_says_what_it_is_and_its_default_and_unit_once() -> None:
+    seen = list(options())
+    assert len(seen) > 40
+    for words, option in seen:
+        assert option.help, words
+        assert "default" not in option.help.lower(), f"{words}: the default is shown beside the help"
+    timed = {option.name for _, option in seen if option.help.endswith("in seconds.")}
+    assert timed == {"grace", "max_seconds", "timeout"}
 
 
 def test_help_names_the_commands_and_the_variables(folder: Path) -> None:
