@@ -8,9 +8,12 @@ CORE := Cargo.toml Cargo.lock $(shell find core_rs -name '*.rs' -o -name Cargo.t
 # The contract needs nothing but what lies in proto/.
 CONTRACT := $(wildcard proto/pageroles/v1/*.proto)
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I proto
+# The explorer's copy of the tables, and what writes it.
+TABLES := pageroles/web/contract.js
+WRITE_TABLES := $(BIN)/python -c 'from pageroles.transport import explorer; print(explorer.contract_module(), end="")'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-quick bench-rest bench-twin load-test test test-rust test-python test-slow fuzz fuzz-rest check-instructions lint format proto publish-proto check-proto check-contract lock clean
+.PHONY: help setup demo bench bench-quick bench-rest bench-twin load-test pictures test test-rust test-web test-python test-slow fuzz fuzz-rest check-instructions lint format proto publish-proto check-proto check-contract lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,13 +32,21 @@ $(STAMP): $(VENV)/.packages pyproject.toml $(CORE)
 demo: $(STAMP) ## Made-up traffic, a server, a question and its answer (DEMO_ARGS=--once ends then)
 	$(BIN)/pageroles demo $(DEMO_ARGS)
 
-test: test-rust test-python ## All tests that hold a change
+test: test-rust test-web test-python ## All tests that hold a change
 
 test-rust: ## The core alone
 	cargo test --quiet --locked
 
 test-python: $(STAMP) ## The service, over the wire
 	$(BIN)/python -m pytest -m 'not slow and not registries'
+
+test-web: ## The explorer's modules, without a browser (needs Node 20)
+	@if node --eval 'process.exitCode = Number(parseInt(process.versions.node) < 20)' 2>/dev/null; then \
+		NODE_OPTIONS=--experimental-detect-module node --test --test-reporter=spec tests/explorer/*.test.mjs; \
+	else \
+		echo 'Node 20 is not installed: the modules of the explorer were not tested'; \
+		test "$$PAGEROLES_REQUIRE_LANGUAGES" != 1; \
+	fi
 
 test-slow: $(STAMP) ## The tests that take long
 	$(BIN)/python -m pytest -m slow
@@ -81,6 +92,9 @@ bench-twin: $(VENV)/.benchmarks ## A million sessions beside the slow SQL twin
 bench-rest: $(VENV)/.benchmarks ## What REST adds to a small request
 	$(BIN)/python -m benchmarks.rest
 
+pictures: $(VENV)/.benchmarks ## The pictures of README, from the demo's traffic (needs Chromium)
+	PAGEROLES_REQUIRE_BROWSER=1 PYTHONPATH=tests $(BIN)/python docs/pictures/make.py
+
 lint: $(STAMP) check-proto check-contract ## Formatting, lints, types and stubs; warnings are errors
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -95,22 +109,26 @@ format: $(STAMP) ## Format everything
 	$(BIN)/buf format --write --path proto/pageroles
 	cargo fmt --all
 
-proto: $(STAMP) ## Regenerate the stubs of the contract
+proto: $(STAMP) ## Regenerate the stubs of the contract and the explorer's copy of its tables
 	cp $(VENV)/lib/python3*/site-packages/google/api/annotations.proto proto/google/api/
 	cp $(VENV)/lib/python3*/site-packages/google/api/http.proto proto/google/api/
 	$(PROTOC) --python_out=service --pyi_out=service --grpc_python_out=service $(CONTRACT)
+	$(WRITE_TABLES) > $(VENV)/contract.js
+	cp $(VENV)/contract.js service/$(TABLES)
 
 publish-proto: $(STAMP) ## Promise what the contract now has: from here on nothing of it may break
 	$(BIN)/buf build --exclude-source-info --output proto/published.binpb
 
-check-proto: $(STAMP) # The contract is clean and breaks nothing; the committed stubs are what it gives
+check-proto: $(STAMP) # The contract is clean and breaks nothing; the committed stubs and tables are what it gives
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code --path proto/pageroles
 	$(BIN)/buf breaking --exclude-imports --against proto/published.binpb
 	rm -rf $(VENV)/stubs && mkdir $(VENV)/stubs
 	$(PROTOC) --python_out=$(VENV)/stubs --pyi_out=$(VENV)/stubs --grpc_python_out=$(VENV)/stubs $(CONTRACT)
+	mkdir $(VENV)/stubs/pageroles/web
+	$(WRITE_TABLES) > $(VENV)/stubs/$(TABLES)
 	@cd $(VENV)/stubs && for file in $$(find . -type f); do \
-		diff -u $(CURDIR)/service/$$file $$file || { echo 'stubs differ from the contract: run make proto'; exit 1; }; \
+		diff -u $(CURDIR)/service/$$file $$file || { echo 'what stands there is not what the contract and its tables give: run make proto'; exit 1; }; \
 	done
 
 check-contract: $(STAMP) ## The contract in Go and Node, as proto/README.md says (what is not installed is left out)

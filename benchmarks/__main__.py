@@ -1,4 +1,4 @@
-"""`python -m benchmarks run | quick | load`; the Makefile calls it."""
+"""`python -m benchmarks run | quick | load | render`; the Makefile calls it."""
 
 from __future__ import annotations
 
@@ -12,50 +12,50 @@ from benchmarks import adapter, cases
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 _console = Console(width=140)
-# What a reader may want to see of a quick run goes where nothing is committed.
+# Nothing in this folder is committed.
 _QUICK_DOCS = Path("build/bench/quick")
 
 Size = Annotated[str, typer.Option(help="Sessions of the large traffic: 10M, 200k, …; a tenth is measured too.")]
-Rounds = Annotated[int, typer.Option(min=1, help="How often each contestant has its turn.")]
+Rounds = Annotated[int, typer.Option(min=1, help="How often each contestant is measured.")]
 
 
 @app.command()
 def run(size: Size = "10M", rounds: Rounds = 5, repeats: int = 3) -> None:
     """Measure everything, and write docs/benchmarks.md."""
-    from benchmarks import page, tell  # noqa: PLC0415
+    from benchmarks import page, tables  # noqa: PLC0415
     from benchmarks.run import run as measure  # noqa: PLC0415
 
-    _refuse_debug()
-    results = measure(cases.number(size), rounds, repeats, _tell)
-    tell.show(results, _console)
+    adapter.refuse_debug_build()
+    results = measure(cases.number(size), rounds, repeats, _progress)
+    tables.show(results, _console)
     _console.print(f"written: {page.write(results)}")
 
 
 @app.command()
 def quick(size: Size = "1M") -> None:
-    """Measure the most important in about a minute, and write nothing that is committed."""
-    from benchmarks import page, tell  # noqa: PLC0415
+    """Measure the most important in a minute or two, and write nothing that is committed."""
+    from benchmarks import page, tables  # noqa: PLC0415
     from benchmarks.run import run as measure  # noqa: PLC0415
 
-    _refuse_debug()
-    results = measure(cases.number(size), 1, 5, _tell, quick=True)
-    tell.show(results, _console)
+    adapter.refuse_debug_build()
+    results = measure(cases.number(size), 1, 5, _progress, quick=True)
+    tables.show(results, _console)
     _console.print(f"The targets are meant for 10M sessions. Written: {page.write(results, _QUICK_DOCS)}")
 
 
 @app.command()
 def load(
-    size: Annotated[str, typer.Option(help="Sessions of the big domain.")] = "10M",
+    size: Annotated[str, typer.Option(help="Sessions of the large domain.")] = "10M",
     seconds: Annotated[int, typer.Option(min=1, max=120, help="How long each load of small requests lasts.")] = 10,
 ) -> None:
-    """Put load on a server over gRPC, and add what it took to docs/benchmarks.md."""
+    """Put load on a server over gRPC, and add the figures to docs/benchmarks.md."""
     from benchmarks import load as loads  # noqa: PLC0415
-    from benchmarks import page, tell  # noqa: PLC0415
+    from benchmarks import page  # noqa: PLC0415
 
-    _refuse_debug()
-    found = loads.run(cases.number(size), seconds, _tell)
-    for title, columns, rows in loads.tables(found):
-        _console.print(tell.Sheet(title, columns, rows).rich())
+    adapter.refuse_debug_build()
+    found = loads.run(cases.number(size), seconds, _progress)
+    for table in loads.tables(found):
+        _console.print(table.rich())
     _console.print(f"written: {page.write_load(found)}")
 
 
@@ -67,12 +67,7 @@ def render() -> None:
     _console.print(f"written: {page.render()}")
 
 
-def _refuse_debug() -> None:
-    if adapter.build() != "release":
-        raise SystemExit(f"the core is a {adapter.build()} build: run `make setup`, which makes a release build")
-
-
-def _tell(what: str) -> None:
+def _progress(what: str) -> None:
     _console.print(f"[dim]{what}[/]", highlight=False)
 
 

@@ -1,4 +1,4 @@
-"""The one place that knows how pageroles is opened, served and asked. When its insides change, change this."""
+"""How the benchmarks open, serve and ask pageroles; no other module here knows its insides."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from pageroles import _core, serving
 from pageroles.access.keys import KeyStore
 from pageroles.question.request import to_query
 from pageroles.report.run import Reporter
+from pageroles.settings import ServerSettings
 from pageroles.store import schema
 from pageroles.store.store import Store
 from pageroles.v1 import pages_pb2
@@ -43,20 +44,28 @@ def build() -> str:
     return _core.__build__
 
 
+def refuse_debug_build() -> None:
+    """End the command where the core is not a release build: its figures would mean nothing."""
+    if build() != "release":
+        raise SystemExit(f"the core is a {build()} build: run `make setup`, which makes a release build")
+
+
 def version() -> str:
     """Return the version of pageroles."""
     return _core.__version__
 
 
-def schema_mark() -> str:
-    """Return a mark that changes with the columns of the tables of traffic."""
+def schema_fingerprint() -> str:
+    """Return a text that changes with the columns of the tables that hold traffic."""
     plain = [" ".join(re.sub(r"--.*", "", text.partition("SETTINGS")[0]).split()) for text in schema.statements()]
-    kept = [text for text in plain if not re.match(r"CREATE TABLE IF NOT EXISTS (api_keys|quota)", text)]
+    kept = [
+        text for text in plain if not re.match(r"CREATE TABLE IF NOT EXISTS (api_keys|quota|schema_versions)", text)
+    ]
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:16]
 
 
 @contextlib.contextmanager
-def opened(folder: Path, *, merges: bool = True, readers: int = READERS) -> Iterator[Store]:
+def open_store(folder: Path, *, merges: bool = True, readers: int = READERS) -> Iterator[Store]:
     """Open an embedded store; without `merges` its parts stay as they are."""
     with Store.open(f"chdb://{folder.resolve()}", readers=readers) as store:
         if not merges:
@@ -66,13 +75,13 @@ def opened(folder: Path, *, merges: bool = True, readers: int = READERS) -> Iter
 
 def rows(store: Store, text: str, parameters: dict[str, object] | None = None) -> list[tuple[Any, ...]]:
     """Return the rows of a small answer."""
-    from pageroles.store.statement import Statement  # noqa: PLC0415 - at run time here alone
+    from pageroles.store.statement import Statement  # noqa: PLC0415 - needed at run time only here
 
     return [tuple(row) for row in store.rows(Statement(text, parameters or {}), store.call(_SECONDS))]
 
 
 def request(question: Question) -> pages_pb2.PagesRequest:
-    """Return a question as the contract has it."""
+    """Return a question as a request of the contract."""
     asked = pages_pb2.PagesRequest(
         start_date=question.first_day.isoformat(),
         end_date=question.last_day.isoformat(),
@@ -83,9 +92,9 @@ def request(question: Question) -> pages_pb2.PagesRequest:
     return asked
 
 
-def contract() -> bytes:
+def descriptors() -> bytes:
     """Return the contract and all that it imports, as a serialized FileDescriptorSet."""
-    found = descriptor_pb2.FileDescriptorSet()
+    files = descriptor_pb2.FileDescriptorSet()
     seen: set[str] = set()
 
     def add(file: Any) -> None:
@@ -93,23 +102,23 @@ def contract() -> bytes:
             seen.add(file.name)
             for needed in file.dependencies:
                 add(needed)
-            file.CopyToProto(found.file.add())
+            file.CopyToProto(files.file.add())
 
     add(pages_pb2.DESCRIPTOR)
-    return found.SerializeToString()
+    return files.SerializeToString()
 
 
 # ---- the server, in a process of its own ----
 
 
-class Running:
-    """A server process and a channel to it; an answer is the bytes of its message."""
+class ServerProcess:
+    """A server in a process of its own, and a channel to it."""
 
     def __init__(self, folder: Path, *, merges: bool, readers: int = READERS, http: bool = False) -> None:
-        """Start it on an embedded store and wait until it serves."""
-        how = {"folder": str(folder), "merges": merges, "readers": readers, "http": http}
+        """Start it on an embedded store, and wait until it serves."""
+        options = {"folder": str(folder), "merges": merges, "readers": readers, "http": http}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.adapter", json.dumps(how)],
+            [sys.executable, "-m", "benchmarks.adapter", json.dumps(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -118,18 +127,18 @@ class Running:
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"the server ended with {self._process.wait()}")
-        told = json.loads(line)
+        started = json.loads(line)
         self.pid = self._process.pid
-        self.target: str = told["grpc"]
-        self.http: str = told["http"]
-        self.key: str = told["key"]
+        self.target: str = started["grpc"]
+        self.http: str = started["http"]
+        self.key: str = started["key"]
         self._channel = grpc.insecure_channel(self.target, [("grpc.max_receive_message_length", -1)])
         self._pages = self._channel.unary_unary(
             METHOD, request_serializer=pages_pb2.PagesRequest.SerializeToString, response_deserializer=bytes
         )
 
     def ask(self, question: pages_pb2.PagesRequest, domain: str) -> bytes:
-        """Ask over gRPC, and return the message unread."""
+        """Ask over gRPC, and return the bytes of the answer."""
         metadata = (("authentication", self.key), ("domain", domain))
         answer: bytes = self._pages(question, metadata=metadata, timeout=_SECONDS)
         return answer
@@ -157,13 +166,15 @@ def _serve(folder: Path, *, merges: bool, readers: int, http: bool) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     with (
-        opened(folder, merges=merges, readers=readers) as store,
+        open_store(folder, merges=merges, readers=readers) as store,
         serving.serving(
             store,
-            grpc_address="127.0.0.1:0",
-            http_address="127.0.0.1:0" if http else None,
-            max_seconds=_SECONDS,
-            grace=5,
+            ServerSettings(
+                grpc_address="127.0.0.1:0",
+                http_address="127.0.0.1:0" if http else None,
+                max_seconds=_SECONDS,
+                grace=5,
+            ),
         ) as served,
     ):
         key, _ = KeyStore(store).create(None)
@@ -172,11 +183,11 @@ def _serve(folder: Path, *, merges: bool, readers: int, http: bool) -> None:
         sys.stdin.read()
 
 
-# ---- the floor: what the report reads, read and dropped ----
+# ---- the floor: a report's reading without the report ----
 
 
-class _Recorder:
-    """A store that notes what is asked of it."""
+class _RecordingStore:
+    """A store that keeps the statements that it is asked."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -202,15 +213,15 @@ def streams(store: Store, question: Question, domain: str) -> list[Statement]:
 
 
 class Replay:
-    """All that a report asks of the store, to be asked again without a report."""
+    """All that a report asks of the store, asked again without a report."""
 
     def __init__(self, store: Store, question: Question, domain: str) -> None:
-        """Make one report to learn it."""
+        """Make a report, and keep what it asks."""
         self._store = store
         self._asked = _recorded(store, question, domain).asked
 
     def run(self) -> None:
-        """Ask for all of it, in order, and drop the answers."""
+        """Ask for all of it in order, and drop the results."""
         call = self._store.call(_SECONDS)
         for is_stream, statement in self._asked:
             if is_stream:
@@ -221,25 +232,25 @@ class Replay:
         call.finish()
 
 
-def _recorded(store: Store, question: Question, domain: str) -> _Recorder:
+def _recorded(store: Store, question: Question, domain: str) -> _RecordingStore:
     from datetime import UTC, datetime  # noqa: PLC0415
 
-    recorder = _Recorder(store)
+    recorder = _RecordingStore(store)
     reporter = Reporter(recorder)  # type: ignore[arg-type]
     try:
-        # Only the second shows what a report asks once the reporter knows the domain.
+        # The first also asks what the reporter then remembers of the domain; the second shows what a report asks.
         for _ in range(2):
             recorder.statements, recorder.asked = [], []
             reporter.report(to_query(request(question), domain, datetime.now(UTC)), store.call(_SECONDS))
     finally:
         reporter.close()
     if not recorder.statements:
-        raise RuntimeError("the report reads no streams any more: the floor must follow it")
+        raise RuntimeError("the report reads no streams: change the floor as the report was changed")
     return recorder
 
 
 def drain(store: Store, statements: list[Statement], threads: int) -> int:
-    """Read streams to their ends, some at once, and return how many bytes they had."""
+    """Read streams to their ends in several threads, and return how many bytes they had."""
     pending = deque(statements)
     total = [0] * threads
 
@@ -259,8 +270,8 @@ def drain(store: Store, statements: list[Statement], threads: int) -> int:
 if __name__ == "__main__":
     from pathlib import Path
 
-    given = json.loads(sys.argv[1])
-    _serve(Path(given["folder"]), merges=given["merges"], readers=given["readers"], http=given["http"])
-    # The embedded engine's threads need not be waited for.
+    options = json.loads(sys.argv[1])
+    _serve(Path(options.pop("folder")), **options)
+    # Do not wait for the threads of the embedded engine.
     sys.stdout.flush()
     os._exit(0)

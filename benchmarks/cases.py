@@ -1,4 +1,4 @@
-"""What is asked, of which data."""
+"""The questions, and the traffic that they are about."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Traffic:
     """Made-up traffic of 30 days; the same values give the same sessions.
 
     Attributes:
-        sessions: How many, of all domains together; half as many users.
+        sessions: Of all domains together; there are half as many users.
         pages: Distinct pages of each domain; a few have most of the views.
-        domains: How many domains share the sessions equally.
-        converts: How many of a hundred sessions convert.
-        rewritten: How many of a hundred sessions are delivered twice: unfinished at first, then whole.
-        seed: Of all chance.
+        domains: They share the sessions equally.
+        converts: Percentage of the sessions that convert.
+        rewritten: Percentage of the sessions that are delivered twice: unfinished at first, then whole.
+        seed: Of the random numbers.
     """
 
     sessions: int
@@ -33,7 +33,7 @@ class Traffic:
 
     @property
     def name(self) -> str:
-        """Name the traffic, also as a folder."""
+        """Return the name of the traffic, which is also that of its folder."""
         shared = f"-{self.domains}-domains" if self.domains > 1 else ""
         return f"{short(self.sessions)}-{short(self.pages)}-pages{shared}"
 
@@ -60,13 +60,13 @@ class Question:
 
     @property
     def days(self) -> int:
-        """How many days the window has."""
+        """Length of the window, in days."""
         return (self.last_day - self.first_day).days + 1
 
 
 ANY = Question("any")
-# No session lies in it: whoever has answered it has everything open and holds no data.
-NOTHING = Question("nothing", date(2024, 1, 1), date(2024, 1, 2))
+# No session lies in it: a contestant that has answered it has opened all files and holds no data.
+EMPTY_WINDOW = Question("empty window", date(2024, 1, 1), date(2024, 1, 2))
 
 SCOPES = tuple(Question(scope, scope=scope) for scope in ("first", "converting", "assist", "after"))
 FILTERS = tuple(

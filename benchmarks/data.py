@@ -1,7 +1,7 @@
 """Makes stores of made-up traffic inside ClickHouse, and keeps them in a cache folder.
 
-Every session is a function of its number and the seed, so the data is the same wherever and in whatever order it
-is made. Sessions arrive in no order of time, a million at once: the harder case for a store that is sorted by day.
+Every session is a function of its number and the seed, so the data are the same on every machine and in any order of
+making. Sessions arrive in no order of time, a million at once: the harder case for a store that is sorted by day.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import adapter
+from benchmarks import adapter, processes
 from benchmarks.cases import DAYS, DOMAIN, FIRST_DAY, Traffic
 
 if TYPE_CHECKING:
@@ -28,9 +27,10 @@ LOADED, MERGED = "loaded", "merged"
 TABLES = ("sessions", "converting_sessions", "users", "pages")
 
 _BATCH = 1_000_000
+_STEP_SECONDS = 4 * 3600.0
 _SESSIONS_OF_SMALL = 1000
 _PAGES_OF_SMALL = 200
-_MARK = "made.json"
+_INFO = "made.json"
 # Raised when the statement below changes what it makes.
 _EDITION = 1
 
@@ -84,18 +84,18 @@ SELECT
     arrayMap(nth -> begun + toIntervalSecond(20 * length - 10 + nth), range(conversion_count))
 FROM numbers({first:UInt64}, {count:UInt64})
 """
-_AGAIN = "WHERE number % 100 < {rewritten:UInt64}"
+_ONLY_REWRITTEN = "WHERE number % 100 < {rewritten:UInt64}"
 _SETTINGS = " SETTINGS max_insert_threads = 2"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Made:
+class Dataset:
     """A store of made-up traffic, as loaded and merged.
 
     Attributes:
         traffic: What is in it.
-        folder: Where all of it is.
-        loading: What making it showed: seconds, bytes and parts of each table.
+        folder: Where it is.
+        loading: Seconds it took to make, and bytes and parts of each table.
     """
 
     traffic: Traffic
@@ -112,35 +112,40 @@ class Made:
         return self.folder / "parquet"
 
 
-def make(traffic: Traffic, tell: Callable[[str], None], *, export: bool = True) -> Made:
-    """Make a store, or find it in the cache."""
+def make(traffic: Traffic, progress: Callable[[str], None], *, export: bool = True) -> Dataset:
+    """Make a store, or find it in the cache.
+
+    Args:
+        traffic: What is in it.
+        progress: Is told what is done.
+        export: Write the Parquet files too.
+    """
     folder = CACHE / traffic.name
-    mark = {"edition": _EDITION, "traffic": dataclasses.asdict(traffic), "schema": adapter.schema_mark()}
-    if (found := _found(folder, mark)) is not None:
-        made = Made(traffic, folder, found)
+    mark = {"edition": _EDITION, "traffic": dataclasses.asdict(traffic), "schema": adapter.schema_fingerprint()}
+    if (loading := _cached(folder, mark)) is not None:
+        made = Dataset(traffic, folder, loading)
     else:
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
-        tell(f"{traffic.name}: loading")
-        _step("load", traffic)
-        tell(f"{traffic.name}: merging")
+        progress(f"{traffic.name}: loading")
+        loading = _step("load", traffic)
+        progress(f"{traffic.name}: merging")
         shutil.copytree(folder / LOADED, folder / MERGED, symlinks=True)
-        _step("merge", traffic)
-        told = [json.loads((folder / f"{step}.json").read_text()) for step in ("load", "merge")]
-        made = Made(traffic, folder, told[0] | told[1])
-        (folder / _MARK).write_text(json.dumps({"mark": mark, "loading": made.loading}, indent=1))
+        loading |= _step("merge", traffic)
+        made = Dataset(traffic, folder, loading)
+        (folder / _INFO).write_text(json.dumps({"mark": mark, "loading": loading}, indent=1))
     if export and not made.exported.exists():
-        tell(f"{traffic.name}: exporting to Parquet")
+        progress(f"{traffic.name}: exporting to Parquet")
         _step("export", traffic)
     return made
 
 
-def with_small_domains(made: Made, count: int, tell: Callable[[str], None]) -> Path:
-    """Return a store that has small domains of 1,000 sessions each besides all of the merged one."""
+def with_small_domains(made: Dataset, count: int, progress: Callable[[str], None]) -> Path:
+    """Return a copy of the merged store that has small domains of 1,000 sessions each as well."""
     folder = made.folder / f"with-{count}-domains"
     if not folder.exists():
-        tell(f"{made.traffic.name}: adding {count:,} small domains")
+        progress(f"{made.traffic.name}: adding {count:,} small domains")
         part = made.folder / "with-domains.part"
         if part.exists():
             shutil.rmtree(part)
@@ -169,54 +174,55 @@ def parts(store: Store) -> dict[str, dict[str, int]]:
     }
 
 
-def _found(folder: Path, mark: dict[str, Any]) -> dict[str, Any] | None:
+def _cached(folder: Path, mark: dict[str, Any]) -> dict[str, Any] | None:
     try:
-        kept = json.loads((folder / _MARK).read_text())
+        kept = json.loads((folder / _INFO).read_text())
     except FileNotFoundError:
         return None
     loading: dict[str, Any] | None = kept["loading"] if kept["mark"] == mark else None
     return loading
 
 
-def _step(name: str, traffic: Traffic, *more: str) -> None:
-    """Do a step in a process of its own: the embedded engine is best opened once in each."""
-    given = json.dumps(dataclasses.asdict(traffic))
-    subprocess.run([sys.executable, "-m", "benchmarks.data", name, given, *more], check=True)
+def _step(name: str, traffic: Traffic, *more: str) -> dict[str, Any]:
+    """Do a step in a process of its own, since a process opens the embedded engine only once."""
+    options = json.dumps(dataclasses.asdict(traffic))
+    found: dict[str, Any] = processes.call("data", [name, options, *more], dict, seconds=_STEP_SECONDS)
+    return found
 
 
 def _load(traffic: Traffic, folder: Path) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     began = time.perf_counter()
-    with adapter.opened(folder / LOADED) as store:
+    with adapter.open_store(folder / LOADED) as store:
         for first in range(0, traffic.sessions, _BATCH):
             count = min(_BATCH, traffic.sessions - first)
             store.command(_INSERT + _SETTINGS, _parameters(traffic, first, count, whole=False))
-        store.command(_INSERT + _AGAIN + _SETTINGS, _parameters(traffic, 0, traffic.sessions, whole=True))
-        told["insert_seconds"] = round(time.perf_counter() - began, 1)
+        store.command(_INSERT + _ONLY_REWRITTEN + _SETTINGS, _parameters(traffic, 0, traffic.sessions, whole=True))
+        found["insert_seconds"] = round(time.perf_counter() - began, 1)
         store.tidy()
-        told["load_seconds"] = round(time.perf_counter() - began, 1)
+        found["load_seconds"] = round(time.perf_counter() - began, 1)
         store.command("SYSTEM STOP MERGES")
-        told[LOADED] = parts(store)
-    return told
+        found[LOADED] = parts(store)
+    return found
 
 
 def _merge(_: Traffic, folder: Path) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     began = time.perf_counter()
-    with adapter.opened(folder / MERGED) as store:
+    with adapter.open_store(folder / MERGED) as store:
         for table in TABLES:
             store.command(f"OPTIMIZE TABLE {table} FINAL")
         store.tidy()
-        told["merge_seconds"] = round(time.perf_counter() - began, 1)
-        told[MERGED] = parts(store)
-    return told
+        found["merge_seconds"] = round(time.perf_counter() - began, 1)
+        found[MERGED] = parts(store)
+    return found
 
 
 def _add(_: Traffic, folder: Path, count: str) -> dict[str, Any]:
     small = Traffic(int(count) * _SESSIONS_OF_SMALL, pages=_PAGES_OF_SMALL, domains=int(count), seed=2)
-    with adapter.opened(folder / "with-domains.part") as store:
+    with adapter.open_store(folder / "with-domains.part") as store:
         for whole in (False, True):
-            text = _INSERT + (_AGAIN if whole else "") + _SETTINGS
+            text = _INSERT + (_ONLY_REWRITTEN if whole else "") + _SETTINGS
             store.command(text, _parameters(small, 0, small.sessions, whole=whole))
         for table in TABLES:
             store.command(f"OPTIMIZE TABLE {table} FINAL")
@@ -236,7 +242,7 @@ def _parameters(traffic: Traffic, first: int, count: int, *, whole: bool) -> dic
     }
 
 
-# ---- for those who have no ClickHouse ----
+# ---- for the contestants without ClickHouse ----
 
 _EXPORTS = {
     "sessions": "SELECT day, user_key, landing_key, exit_key, before_exit_key, converting, page_keys "
@@ -254,7 +260,7 @@ def _export(_: Traffic, folder: Path) -> dict[str, Any]:
     if part.exists():
         shutil.rmtree(part)
     part.mkdir()
-    with adapter.opened(folder / MERGED, merges=False) as store:
+    with adapter.open_store(folder / MERGED, merges=False) as store:
         for name, text in _EXPORTS.items():
             path = (part / f"{name}.parquet").resolve()
             store.command(f"INSERT INTO FUNCTION file('{path}', 'Parquet') {text}", {"domain": DOMAIN})
@@ -266,5 +272,4 @@ _STEPS: dict[str, Callable[..., dict[str, Any]]] = {"load": _load, "merge": _mer
 
 if __name__ == "__main__":
     wanted = Traffic(**json.loads(sys.argv[2]))
-    result = _STEPS[sys.argv[1]](wanted, CACHE / wanted.name, *sys.argv[3:])
-    (CACHE / wanted.name / f"{sys.argv[1]}.json").write_text(json.dumps(result))
+    processes.reply(_STEPS[sys.argv[1]](wanted, CACHE / wanted.name, *sys.argv[3:]))

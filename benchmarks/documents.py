@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from benchmarks import figures
-from benchmarks.figures import MIB, Measured
+from benchmarks import figures, tables
+from benchmarks.figures import MIB, Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,17 +30,17 @@ _TARGET_SECONDS = (60, 10, 5, 3)
 
 
 class Figures:
-    """What the benchmarks and the load test found."""
+    """What the benchmarks and the load test measured."""
 
     def __init__(self, docs: Path = DOCS) -> None:
         """Read the raw figures beside the pages."""
         results = json.loads((docs / "benchmarks" / "results.json").read_text())
         self.load: dict[str, Any] = json.loads((docs / "benchmarks" / "load.json").read_text())
-        self.measured = msgspec.convert(results["measured"], list[Measured])
+        self.measured = msgspec.convert(results["measured"], list[Measurement])
         self.sizes = msgspec.convert(results["sizes"], figures.Sizes)
         self.size: int = results["size"]
 
-    def of(self, traffic: str, state: str = "merged", contestant: str = "pageroles") -> Measured:
+    def of(self, traffic: str, state: str = "merged", contestant: str = "pageroles") -> Measurement:
         """Return one measurement."""
         return figures.find(self.measured, traffic, state, contestant)
 
@@ -48,7 +48,7 @@ class Figures:
         """Return the sessions of the large traffic that a core counts in a second, for `any`."""
         return self.size / _cpu(self.of(self.sizes.large, state))
 
-    def shipped(self) -> float:
+    def bytes_per_session(self) -> float:
         """Return the bytes that reach the service for each session of the large traffic, for `any`."""
         return msgspec.convert(self.of(self.sizes.large, "merged", "floor").facts["bytes"], int) / self.size
 
@@ -75,7 +75,9 @@ def where_the_time_goes(found: Figures) -> str:
                 f"{_cpu(floor):.2f}" if question == "any" else "",
             ]
         )
-    return _table(["", "traffic", "seconds", "processor seconds", "floor, seconds", "floor, processor seconds"], rows)
+    return tables.markdown(
+        ["", "traffic", "seconds", "processor seconds", "floor, seconds", "floor, processor seconds"], rows
+    )
 
 
 def rates(found: Figures) -> str:
@@ -85,7 +87,11 @@ def rates(found: Figures) -> str:
     served = found.load["served"][-1]
     size = f"{found.size // 1_000_000} million"
     rows = [
-        ["sent from ClickHouse to the service, `any`", f"{found.shipped():.0f} bytes a session", f"floor, {size}"],
+        [
+            "sent from ClickHouse to the service, `any`",
+            f"{found.bytes_per_session():.0f} bytes a session",
+            f"floor, {size}",
+        ],
         *(
             [
                 f"`any`, {name}",
@@ -115,13 +121,13 @@ def rates(found: Figures) -> str:
             "the load test",
         ],
     ]
-    return _table(["what", "rate", "from"], rows)
+    return tables.markdown(["what", "rate", "from"], rows)
 
 
 def a_billion(found: Figures) -> str:
-    """Return what one domain of a billion sessions asks for, by the answer time that is wanted."""
+    """Return the cores and the network that one domain of a billion sessions needs, for several answer times."""
     core_seconds = _BILLION / found.rate("merged")
-    gigabytes = _BILLION * found.shipped() / 1e9
+    gigabytes = _BILLION * found.bytes_per_session() / 1e9
     rows = [
         [f"{target} s", f"{math.ceil(core_seconds / target)}", f"{gigabytes / target:.1f} GB"]
         for target in _TARGET_SECONDS
@@ -130,7 +136,7 @@ def a_billion(found: Figures) -> str:
         f"`any` over 30 days needs {core_seconds:.0f} core-seconds and sends {gigabytes:.0f} GB from ClickHouse to the "
         "service.\n\n"
     )
-    return head + _table(["answer in", "cores", "sent a second"], rows)
+    return head + tables.markdown(["answer in", "cores", "sent a second"], rows)
 
 
 SECTIONS: dict[str, Callable[[Figures], str]] = {
@@ -144,7 +150,7 @@ def written(page: str, found: Figures) -> str:
     """Return a page with its figures written anew.
 
     Raises:
-        KeyError: A marker names a section that there is not.
+        KeyError: A marker names an unknown section.
     """
     return _BLOCK.sub(lambda block: f"{block[1]}{SECTIONS[block[2]](found)}{block[3]}", page)
 
@@ -171,13 +177,8 @@ def stale(docs: Path = DOCS) -> list[str]:
     return [name for name, page in pages.items() if written(page, found) != page]
 
 
-def _cpu(one: Measured, question: str = "any") -> float:
+def _cpu(one: Measurement, question: str = "any") -> float:
     return statistics.median(one.cpu[question])
-
-
-def _table(columns: list[str], rows: list[list[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Medians, and the targets they are held to."""
+"""Measurements, and the targets that they are compared with."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MIB = 1 << 20
-_TIMES = "×"  # noqa: RUF001 - the sign that is meant
+_TIMES = "×"  # noqa: RUF001 - this sign is meant
 
 
 @dataclasses.dataclass(slots=True)
-class Measured:
-    """What a contestant took for a question on some traffic.
+class Measurement:
+    """What a contestant took for questions about some traffic.
 
     Attributes:
         traffic: The name of the traffic.
         state: Of the store: `loaded` or `merged`.
-        contestant: Its name, of `contestants.NAMES`.
+        contestant: One of `contestants.NAMES`.
         form: Of its query.
         seconds: Of each question, every time it was asked.
-        cpu: Seconds at work of all its threads, of each question, a round each.
-        peaks: Bytes above idle while the first question was asked, a round each.
+        cpu: Processor seconds of all its threads, of each question in each round.
+        peaks: The most bytes above idle while the first question was asked, in each round.
         idle: Bytes resident before.
-        facts: Versions, threads, and what else there is to know.
+        facts: Versions, threads, and the like.
     """
 
     traffic: str
@@ -51,7 +51,7 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Target:
-    """A target: what, the limit, what was measured, whether it is met."""
+    """A target, and whether it is met."""
 
     what: str
     limit: str
@@ -68,7 +68,9 @@ class Sizes:
     many_pages: str
 
 
-def find(measured: Iterable[Measured], traffic: str, state: str, contestant: str, *, arrays: bool = False) -> Measured:
+def find(
+    measured: Iterable[Measurement], traffic: str, state: str, contestant: str, *, arrays: bool = False
+) -> Measurement:
     """Return one of the measurements.
 
     Raises:
@@ -82,8 +84,8 @@ def find(measured: Iterable[Measured], traffic: str, state: str, contestant: str
     raise LookupError(f"{contestant} was not measured on {traffic}, {state}")
 
 
-def targets(measured: list[Measured], sizes: Sizes) -> list[Target]:
-    """Hold the measurements to the targets."""
+def targets(measured: list[Measurement], sizes: Sizes) -> list[Target]:
+    """Return the targets, and whether the measurements meet them."""
     found: list[Target] = []
     for state in ("merged", "loaded"):
         found += _against_others(measured, sizes.large, state)
@@ -102,7 +104,7 @@ def targets(measured: list[Measured], sizes: Sizes) -> list[Target]:
     return found
 
 
-def _against_others(measured: list[Measured], traffic: str, state: str) -> list[Target]:
+def _against_others(measured: list[Measurement], traffic: str, state: str) -> list[Target]:
     ours = find(measured, traffic, state, "pageroles").median()
     sql = find(measured, traffic, state, "sql").median()
     floor = find(measured, traffic, state, "floor").median()

@@ -1,7 +1,7 @@
-"""The load test: many small requests, big ones at once, and both together. Loopback only, bounded in time.
+"""The load test: many small requests, large ones at once, and both together. Loopback only, bounded in time.
 
-ghz puts the small requests over gRPC (its settings are in ghz/small.json); what it is compared with is a loop over
-the very queries that a report asks, in as many threads, through the same store and without a server.
+ghz sends the small requests over gRPC (its settings are in ghz/small.json). They are compared with a bare loop: the
+queries of the same reports, in as many threads, from the same store, without a server.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from benchmarks import adapter, data, memory
-from benchmarks.cases import ANY, DOMAIN, NOTHING, Traffic
+from benchmarks import adapter, data, memory, processes
+from benchmarks.cases import ANY, DOMAIN, EMPTY_WINDOW, Traffic
 from benchmarks.figures import MIB
+from benchmarks.tables import Table
 from benchmarks.threads import in_threads
 
 if TYPE_CHECKING:
@@ -33,21 +34,21 @@ _SETTINGS = Path(__file__).parent / "ghz" / "small.json"
 _GHZ = Path("build/bin/ghz")
 DOMAINS = 1000
 _AT_ONCE = (1, 8)
-_BIG_AT_ONCE = 8
-# Domains whose queries the bare loop knows: it makes a report of each first.
-_LOOPED = 50
+_LARGE_AT_ONCE = 8
+# The bare loop first makes a report of so many domains, to know its queries.
+_LOOPED_DOMAINS = 50
 
 
-class Small(msgspec.Struct):
-    """What small requests got.
+class SmallRequests(msgspec.Struct):
+    """What small requests took.
 
     Attributes:
         at_once: Requests in flight.
-        requests: Answered.
-        failed: Not answered well.
+        requests: How many were answered.
+        failed: How many were not, or with an error.
         per_second: Answered a second.
-        p50_ms: The median of their milliseconds.
-        p99_ms: 99 of a hundred took no longer.
+        p50_ms: Median latency, in milliseconds.
+        p99_ms: 99th percentile of the latency, in milliseconds.
     """
 
     at_once: int
@@ -58,8 +59,8 @@ class Small(msgspec.Struct):
     p99_ms: float
 
 
-class Big(msgspec.Struct):
-    """What eight big requests took: all together, each on average, and the most memory above idle."""
+class LargeRequests(msgspec.Struct):
+    """What eight large requests took: all together, each on average, and the most memory above idle."""
 
     seconds: float
     mean_seconds: float
@@ -67,52 +68,52 @@ class Big(msgspec.Struct):
 
 
 class Load(msgspec.Struct):
-    """All that the load test found."""
+    """All that the load test measured."""
 
     sessions: int
     domains: int
     seconds: int
     load_before: tuple[float, float, float]
     load_after: tuple[float, float, float]
-    served: list[Small]
-    bare: list[Small]
-    at_once: Big
-    in_turn: Big
-    beside_big: Small
-    big_meanwhile: list[float]
+    served: list[SmallRequests]
+    bare: list[SmallRequests]
+    at_once: LargeRequests
+    in_turn: LargeRequests
+    beside_large: SmallRequests
+    large_meanwhile: list[float]
 
 
-def run(sessions: int, seconds: int, tell: Callable[[str], None]) -> Load:
-    """Put the loads on, one after another.
+def run(sessions: int, seconds: int, progress: Callable[[str], None]) -> Load:
+    """Put each load on a server, one after another.
 
     Args:
-        sessions: Of the big domain.
+        sessions: Of the large domain.
         seconds: How long each load of small requests lasts.
-        tell: Told what goes on.
+        progress: Is told what is done.
     """
     ghz = _ghz()
     load_before = os.getloadavg()
-    made = data.make(Traffic(sessions), tell, export=False)
-    folder = data.with_small_domains(made, DOMAINS, tell)
+    made = data.make(Traffic(sessions), progress, export=False)
+    folder = data.with_small_domains(made, DOMAINS, progress)
 
-    bare: list[Small] = []
+    bare: list[SmallRequests] = []
     for at_once in _AT_ONCE:
-        tell(f"bare loop of the same queries, {at_once} at once")
+        progress(f"bare loop of the same queries, {at_once} at once")
         bare.append(_bare(folder, at_once, seconds))
-    with adapter.Running(folder, merges=False) as server:
-        server.ask(adapter.request(NOTHING), DOMAIN)
+    with adapter.ServerProcess(folder, merges=False) as server:
+        server.ask(adapter.request(EMPTY_WINDOW), DOMAIN)
         idle = memory.resident(server.pid)
         _small(ghz, server, _AT_ONCE[-1], 2)
-        served: list[Small] = []
+        served: list[SmallRequests] = []
         for at_once in _AT_ONCE:
-            tell(f"small requests over gRPC, {at_once} at once")
+            progress(f"small requests over gRPC, {at_once} at once")
             served.append(_small(ghz, server, at_once, seconds))
-        tell(f"{_BIG_AT_ONCE} big requests in turn")
-        in_turn = _big(server, 1, idle)
-        tell(f"{_BIG_AT_ONCE} big requests at once")
-        together = _big(server, _BIG_AT_ONCE, idle)
-        tell("small requests beside a big one that always runs")
-        with _AlwaysBig(server) as big:
+        progress(f"{_LARGE_AT_ONCE} large requests in turn")
+        in_turn = _large(server, 1, idle)
+        progress(f"{_LARGE_AT_ONCE} large requests at once")
+        together = _large(server, _LARGE_AT_ONCE, idle)
+        progress("small requests beside a large one that always runs")
+        with _AlwaysLarge(server) as large:
             beside = _small(ghz, server, _AT_ONCE[-1], seconds)
     return Load(
         sessions=sessions,
@@ -124,21 +125,21 @@ def run(sessions: int, seconds: int, tell: Callable[[str], None]) -> Load:
         bare=bare,
         at_once=together,
         in_turn=in_turn,
-        beside_big=beside,
-        big_meanwhile=big.seconds,
+        beside_large=beside,
+        large_meanwhile=large.seconds,
     )
 
 
 # ---- small requests ----
 
 
-def _small(ghz: Path, server: adapter.Running, at_once: int, seconds: int) -> Small:
+def _small(ghz: Path, server: adapter.ServerProcess, at_once: int, seconds: int) -> SmallRequests:
     """Have ghz ask for reports of small domains, picked at random."""
     metadata = {"authentication": server.key, "domain": f"site-{{{{randomInt 0 {DOMAINS - 1}}}}}.example"}
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "found.json"
         contract = Path(folder) / "contract"
-        contract.write_bytes(adapter.contract())
+        contract.write_bytes(adapter.descriptors())
         settings = Path(folder) / "settings.json"
         settings.write_text(json.dumps(json.loads(_SETTINGS.read_text()) | {"metadata": metadata}))
         command = [str(ghz), "--config", str(settings), "--protoset", str(contract)]
@@ -150,7 +151,7 @@ def _small(ghz: Path, server: adapter.Running, at_once: int, seconds: int) -> Sm
         found = json.loads(output.read_text())
     times = {one["percentage"]: one["latency"] / 1e6 for one in found["latencyDistribution"]}
     good = found["statusCodeDistribution"].get("OK", 0)
-    return Small(at_once, good, found["count"] - good, good / (found["total"] / 1e9), times[50], times[99])
+    return SmallRequests(at_once, good, found["count"] - good, good / (found["total"] / 1e9), times[50], times[99])
 
 
 def _ghz() -> Path:
@@ -161,24 +162,18 @@ def _ghz() -> Path:
     raise SystemExit("ghz is missing: `make load-test` builds it with Go, or put it on PATH")
 
 
-def _bare(folder: Path, at_once: int, seconds: int) -> Small:
-    """Run the loop in a process of its own: the store is opened by one at a time."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load", str(folder), str(at_once), str(seconds)],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=seconds + 120,
-    )
-    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Small)
+def _bare(folder: Path, at_once: int, seconds: int) -> SmallRequests:
+    """Run the loop in a process of its own: only one at a time can open the store."""
+    return processes.call("load", [str(folder), str(at_once), str(seconds)], SmallRequests, seconds=seconds + 120)
 
 
-def _loop(folder: Path, at_once: int, seconds: int) -> Small:
-    chance = random.Random(1)
+def _loop(folder: Path, at_once: int, seconds: int) -> SmallRequests:
+    rng = random.Random(1)
     times: list[float] = []
-    with adapter.opened(folder, merges=False) as store:
+    with adapter.open_store(folder, merges=False) as store:
         replays = [
-            adapter.Replay(store, ANY, data.small_domain(number)) for number in chance.sample(range(DOMAINS), _LOOPED)
+            adapter.Replay(store, ANY, data.small_domain(number))
+            for number in rng.sample(range(DOMAINS), _LOOPED_DOMAINS)
         ]
         ends = time.perf_counter() + seconds
 
@@ -192,17 +187,19 @@ def _loop(folder: Path, at_once: int, seconds: int) -> Small:
         in_threads(work, at_once)
         took = time.perf_counter() - began
     times.sort()
-    return Small(at_once, len(times), 0, len(times) / took, statistics.median(times), times[int(len(times) * 0.99)])
+    return SmallRequests(
+        at_once, len(times), 0, len(times) / took, statistics.median(times), times[int(len(times) * 0.99)]
+    )
 
 
-# ---- big requests ----
+# ---- large requests ----
 
 
-def _big(server: adapter.Running, at_once: int, idle: int) -> Big:
+def _large(server: adapter.ServerProcess, at_once: int, idle: int) -> LargeRequests:
     question = adapter.request(ANY)
     memory.reset_peak(server.pid)
     each: list[float] = []
-    left = list(range(_BIG_AT_ONCE))
+    left = list(range(_LARGE_AT_ONCE))
 
     def work(_: int) -> None:
         while True:
@@ -217,13 +214,13 @@ def _big(server: adapter.Running, at_once: int, idle: int) -> Big:
     began = time.perf_counter()
     in_threads(work, at_once)
     took = time.perf_counter() - began
-    return Big(took, statistics.mean(each), memory.peak(server.pid) - idle)
+    return LargeRequests(took, statistics.mean(each), memory.peak(server.pid) - idle)
 
 
-class _AlwaysBig:
-    """Asks for a big report again and again while the block runs."""
+class _AlwaysLarge:
+    """Asks for a large report again and again while the block runs."""
 
-    def __init__(self, server: adapter.Running) -> None:
+    def __init__(self, server: adapter.ServerProcess) -> None:
         self.seconds: list[float] = []
         self._server = server
         self._over = threading.Event()
@@ -244,32 +241,31 @@ class _AlwaysBig:
         self._thread.join()
 
 
-def tables(load: Load) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Return the findings as tables: title, columns, rows."""
+def tables(load: Load) -> list[Table]:
+    """Return the tables of a load test."""
 
-    def small(name: str, one: Small) -> list[str]:
+    def small(name: str, one: SmallRequests) -> list[str]:
         return [name, f"{one.per_second:,.0f}", f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}", f"{one.failed}"]
 
     rows: list[list[str]] = []
     for served, bare in zip(load.served, load.bare, strict=True):
         rows.append(small(f"served over gRPC, {served.at_once} at once", served))
         rows.append(small(f"the same queries in a bare loop, {bare.at_once} at once", bare))
-    rows.append(small(f"served, {load.beside_big.at_once} at once beside a big one", load.beside_big))
-    big = [
+    rows.append(small(f"served, {load.beside_large.at_once} at once beside a large one", load.beside_large))
+    large = [
         [name, f"{one.seconds:.2f}", f"{one.mean_seconds:.2f}", f"{one.peak_bytes / MIB:,.0f}"]
         for name, one in (
-            (f"{_BIG_AT_ONCE} in turn", load.in_turn),
-            (f"{_BIG_AT_ONCE} at once", load.at_once),
+            (f"{_LARGE_AT_ONCE} in turn", load.in_turn),
+            (f"{_LARGE_AT_ONCE} at once", load.at_once),
         )
     ]
-    if load.big_meanwhile:
-        big.append(["one always running, beside small ones", "", f"{statistics.mean(load.big_meanwhile):.2f}", ""])
+    if load.large_meanwhile:
+        large.append(["one always running, beside small ones", "", f"{statistics.mean(load.large_meanwhile):.2f}", ""])
     return [
-        ("Small requests", ["", "a second", "p50 ms", "p99 ms", "failed"], rows),
-        ("Big requests", ["", "seconds, all", "seconds, each", "memory above idle MiB"], big),
+        Table("Small requests", ["", "a second", "p50 ms", "p99 ms", "failed"], rows),
+        Table("Large requests", ["", "seconds, all", "seconds, each", "memory above idle MiB"], large),
     ]
 
 
 if __name__ == "__main__":
-    told = _loop(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
-    sys.stdout.write(msgspec.json.encode(told).decode() + "\n")
+    processes.reply(_loop(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

@@ -1,4 +1,4 @@
-"""Peak memory and time at work of a process, as Linux counts them."""
+"""Peak memory and processor time of a process, as Linux counts them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _RESET_PEAK = "5"
 
 
 def reset_peak(pid: int) -> None:
-    """Count the peak anew from now on."""
+    """Start the peak anew."""
     Path(f"/proc/{pid}/clear_refs").write_text(_RESET_PEAK)
 
 
@@ -25,7 +25,7 @@ def resident(pid: int) -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the seconds that all threads of the process have been at work."""
+    """Return the processor seconds of all threads of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import cases, documents, plots, tell
+from benchmarks import cases, documents, plots, tables
 from benchmarks import load as loads
 from benchmarks.cases import short
 from benchmarks.load import Load
 from benchmarks.run import Results
+from benchmarks.tables import Table
 
 DOCS = Path("docs")
 
@@ -24,7 +25,7 @@ def write(results: Results, docs: Path = DOCS) -> Path:
 
 
 def write_load(found: Load, docs: Path = DOCS) -> Path:
-    """Write what the load test found; return the page, which has it from then on."""
+    """Write what the load test measured; return the page, which has it from then on."""
     _keep(found, docs / "benchmarks" / "load.json")
     return render(docs)
 
@@ -62,8 +63,7 @@ def _load(load: Load) -> str:
             "reports from the same store, without a server."
         ),
     ]
-    for _, columns, rows in loads.tables(load):
-        parts.append(tell.Sheet("", columns, rows).markdown())
+    parts += [table.markdown() for table in loads.tables(load)]
     return "\n".join(parts)
 
 
@@ -81,7 +81,7 @@ def _page(results: Results, drawn: dict[str, str]) -> str:
             f"{_versions(results)}."
         ),
         "## Targets\n",
-        tell.targets(results).markdown(),
+        tables.targets(results).markdown(),
         _wrapped(
             "“Our ready columns” are those that the store works out at insert: landing, exit and before-exit page as "
             "keys. The others get them too. “From page arrays” is their time without those columns, from each "
@@ -91,8 +91,8 @@ def _page(results: Results, drawn: dict[str, str]) -> str:
         f"## Seconds for `any`, {size} sessions\n",
         _image("any", drawn),
     ]
-    for traffic, state in dict.fromkeys((one.traffic, one.state) for one in results.measured):
-        parts += [f"### {traffic}, {state}\n", tell.any_of(results, traffic, state).markdown()]
+    for traffic, state in tables.places(results):
+        parts += [f"### {traffic}, {state}\n", tables.any_on(results, traffic, state).markdown()]
     parts += [
         f"## Growth, {small} to {size}\n",
         _image("growth", drawn),
@@ -100,7 +100,7 @@ def _page(results: Results, drawn: dict[str, str]) -> str:
         _image("memory", drawn),
         "## Every question\n",
         _image("questions", drawn),
-        tell.rest(results).markdown(),
+        tables.every_question(results).markdown(),
         "## Loading\n",
         _wrapped(
             "By `INSERT … SELECT` inside ClickHouse, all tables together. The data are made once and kept, so this may "
@@ -111,14 +111,14 @@ def _page(results: Results, drawn: dict[str, str]) -> str:
         "## How it is measured\n",
         _method(results, large),
     ]
-    if results.tried:
+    if results.trials:
         parts += [
             "## Forms tried\n",
             _wrapped(
                 f"All forms were tried on {results.sizes.small}, where each answer was compared too, and the best of "
                 "each contestant on the large traffic. The tables above have the fastest of those."
             ),
-            tell.tried(results).markdown(),
+            tables.trials(results).markdown(),
         ]
     return "\n".join(parts)
 
@@ -141,9 +141,9 @@ def _method(results: Results, large: dict[str, object]) -> str:
         "- **Answers first**: before anything is timed, the answers of all contestants are compared whole, row by "
         "row. " + "; ".join(results.checked) + ".",
         (
-            f"- **Turns**: {results.rounds} rounds, in each of which the contestants take turns. A turn is a process "
-            f"of its own: it opens the data, asks once to warm up, and is timed {results.repeats} times. Tables show "
-            "the median, the minimum and the maximum of all rounds."
+            f"- **Rounds**: in each of {results.rounds} rounds the contestants are measured one after the other, each "
+            f"in a process of its own. It opens the data, asks once to warm up, and is timed {results.repeats} times. "
+            "Tables show the median, the minimum and the maximum of all rounds."
         ),
         (
             "- **pageroles**: a server process and a client process; the time is from the client's call of `Pages` to "
@@ -163,23 +163,23 @@ def _method(results: Results, large: dict[str, object]) -> str:
     return "".join(_wrapped(line, "  ") for line in lines)
 
 
-def _loading(results: Results) -> tell.Sheet:
+def _loading(results: Results) -> Table:
     columns = ["", "inserted a second", "bytes a session, loaded", "merged", "merging s"]
-    sheet = tell.Sheet("Loading", columns)
+    table = Table("Loading", columns)
     for name, loading in results.loading.items():
         sessions = loading["merged"]["sessions"]["rows"]
         loaded, merged = (
             sum(table["bytes"] for table in loading[state].values()) / sessions for state in ("loaded", "merged")
         )
         rate = sessions / loading["load_seconds"]
-        sheet.rows.append([name, f"{rate:,.0f}", f"{loaded:.0f}", f"{merged:.0f}", f"{loading['merge_seconds']:.0f}"])
-    return sheet
+        table.rows.append([name, f"{rate:,.0f}", f"{loaded:.0f}", f"{merged:.0f}", f"{loading['merge_seconds']:.0f}"])
+    return table
 
 
 def _parts(loading: dict[str, object], state: str) -> str:
-    tables = msgspec.convert(loading[state], dict[str, dict[str, int]])
-    count = tables["sessions"]["parts"]
-    return f"{tables['sessions']['rows']:,} rows in {count} part{'' if count == 1 else 's'}"
+    sessions = msgspec.convert(loading[state], dict[str, dict[str, int]])["sessions"]
+    count = sessions["parts"]
+    return f"{sessions['rows']:,} rows in {count} part{'' if count == 1 else 's'}"
 
 
 def _versions(results: Results) -> str:

@@ -1,4 +1,4 @@
-"""The plots, as SVG that is readable on light and on dark ground."""
+"""The plots, as SVG that can be read on a light and on a dark background."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from benchmarks import contestants, figures, tell
+from benchmarks import contestants, figures, tables
 from benchmarks.cases import short
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmarks.figures import Measured
+    from benchmarks.figures import Measurement
     from benchmarks.run import Results
 
 _INK, _GROUND, _GRID = "#24292f", "#ffffff", "#d8dee4"
 _OURS, _OTHERS, _FLOOR = "#1f6feb", "#8c959f", "#bf8700"
-# What a reader in the dark sees instead.
+# The same colours in a dark colour scheme.
 _DARK = {_INK: "#e6edf3", _GROUND: "#0d1117", _GRID: "#30363d", _OURS: "#58a6ff", _OTHERS: "#6e7681", _FLOOR: "#d29922"}
 _ROW_INCHES = 0.34
 _WIDTH_INCHES = 8.0
@@ -37,10 +37,10 @@ def draw(results: Results, folder: Path) -> dict[str, str]:
     )
     size = short(results.size)
     drawn = {
-        "any": (f"Seconds for any, {size} sessions", _any(results, lambda one: one.median(), "s")),
+        "any": (f"Seconds for any, {size} sessions", _contestants(results, lambda one: one.median(), "s")),
         "memory": (
             f"Memory above idle for any, {size} sessions",
-            _any(results, lambda one: one.peak / figures.MIB, "MiB"),
+            _contestants(results, lambda one: one.peak / figures.MIB, "MiB"),
         ),
         "questions": (f"Seconds of pageroles for each question, {size} sessions", _questions(results)),
         "growth": ("Seconds for any by size", _growth(results)),
@@ -48,18 +48,20 @@ def draw(results: Results, folder: Path) -> dict[str, str]:
     for name, (_, figure) in drawn.items():
         path = folder / f"{name}.svg"
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
-        path.write_text(_in_both_lights(path.read_text()))
+        path.write_text(_with_dark_scheme(path.read_text()))
     return {name: title for name, (title, _) in drawn.items()}
 
 
-def _any(results: Results, value: Any, unit: str) -> Figure:
+def _contestants(results: Results, value: Any, unit: str) -> Figure:
     here = [
         one
         for one in results.measured
         if (one.traffic, one.state) == (results.sizes.large, "merged") and (unit == "s" or one.contestant != "floor")
     ]
     here.sort(key=value)
-    return _bars([tell.shown(one) for one in here], [value(one) for one in here], [_colour(one) for one in here], unit)
+    return _bars(
+        [tables.label(one) for one in here], [value(one) for one in here], [_colour(one) for one in here], unit
+    )
 
 
 def _questions(results: Results) -> Figure:
@@ -98,7 +100,7 @@ def _growth(results: Results) -> Figure:
         if len(found) == len(sizes):
             times = [one.median() for one in found]
             axes.plot(sizes, times, color=_colour(found[0]), marker="o", linewidth=2 if name == "pageroles" else 1.4)
-            ends.append((times[-1], tell.shown(found[-1])))
+            ends.append((times[-1], tables.label(found[-1])))
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.minorticks_off()
@@ -112,7 +114,7 @@ def _growth(results: Results) -> Figure:
 
 
 def _beside(axes: Any, at: float, ends: list[tuple[float, str]]) -> None:
-    """Write names at the ends of lines, none over another."""
+    """Write the names at the ends of the lines, so that none covers another."""
     lowest = -float("inf")
     for value, name in sorted(ends):
         height = axes.transData.transform((at, value))[1]
@@ -138,12 +140,12 @@ def _page(height: float) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _colour(one: Measured) -> str:
+def _colour(one: Measurement) -> str:
     return {"pageroles": _OURS, "floor": _FLOOR}.get(one.contestant, _OTHERS)
 
 
-def _in_both_lights(svg: str) -> str:
-    """Add other colours for readers in the dark; who does not know the rule shows the light ones."""
+def _with_dark_scheme(svg: str) -> str:
+    """Add the colours of the dark scheme; programs that do not know the rule show the light ones."""
     rules = "".join(
         f'[style*="{kind}: {light}"]{{{kind}:{dark}!important}}'
         for light, dark in _DARK.items()

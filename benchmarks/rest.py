@@ -1,4 +1,4 @@
-"""What REST adds to a small request: the same question over gRPC and over REST, in turns.
+"""What REST adds to a small request: the same question over gRPC and over REST, alternately.
 
 Run with `make bench-rest`.
 """
@@ -17,16 +17,16 @@ from benchmarks import adapter, data
 from benchmarks.cases import FIRST_DAY, LAST_DAY, Question, Traffic
 from pageroles.client import to_answer
 
-_DOMAIN = "site-0.example"
+_DOMAIN = data.small_domain(0)
+_WARM_UP = 20
 
 
 def main(rounds: int = 500) -> None:
-    """Ask a domain of 1,000 sessions, over one kept connection each, and print the medians."""
+    """Ask for a domain of 1,000 sessions, over one open connection each, and print the medians."""
     console = Console()
-    if adapter.build() != "release":
-        raise SystemExit("this is a debug build of the core: run make setup")
+    adapter.refuse_debug_build()
     made = data.make(Traffic(sessions=1_000_000, pages=200, domains=1000), console.print, export=False)
-    with adapter.Running(made.store(data.LOADED), merges=False, http=True) as server:
+    with adapter.ServerProcess(made.store(data.LOADED), merges=False, http=True) as server:
         connection = http.client.HTTPConnection(server.http)
         question = adapter.request(Question("any"))
         body = json.dumps({"start_date": f"{FIRST_DAY}", "end_date": f"{LAST_DAY}"})
@@ -42,11 +42,11 @@ def main(rounds: int = 500) -> None:
         if json.loads(rest()) != to_answer([grpc()]):
             raise SystemExit("REST gives another answer")
         times: dict[str, list[float]] = {"gRPC": [], "REST": []}
-        for turn in range(rounds + 20):
+        for nth in range(rounds + _WARM_UP):
             for name, ask in (("gRPC", grpc), ("REST", rest)):
                 began = time.perf_counter()
                 ask()
-                if turn >= 20:
+                if nth >= _WARM_UP:
                     times[name].append((time.perf_counter() - began) * 1000)
         connection.close()
     medians = {name: statistics.median(found) for name, found in times.items()}

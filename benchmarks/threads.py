@@ -1,4 +1,4 @@
-"""Work in several threads, for all that ask more than one thing at once."""
+"""Runs work in several threads at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def in_threads(work: Callable[[int], None], count: int) -> None:
-    """Run some work in threads; raise what any of them raised."""
+    """Call `work` with the number of each thread, in as many threads; raise what one of them raised."""
     faults: list[BaseException] = []
 
     def guarded(number: int) -> None:

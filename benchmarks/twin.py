@@ -1,7 +1,7 @@
 """The report beside its slow twin: the same question to the server, and as one SQL query over raw columns.
 
-Run with `make bench-twin`. The twin (tests/twin.py) is written to be right, not fast: what it shows is that both agree
-at size, and what working a report out from raw rows costs.
+Run with `make bench-twin`. The twin (tests/support/twin.py) is written to be right, not fast. The comparison shows that
+both agree on many sessions, and what a report costs that is made from raw rows.
 """
 
 from __future__ import annotations
@@ -23,17 +23,16 @@ from support.twin import twin
 
 
 def main(sessions: int = 1_000_000, rounds: int = 3) -> None:
-    """Make the store if it isn't there, check that both agree, then time them in turns."""
+    """Make the store if it isn't there, check that both agree, then time them alternately."""
     console = Console()
-    if adapter.build() != "release":
-        raise SystemExit("this is a debug build of the core: run make setup")
+    adapter.refuse_debug_build()
     made = data.make(Traffic(sessions=sessions), console.print, export=False)
     question = Question("any")
     ours: list[float] = []
     theirs: list[float] = []
     above: list[int] = []
-    for turn in range(rounds + 1):
-        with adapter.Running(made.store(data.LOADED), merges=False) as server:
+    for nth in range(rounds + 1):
+        with adapter.ServerProcess(made.store(data.LOADED), merges=False) as server:
             request = adapter.request(question)
             server.ask(request, DOMAIN)  # opens files, as any first request does
             idle = memory.resident(server.pid)
@@ -42,7 +41,7 @@ def main(sessions: int = 1_000_000, rounds: int = 3) -> None:
             message = server.ask(request, DOMAIN)
             ours.append(time.perf_counter() - began)
             above.append(memory.peak(server.pid) - idle)
-        with adapter.opened(made.store(data.LOADED), merges=False) as store, store._engine.writer() as client:  # noqa: SLF001
+        with adapter.open_store(made.store(data.LOADED), merges=False) as store, store._engine.writer() as client:  # noqa: SLF001
             began = time.perf_counter()
             expected = twin(client, DOMAIN, question.start_ms, question.end_ms, {}, "any")
             theirs.append(time.perf_counter() - began)
@@ -50,7 +49,7 @@ def main(sessions: int = 1_000_000, rounds: int = 3) -> None:
         answer.pop("time_frame")
         if answer != expected:
             raise SystemExit("the twin gives another answer")
-        if turn == 0:
+        if nth == 0:  # the warm-up
             ours.clear()
             theirs.clear()
     console.print(

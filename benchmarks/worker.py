@@ -1,6 +1,6 @@
-"""One contestant's turn, in a process of its own: opened, warmed up, timed, closed.
+"""One contestant in a process of its own: opened, warmed up, timed, closed.
 
-Takes a `Turn` as JSON for its argument, and writes what it found as the last line of standard output.
+Takes a `Task` as JSON for its argument, and writes a `TaskResult` as the last line of standard output.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import contestants, memory
-from benchmarks.cases import NOTHING, Question
+from benchmarks import contestants, memory, processes
+from benchmarks.cases import EMPTY_WINDOW, Question
 
 
-class Turn(msgspec.Struct, frozen=True):
+class Task(msgspec.Struct, frozen=True):
     """What to do.
 
     Attributes:
-        contestant: Who, of `contestants.NAMES`.
+        contestant: One of `contestants.NAMES`.
         folder: The folder of the made-up traffic.
         state: Of the store: `loaded` or `merged`.
-        form: Of the query.
+        form: Of the contestant's query.
         questions: What to ask.
         repeats: How often to time each question.
-        answer: Where to write the answer to the first question, to be compared.
+        report: Where to write the report that answers the first question, to be compared.
     """
 
     contestant: str
@@ -34,19 +34,19 @@ class Turn(msgspec.Struct, frozen=True):
     form: str
     questions: list[Question]
     repeats: int = 1
-    answer: str | None = None
+    report: str | None = None
 
 
-class Found(msgspec.Struct):
-    """What came out.
+class TaskResult(msgspec.Struct):
+    """What a task found.
 
     Attributes:
         seconds: Of each question, by its name.
-        cpu: Seconds at work of all its threads, of each question on average.
+        cpu: Processor seconds of all threads, of each question on average.
         idle: Bytes resident before the first real question.
         peak: The most bytes resident while the first question was asked, the first time included.
         peak_of_all: The same of all questions.
-        facts: Versions, threads, and what else there is to know.
+        facts: Versions, threads, and the like.
     """
 
     seconds: dict[str, list[float]] = {}
@@ -57,24 +57,25 @@ class Found(msgspec.Struct):
     facts: dict[str, object] = {}
 
 
-def run(turn: Turn) -> Found:
-    """Do it."""
-    with contestants.enter(turn.contestant, Path(turn.folder), state=turn.state, form=turn.form) as contestant:
-        if turn.answer is not None:
-            contestant.read(contestant.ask(turn.questions[0])).write(Path(turn.answer))
-        found = Found()
-        contestant.ask(NOTHING)
-        found.idle = memory.resident(contestant.pid)
+def run(task: Task) -> TaskResult:
+    """Do a task in this process."""
+    opened = contestants.open_contestant(task.contestant, Path(task.folder), state=task.state, form=task.form)
+    with opened as contestant:
+        if task.report is not None:
+            contestant.read(contestant.ask(task.questions[0])).write(Path(task.report))
+        result = TaskResult()
+        contestant.ask(EMPTY_WINDOW)
+        result.idle = memory.resident(contestant.pid)
         memory.reset_peak(contestant.pid)
-        for question in turn.questions:
+        for question in task.questions:
             contestant.ask(question)
-            worked = memory.cpu_seconds(contestant.pid)
-            found.seconds[question.name] = [_seconds(contestant, question) for _ in range(turn.repeats)]
-            found.cpu[question.name] = (memory.cpu_seconds(contestant.pid) - worked) / max(turn.repeats, 1)
-            found.peak_of_all = memory.peak(contestant.pid)
-            found.peak = found.peak or found.peak_of_all
-        found.facts = contestant.facts()
-        return found
+            cpu_before = memory.cpu_seconds(contestant.pid)
+            result.seconds[question.name] = [_seconds(contestant, question) for _ in range(task.repeats)]
+            result.cpu[question.name] = (memory.cpu_seconds(contestant.pid) - cpu_before) / max(task.repeats, 1)
+            result.peak_of_all = memory.peak(contestant.pid)
+            result.peak = result.peak or result.peak_of_all
+        result.facts = contestant.facts()
+        return result
 
 
 def _seconds(contestant: contestants.Contestant, question: Question) -> float:
@@ -84,4 +85,4 @@ def _seconds(contestant: contestants.Contestant, question: Question) -> float:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(msgspec.json.encode(run(msgspec.json.decode(sys.argv[1], type=Turn))).decode() + "\n")
+    processes.reply(run(msgspec.json.decode(sys.argv[1], type=Task)))

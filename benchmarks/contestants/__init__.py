@@ -1,4 +1,4 @@
-"""Those who answer the same question from the same data, each opened in a process of its own."""
+"""The contestants: each answers the same questions from the same data, in a process of its own."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmarks.answers import Answer
     from benchmarks.cases import Question
+    from benchmarks.reports import Report
 
 
 class Contestant(Protocol):
     """Opened on a folder of made-up traffic; answers questions until it is closed."""
 
     pid: int
-    """Whose memory counts."""
+    """The process whose memory and processor time are measured."""
 
     def ask(self, question: Question) -> Any:
-        """Answer as this contestant gives answers best: message, blocks, table. This is what is timed."""
+        """Return the answer in the contestant's own form: message, blocks, table. This is what is timed."""
 
-    def read(self, answer: Any) -> Answer:
-        """Read an answer, to compare it with the others'."""
+    def read(self, answer: Any) -> Report:
+        """Return an answer as a report, to compare it with the others'."""
 
     def facts(self) -> dict[str, object]:
-        """Tell versions, threads and parts."""
+        """Return versions, threads and the like."""
 
     def __enter__(self) -> Self:
         """Return the contestant."""
@@ -40,24 +40,24 @@ NAMES = {
     "polars": "Polars",
     "floor": "floor: the bytes, uncounted",
 }
-# Added to the name of a form: pages taken from the arrays of page keys rather than from ready columns; and
-# without FINAL, which is right once all is merged.
+# Additions to the name of a form. Page arrays: pages come from the arrays of page keys, not from the ready columns. No
+# FINAL: right only where all is merged.
 ARRAYS, NO_FINAL = "; page arrays", "; no FINAL"
-# The others answer from copies of their own, to which the state of the store's parts means nothing.
+# These read the store itself. The others have copies of their own, which are the same in either state of the store.
 OF_THE_STORE = ("pageroles", "sql", "floor")
 
 
-def enter(name: str, folder: Path, *, state: str, form: str) -> Contestant:
+def open_contestant(name: str, folder: Path, *, state: str, form: str) -> Contestant:
     """Open a contestant.
 
     Args:
         name: One of `NAMES`.
         folder: The folder of the made-up traffic.
-        state: `loaded` or `merged`, for those of the store.
-        form: The form of its query, for those who have several.
+        state: `loaded` or `merged`, for those that read the store.
+        form: The form of its query, for those that have several.
     """
     if name == "pageroles":
-        from benchmarks.contestants.served import Served  # noqa: PLC0415 - each process imports its own alone
+        from benchmarks.contestants.served import Served  # noqa: PLC0415 - each process imports only its own
 
         return Served(folder / state)
     if name == "sql":
@@ -78,7 +78,7 @@ def enter(name: str, folder: Path, *, state: str, form: str) -> Contestant:
 
 
 def forms(name: str) -> dict[str, str]:
-    """List the forms of a contestant's query and how they are told; most have one."""
+    """Return the forms of a contestant's query, by name, and their descriptions."""
     if name == "sql":
         from benchmarks.contestants import clickhouse  # noqa: PLC0415
 

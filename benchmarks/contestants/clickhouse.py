@@ -1,7 +1,7 @@
-"""The best ClickHouse SQL over the same tables, with the columns that the store has ready.
+"""The best ClickHouse SQL over the same tables, with the store's ready columns.
 
-What is hard is the drop-off side: three pages of nearly every session, and distinct users of each. The forms differ
-there; the conversion side, a few percent of the sessions, is the same in all.
+The hard part is the drop-off side: three pages of nearly every session, and distinct users of each. There the forms
+differ. The conversion side, a few percent of the sessions, is the same in all.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import clickhouse_connect
 
-from benchmarks.answers import Answer
 from benchmarks.cases import DOMAIN
 from benchmarks.contestants import ARRAYS, NO_FINAL
+from benchmarks.contestants.roles import READY, union_of_roles
+from benchmarks.reports import Report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,19 +24,19 @@ if TYPE_CHECKING:
 
 _ROLES = "(1, exit_key), (2, before_exit_key), (3, landing_key)"
 _PAIRS = f"arrayJoin([{_ROLES}])"
-_KEYS = ((1, "exit_key"), (2, "before_exit_key"), (3, "landing_key"))
-
-
-def _each(form: str) -> str:
-    """Repeat a form for each role, with `KEY` and `ROLE` filled in."""
-    return "\n    UNION ALL\n    ".join(form.replace("KEY", key).replace("ROLE", str(role)) for role, key in _KEYS)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Form:
-    """A way to count the drop-off roles: gives role, key, sessions, users; and how it is told."""
+    """A way to count the drop-off roles.
 
-    told: str
+    Attributes:
+        description: For readers of the page.
+        text: SQL that returns role, key, sessions, users.
+        settings: That it needs.
+    """
+
+    description: str
     text: str
     settings: str = ""
 
@@ -45,7 +46,7 @@ _TWO_LEVEL = "group_by_two_level_threshold = 1, group_by_two_level_threshold_byt
 _FORMS = {
     "group by per role": Form(
         "a GROUP BY for each role, `uniqExact` of the users",
-        _each(
+        union_of_roles(
             "SELECT ROLE AS role, KEY AS key, count() AS sessions, "
             "uniqExact(user_key) AS users FROM leaving GROUP BY key"
         ),
@@ -65,7 +66,7 @@ _FORMS = {
     ),
     "pairs first": Form(
         "for each role, GROUP BY page and user first, then by page",
-        _each(
+        union_of_roles(
             "SELECT ROLE AS role, key, sum(visits) AS sessions, count() AS users FROM "
             "(SELECT KEY AS key, user_key, count() AS visits FROM leaving GROUP BY key, user_key) GROUP BY key"
         ),
@@ -79,7 +80,7 @@ _FORMS = {
     ),
     "users first": Form(
         "GROUP BY user with the user's pages of each role, distinct ones, then by page",
-        _each(
+        union_of_roles(
             "SELECT ROLE AS role, key, sum(visits) AS sessions, count() AS users FROM "
             "(SELECT arrayJoin(pages) AS page, "
             "page.1 AS key, page.2 AS visits FROM (SELECT user_key, sumMap([KEY], [toUInt32(1)]) AS maps, "
@@ -88,14 +89,14 @@ _FORMS = {
     ),
     "bitmaps": Form(
         "a GROUP BY for each role, `groupBitmap` of the users",
-        _each(
+        union_of_roles(
             "SELECT ROLE AS role, KEY AS key, count() AS sessions, "
             "groupBitmap(user_key) AS users FROM leaving GROUP BY key"
         ),
     ),
     "runs": Form(
         "for each role, ORDER BY page and user, and count where either changes",
-        _each(
+        union_of_roles(
             "SELECT ROLE AS role, key, count() AS sessions, countIf(fresh) AS users FROM (SELECT KEY AS key, "
             "(key, user_key) != (lagInFrame(key) OVER w, lagInFrame(user_key) OVER w) "
             "OR row_number() OVER w = 1 AS fresh "
@@ -105,7 +106,7 @@ _FORMS = {
     ),
     "ranges of users": Form(
         "a GROUP BY page and range of users for each role, `uniqExact` within it, then the sum: smaller sets",
-        _each(
+        union_of_roles(
             "SELECT ROLE AS role, key, sum(visits) AS sessions, sum(different) AS users FROM (SELECT KEY AS key, "
             "count() AS visits, uniqExact(user_key) AS different FROM leaving "
             "GROUP BY key, bitShiftRight(user_key, 60)) "
@@ -114,7 +115,7 @@ _FORMS = {
     ),
     "group by per role, two-level": Form(
         "the first form, with two-level hash tables from the start",
-        _each(
+        union_of_roles(
             "SELECT ROLE AS role, KEY AS key, count() AS sessions, "
             "uniqExact(user_key) AS users FROM leaving GROUP BY key"
         ),
@@ -122,12 +123,12 @@ _FORMS = {
     ),
     "dense users": Form(
         "a GROUP BY for each role, `groupBitmap` of the rank of each user among all",
-        _each(
+        union_of_roles(
             "SELECT ROLE AS role, KEY AS key, count() AS sessions, groupBitmap(rank) AS users FROM ranked GROUP BY key"
         ),
     ),
 }
-FORMS = {name: form.told for name, form in _FORMS.items()}
+FORMS = {name: form.description for name, form in _FORMS.items()}
 
 _REPORT = """
 WITH
@@ -195,7 +196,6 @@ _RANKED = """
     ranked AS (SELECT leaving.*, rank FROM leaving INNER JOIN ranks USING user_key),"""
 
 
-_READY = "landing_key, exit_key, before_exit_key"
 _FROM_ARRAYS = (
     "page_keys[1] AS landing_key, page_keys[-1] AS exit_key, "
     "arrayLast(key -> key != page_keys[-1], page_keys) AS before_exit_key"
@@ -206,9 +206,9 @@ def statement(form: str) -> str:
     """Return the whole report in one of the forms."""
     chosen = _FORMS[form.partition(";")[0]]
     text = _REPORT.replace("DROP_OFF", chosen.text).replace("RANKED", _RANKED if "ranked" in chosen.text else "")
-    text = text.replace("PAGES", _FROM_ARRAYS if ARRAYS in form else _READY)
+    text = text.replace("PAGES", _FROM_ARRAYS if ARRAYS in form else READY)
     if NO_FINAL in form:
-        # The deletion marks of converting_sessions are gone as well.
+        # No deletion marks of converting_sessions are left either.
         text = text.replace(" FINAL\n", "\n")
     settings = [f"max_threads = {os.cpu_count()}", "do_not_merge_across_partitions_select_final = 1"]
     if chosen.settings:
@@ -217,7 +217,7 @@ def statement(form: str) -> str:
 
 
 class ClickHouse:
-    """The embedded engine, asked in SQL."""
+    """ClickHouse's embedded engine."""
 
     def __init__(self, store: Path, form: str) -> None:
         self.pid = os.getpid()
@@ -232,14 +232,14 @@ class ClickHouse:
         self._client.close()
 
     def ask(self, question: Question) -> tuple[Question, bytes]:
-        """Give blocks of Native: no row becomes an object."""
+        """Return blocks of Native: no row becomes an object."""
         return question, self._client.raw_query(self._text, parameters=_parameters(question), fmt="Native")
 
-    def read(self, answer: tuple[Question, bytes]) -> Answer:
+    def read(self, answer: tuple[Question, bytes]) -> Report:
         """Ask again, for rows as objects."""
         rows: Any = self._client.query(self._text, parameters=_parameters(answer[0])).result_rows
         (totals,) = (row for row in rows if row[0] == 0)
-        return Answer.of(totals[2:6], [tuple(row) for row in rows if row[0] != 0])
+        return Report.of(totals[2:6], [tuple(row) for row in rows if row[0] != 0])
 
     def facts(self) -> dict[str, object]:
         return {"version": self._client.server_version, "threads": os.cpu_count()}

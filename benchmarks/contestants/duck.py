@@ -1,4 +1,4 @@
-"""DuckDB over tables of its own, filled from the store's ready columns and in the store's order."""
+"""DuckDB, over tables of its own with the store's ready columns, in the store's order."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
-from benchmarks.answers import Answer
 from benchmarks.contestants import ARRAYS
+from benchmarks.contestants.roles import READY, union_of_roles
+from benchmarks.reports import Report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,26 +18,20 @@ if TYPE_CHECKING:
 
 _FILE = "duck.db"
 _TABLES = ("sessions", "converting_sessions", "pages")
-_KEYS = ((1, "exit_key"), (2, "before_exit_key"), (3, "landing_key"))
 _LISTED = "unnest([1, 2, 3]) AS role, unnest([exit_key, before_exit_key, landing_key]) AS key"
 
-
-def _each(form: str) -> str:
-    return "\n    UNION ALL\n    ".join(form.replace("KEY", key).replace("ROLE", str(role)) for role, key in _KEYS)
-
-
-# How told, and the text.
+# The description, and the SQL that returns role, key, sessions, users.
 _FORMS = {
     "count distinct per role": (
         "a GROUP BY for each role, `count(DISTINCT user)`",
-        _each(
+        union_of_roles(
             "SELECT ROLE AS role, KEY AS key, count(*) AS sessions, count(DISTINCT user_key) AS users "
             "FROM leaving GROUP BY key"
         ),
     ),
     "pairs first": (
         "for each role, GROUP BY page and user first, then by page",
-        _each(
+        union_of_roles(
             "SELECT ROLE AS role, key, sum(visits)::BIGINT AS sessions, count(*) AS users FROM "
             "(SELECT KEY AS key, user_key, count(*) AS visits FROM leaving GROUP BY ALL) GROUP BY key"
         ),
@@ -60,7 +55,7 @@ _FORMS = {
     ),
 }
 
-FORMS = {name: told for name, (told, _) in _FORMS.items()}
+FORMS = {name: description for name, (description, _) in _FORMS.items()}
 
 _REPORT = """
 WITH
@@ -122,7 +117,6 @@ ORDER BY side, sessions_1 DESC, sessions_2 DESC, sessions_3 DESC, url
 """
 
 
-_READY = "landing_key, exit_key, before_exit_key"
 _FROM_ARRAYS = (
     "page_keys[1] AS landing_key, page_keys[-1] AS exit_key, "
     "coalesce(list_filter(page_keys, lambda key: key != page_keys[-1])[-1], 0) AS before_exit_key"
@@ -130,14 +124,14 @@ _FROM_ARRAYS = (
 
 
 class Duck:
-    """A database file, asked in SQL."""
+    """A database file of DuckDB."""
 
     def __init__(self, folder: Path, form: str) -> None:
         self.pid = os.getpid()
         self._threads = os.cpu_count() or 1
         _fill(folder)
         self._connection = duckdb.connect(str(folder / _FILE), read_only=True, config={"threads": self._threads})
-        text = _REPORT.replace("PAGES", _FROM_ARRAYS if ARRAYS in form else _READY)
+        text = _REPORT.replace("PAGES", _FROM_ARRAYS if ARRAYS in form else READY)
         self._text = text.replace("DROP_OFF", _FORMS[form.partition(";")[0]][1])
 
     def __enter__(self) -> Self:
@@ -150,10 +144,10 @@ class Duck:
         days = {"first_day": question.first_day, "last_day": question.last_day}
         return self._connection.execute(self._text, days).to_arrow_table()
 
-    def read(self, answer: Any) -> Answer:
+    def read(self, answer: Any) -> Report:
         rows: list[Any] = list(zip(*(column.to_pylist() for column in answer.columns), strict=True))
         (totals,) = (row for row in rows if row[0] == 0)
-        return Answer.of(totals[2:6], [row for row in rows if row[0] != 0])
+        return Report.of(totals[2:6], [row for row in rows if row[0] != 0])
 
     def facts(self) -> dict[str, object]:
         return {"version": duckdb.__version__, "threads": self._threads}

@@ -1,4 +1,4 @@
-"""The floor: the very streams that a report reads, read by as many threads and dropped. It answers nothing."""
+"""The floor: reads the streams that a report reads, in as many threads, and drops them. It answers nothing."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Floor:
-    """A store whose streams are drained."""
+    """A store whose streams are read and dropped."""
 
     def __init__(self, store: Path) -> None:
         self.pid = os.getpid()
-        self._opening = adapter.opened(store, merges=False)
+        self._opening = adapter.open_store(store, merges=False)
         self._store = self._opening.__enter__()
         self._statements: dict[Question, list[Statement]] = {}
         self._threads = os.cpu_count() or 1
@@ -33,7 +33,7 @@ class Floor:
         self._opening.__exit__(None, None, None)
 
     def ask(self, question: Question) -> None:
-        # The first time, which is not timed, a report is made to learn what it reads.
+        # The first time, which is not timed, a report is made, to see what it reads.
         if question not in self._statements:
             self._statements[question] = adapter.streams(self._store, question, DOMAIN)
         self.bytes = adapter.drain(self._store, self._statements[question], self._threads)

@@ -1,4 +1,4 @@
-"""Polars over the store's ready columns, from Parquet or from memory."""
+"""Polars, over the store's ready columns in Parquet or in memory."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import polars as pl
 
-from benchmarks.answers import Answer
 from benchmarks.contestants import ARRAYS
+from benchmarks.contestants.roles import KEYS
+from benchmarks.reports import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,12 +17,11 @@ if TYPE_CHECKING:
 
     from benchmarks.cases import Question
 
-_KEYS = ((1, "exit_key"), (2, "before_exit_key"), (3, "landing_key"))
 _COUNTS = [pl.len().alias("sessions"), pl.col("user_key").n_unique().alias("users")]
 
 
 def _unique_per_role(leaving: pl.LazyFrame) -> list[pl.LazyFrame]:
-    return [_named(leaving.rename({key: "key"}).group_by("key").agg(_COUNTS), 2, role) for role, key in _KEYS]
+    return [_named(leaving.rename({key: "key"}).group_by("key").agg(_COUNTS), 2, role) for role, key in KEYS]
 
 
 def _pairs_first(leaving: pl.LazyFrame) -> list[pl.LazyFrame]:
@@ -35,7 +35,7 @@ def _pairs_first(leaving: pl.LazyFrame) -> list[pl.LazyFrame]:
             2,
             role,
         )
-        for role, key in _KEYS
+        for role, key in KEYS
     ]
 
 
@@ -56,19 +56,19 @@ _WAYS: dict[str, tuple[str, Callable[[pl.LazyFrame], list[pl.LazyFrame]]]] = {
 }
 _ENGINES: tuple[_Engine, ...] = ("streaming", "in-memory")
 _PLACES = ("Parquet", "memory")
-# How told; where the data is, which engine, which way.
+# The description; where the data are; the engine; the way to count.
 _FORMS: dict[str, tuple[str, str, _Engine, Callable[[pl.LazyFrame], list[pl.LazyFrame]]]] = {
-    f"{name}, {engine} engine, {place}": (f"{told}; {engine} engine, from {place}", place, engine, way)
-    for name, (told, way) in _WAYS.items()
+    f"{name}, {engine} engine, {place}": (f"{description}; {engine} engine, from {place}", place, engine, way)
+    for name, (description, way) in _WAYS.items()
     for engine in _ENGINES
     for place in _PLACES
 }
 
-FORMS = {name: told for name, (told, *_) in _FORMS.items()}
+FORMS = {name: description for name, (description, *_) in _FORMS.items()}
 
 
 class Polar:
-    """Frames, lazily asked."""
+    """Lazy frames."""
 
     def __init__(self, folder: Path, form: str) -> None:
         self.pid = os.getpid()
@@ -125,12 +125,12 @@ class Polar:
         found = pl.collect_all([table, totals], engine=self._engine)
         return found[0], found[1]
 
-    def read(self, answer: tuple[pl.DataFrame, pl.DataFrame]) -> Answer:
+    def read(self, answer: tuple[pl.DataFrame, pl.DataFrame]) -> Report:
         table, totals = answer
         counted: list[Any] = totals.rows()
         columns = ["side", "url", *(f"{what}_{role}" for role in (1, 2, 3) for what in ("sessions", "users"))]
         rows: list[Any] = table.select(columns).rows()
-        return Answer.of((*counted[0], *counted[1]), rows)
+        return Report.of((*counted[0], *counted[1]), rows)
 
     def facts(self) -> dict[str, object]:
         return {"version": pl.__version__, "threads": pl.thread_pool_size()}

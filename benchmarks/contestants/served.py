@@ -1,4 +1,4 @@
-"""pageroles as its callers have it: a server in another process, a question over gRPC, the bytes of the answer."""
+"""pageroles as its callers use it: a server in another process, asked over gRPC; the answer is its bytes."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import os
 from typing import TYPE_CHECKING, Self
 
 from benchmarks import adapter
-from benchmarks.answers import Answer
 from benchmarks.cases import DOMAIN
+from benchmarks.reports import Report
 from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from benchmarks.answers import Row
     from benchmarks.cases import Question
+    from benchmarks.reports import PageCounts
 
 
 class Served:
     """A server and its client."""
 
     def __init__(self, store: Path) -> None:
-        self._server = adapter.Running(store, merges=False)
+        self._server = adapter.ServerProcess(store, merges=False)
         self.pid = self._server.pid
 
     def __enter__(self) -> Self:
@@ -34,27 +34,27 @@ class Served:
     def ask(self, question: Question) -> bytes:
         return self._server.ask(adapter.request(question), DOMAIN)
 
-    def read(self, answer: bytes) -> Answer:
+    def read(self, answer: bytes) -> Report:
         return _read(pages_pb2.PagesResponse.FromString(answer))
 
     def facts(self) -> dict[str, object]:
         return {"version": adapter.version(), "build": adapter.build(), "threads": os.cpu_count()}
 
 
-def _read(response: pages_pb2.PagesResponse) -> Answer:
+def _read(response: pages_pb2.PagesResponse) -> Report:
     totals = response.summary_totals
-    return Answer.of(
+    return Report.of(
         (
             totals.total_sessions,
             totals.total_users,
             totals.total_conversion_events,
             totals.total_conversion_users,
         ),
-        _rows(response),
+        _pages(response),
     )
 
 
-def _rows(response: pages_pb2.PagesResponse) -> Iterator[Row]:
+def _pages(response: pages_pb2.PagesResponse) -> Iterator[PageCounts]:
     for page in response.conversion_performance:
         first, second, third = page.conversion, page.conversion_assist, page.landing_assisted_conversion
         yield 1, page.url, *_counts(first, second, third)

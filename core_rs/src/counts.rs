@@ -8,7 +8,7 @@
 use crate::error::{Error, Result};
 use crate::group::Keyed;
 use crate::pages::{PageId, Pages};
-use crate::roles::{Role, Side};
+use crate::roles::{MOST_ROLES, Role, Side};
 use crate::rows::Session;
 
 /// The counts of one page in one role.
@@ -29,7 +29,7 @@ impl Cell {
 }
 
 /// The counts of one page on one side, in the order of the side's roles.
-pub(crate) type Row = [Cell; 3];
+pub(crate) type Row = [Cell; MOST_ROLES];
 
 /// `SummaryTotals` of the contract.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -17,14 +17,14 @@ impl Side {
 
     /// The side's roles. Pages are sorted by their counts in these roles, in this order.
     #[must_use]
-    pub const fn roles(self) -> [Role; 3] {
+    pub const fn roles(self) -> &'static [Role] {
         match self {
-            Self::Conversion => [
+            Self::Conversion => &[
                 Role::Conversion,
                 Role::ConversionAssist,
                 Role::LandingAssistedConversion,
             ],
-            Self::DropOff => [
+            Self::DropOff => &[
                 Role::DropOff,
                 Role::DropOffAssist,
                 Role::LandingAssistedDropOff,
@@ -50,6 +50,9 @@ impl Side {
         }
     }
 }
+
+/// How many roles a side has at most. All that counts or shows roles has room for so many.
+pub const MOST_ROLES: usize = 3;
 
 /// What a page can be to a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +181,8 @@ mod tests {
     #[test]
     fn every_role_knows_its_place() {
         for side in Side::ALL {
-            for (place, role) in side.roles().into_iter().enumerate() {
+            assert!(side.roles().len() <= MOST_ROLES);
+            for (place, role) in side.roles().iter().enumerate() {
                 assert_eq!(
                     (role.side(), role.place()),
                     (side, place),

@@ -79,8 +79,9 @@ fn roles_are_those_of_the_contract() {
         let roles = of_type(&fields, "RoleCount");
         let known: Vec<_> = side
             .roles()
+            .iter()
             .map(|role| (role.name().to_owned(), role.field()))
-            .into();
+            .collect();
         assert_eq!(
             roles, known,
             "the roles of {row} in pages.proto (left) are not those of {side:?} in roles.rs (right)"

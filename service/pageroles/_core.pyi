@@ -1,6 +1,6 @@
 # The extension has no Python source, so its documentation is here.
 # ruff: noqa: PYI021
-"""The Rust core: blocks of session rows in, counts per page and role out, as protobuf or JSON."""
+"""The Rust core: it takes blocks of session rows, and counts them by page and role as protobuf or JSON."""
 
 from collections.abc import Iterator
 from typing import Final, final
@@ -18,50 +18,50 @@ __all__ = [
 ]
 
 __version__: Final[str]
-"""The version of the compiled core; the package takes its own from here."""
+"""The version of the compiled core, which is that of the package."""
 
 __build__: Final[str]
-"""`release` or `debug`. A debug build is right, but an order of magnitude slower."""
+"""`release` or `debug`. A debug build gives the same answers, an order of magnitude slower."""
 
 class CoreError(Exception):
-    """Data or a question that the core refuses; the text says which and why.
+    """The core refuses data or a question; the text says which and why.
 
-    Nothing of what was refused has been counted. A stream that was refused can't be read on.
+    Nothing of the refused data is counted. A refused stream can't be continued.
     """
 
 class TieError(CoreError):
-    """A unit that can't be counted without the ids of its sessions.
+    """A unit can't be counted without the ids of its sessions.
 
-    Sessions of a user started together, the answer depends on which came first, and the sessions
-    streams had no `session_id`. Nothing of the unit is counted, its rows are forgotten, and the tally
-    goes on: begin and feed the unit again, all its streams, with `session_id`.
+    Sessions of a user started together, the answer depends on which came first, and the streams
+    had no `session_id`. Nothing of the unit is counted, and its rows are dropped. The tally can go
+    on: begin the unit again, and feed all its streams with `session_id`.
     """
 
 class UnorderedError(CoreError):
-    """Sessions of a unit that came after those of a later one, so that it had been counted without them.
+    """Sessions of a unit came after those of a later unit; the earlier one was counted without them.
 
-    The tally is of no use then: count in a new one, each unit in a stream of its own.
+    The tally is wrong from then on: count in a new one, each unit in a stream of its own.
     """
 
 class AmbiguousPagesError(CoreError):
-    """Pages that a tally of leading bits has counted as one; a tally of whole keys tells them apart."""
+    """A tally of leading bits counted two pages as one; a tally of whole keys tells them apart."""
 
 @final
 class Tally:
-    """The counts of one question, over the units that one worker was given.
+    """The counts of one question over the units of one worker.
 
-    A unit is a set of users with all their rows, fed as up to three streams in ClickHouse's Native
-    format (revision 0), in any interleaving and in chunks of any size, and closed by `finish_units`.
-    No user may be in two units, of this tally or of one that is merged with it: that is what makes
-    users add up. Conversions and users may come ahead, for several units at once; those units follow in
-    the order of their users then. Memory is bounded by the largest unit, what came ahead, and the number
-    of pages.
+    A unit is a set of users with all their rows. It is fed as up to three streams in ClickHouse's
+    Native format (revision 0), interleaved in any way and in chunks of any size, and ended by
+    `finish_units`. No user may be in two units, of this tally or of one that is merged with it: so
+    users add up. Conversions and users may be fed ahead, for several units at once; those units then
+    follow in ascending order of their user keys. Memory is bounded by the largest unit, the rows fed
+    ahead, and the number of pages.
 
-    Page keys are 64-bit hashes; 0 says that there is no page. A tally counts with the whole keys, or
-    with their first 42 bits, which come packed and take less time.
+    Page keys are 64-bit hashes; 0 means no page. A tally counts with whole keys, or with their first
+    42 bits, which come packed and take less time.
 
-    A tally belongs to one thread at a time; calls that overlap raise `RuntimeError`. Methods that
-    work for long release the GIL.
+    A tally belongs to one thread at a time; overlapping calls raise `RuntimeError`. Long methods
+    release the GIL.
     """
 
     def __new__(cls, touch_scope: int, conversion_filter: bool, whole_keys: bool) -> Tally:
@@ -70,169 +70,167 @@ class Tally:
         Args:
             touch_scope: The number of `TouchScope` in the contract, 0 to 5.
             conversion_filter: Whether the question has a conversion filter.
-            whole_keys: Whether it counts with whole page keys.
+            whole_keys: Whether the tally counts with whole page keys.
 
         Raises:
             CoreError: The touch scope is unknown.
         """
 
     def begin_units(self, units: list[tuple[int, int]]) -> None:
-        """Say which users the next units have, before any of their sessions.
+        """Set the user keys of the next units, before any of their sessions is fed.
 
-        Sessions of other users are refused then. Those of several units come in one stream, unit after unit,
-        with conversions and users before them. A unit that is not begun may have any users; where they are a
-        small part of all keys, it takes longer.
+        Sessions of other users are then refused. One stream has the sessions of all these units, unit
+        after unit; their conversions and users are fed before. A unit that is not begun may have any
+        users; it takes longer if they are a small part of all keys.
 
         Args:
-            units: The least and the greatest user key of each, 0 to 2**64 - 1, in the order of the stream.
+            units: The least and the greatest user key of each unit, 0 to 2**64 - 1, in the order of the stream.
 
         Raises:
-            CoreError: Sessions of a unit were fed already.
+            CoreError: Sessions of the current unit were already fed.
         """
 
     @property
     def units_finished(self) -> int:
-        """How many of the units begun last are counted, while they are fed or after one was tied."""
+        """The number of the units begun last that are counted, while they are fed or after a `TieError`."""
 
     def feed_sessions(self, chunk: bytes) -> None:
-        """Take a chunk of the units' sessions in the window.
+        """Feed a chunk of the units' sessions in the window.
 
         Each unit but the last is counted when a session of a later one comes.
 
-        Columns, in any order: `user_key`, `landing_key`, `exit_key`, `before_exit_key` (`UInt64`) for a
-        tally of whole keys; `packed` (`FixedString(24)`, as `schema.sql` has it) for one of leading bits,
-        where sessions that say that they are converting are left to the other stream; and some of those
-        that follow, which may differ from block to block.
+        Columns, in any order: for a tally of whole keys `user_key`, `landing_key`, `exit_key` and
+        `before_exit_key` (`UInt64`); for one of leading bits `packed` (`FixedString(24)`, as the
+        store's schema has it), of which converting sessions are skipped, because the stream of
+        conversions has them. The following columns are optional, and may differ from block to block.
 
-        `included` (`UInt8`: 1, or 0 for a session that fails the session filters and is only
-        evidence for who came first); all are included where it is absent. `started_at` (`Int64`, ms
-        since the epoch). `session_id` (`String`). The scopes first, assist and after need
-        `started_at`, and `session_id` where sessions started together (`TieError`); the others
-        do without, and ignore `started_at` and `session_id`.
+        `included` (`UInt8`): 1, or 0 for a session that fails the session filters and only shows which
+        session came first. Without it, all sessions are included. `started_at` (`Int64`, ms since the
+        epoch) and `session_id` (`String`): the scopes first, assist and after need `started_at`, and
+        `session_id` where sessions started together (`TieError`); other scopes ignore both.
 
         `session_key` (`UInt64`, a hash of the session's id), `written_at` (`Int64`, any unit) and
-        `converting` (`UInt8`: 1 where this version of the session has a conversion; `packed` has it in
-        itself). Without them
-        the stream has only sessions that have no conversion at all, each once. With them it has
-        every version of every session: of a user's rows with the same `session_key`, the one with
-        the greatest `written_at` counts (of several, the last in the stream), and where that one is
-        converting, none does, since the other stream has the session. All versions of a session must
-        come in this form. `session_key` may come without the other two, for the order; then each
-        session comes once.
+        `converting` (`UInt8`: 1 where this version of the session has a conversion; `packed` carries
+        it). Without them the stream has only sessions without a conversion, each once. With them it
+        has every version of every session: of a user's rows with the same `session_key`, the one with
+        the greatest `written_at` counts (of several, the last in the stream); if that one is
+        converting, none counts, because the stream of conversions has the session. All versions of a
+        session must come in this form. `session_key` may come without the other two, for the order;
+        then each session comes once.
 
         Raises:
-            TieError: A unit must be fed again with `session_id`. Nothing of it is counted, the rest of the stream
-                is not wanted, and it and those after it are to be begun again.
-            UnorderedError: Units did not come one after the other.
-            CoreError: The bytes are no such blocks, or what `finish_units` refuses.
+            TieError: A unit must be fed again with `session_id`. Nothing of it is counted; drop the rest of the
+                stream, and begin this unit and the later ones again.
+            UnorderedError: The units did not come one after the other.
+            CoreError: The bytes are no such blocks, or `finish_units` would refuse them.
         """
 
     def feed_conversions(self, chunk: bytes) -> None:
-        """Take a chunk of the unit's sessions that have conversions, of the whole history.
+        """Feed a chunk of the unit's sessions with conversions, over the whole history.
 
         Columns, in any order: `user_key` (`UInt64`), `started_at` (`Int64`, ms since the epoch),
-        `included` (`UInt8`: 1 in the window and past the session filters),
+        `included` (`UInt8`: 1 for a session in the window that passes the session filters),
         `conversions` (`UInt32`: how many pass the conversion filters; 0 is possible),
         `landing_key`, `exit_key`, `before_exit_key` (`UInt64`), `page_keys` (`Array(UInt64)`, in
         viewing order), `conversion_keys` (`Array(UInt64)`, one for each of `conversions`) and
         `assist_views` (`Array(UInt32)`, likewise: how many of the first `page_keys` assist it).
         The arrays of rows that are not included are ignored. `session_id` (`String`) is needed where
-        sessions started together (`TieError`). `session_key` (`UInt64`) may be there, too: where the
-        sessions stream has keys and no ids, it keeps a session that is replaced between the reading of
-        the two from being tied with itself.
+        sessions started together (`TieError`). `session_key` (`UInt64`) is optional: if the sessions
+        stream has keys and no ids, a session that was replaced between the two readings is then not
+        taken for two that started together.
 
         Raises:
-            CoreError: The bytes are no such blocks, or a row disagrees with itself.
+            CoreError: The bytes are no such blocks, or the columns of a row contradict each other.
         """
 
     def feed_users(self, chunk: bytes) -> None:
-        """Take a chunk of the unit's users who have a session before the window.
+        """Feed a chunk of the unit's users who have a session before the window.
 
-        One column, `user_key` (`UInt64`); users may repeat. The scopes first and assist need them.
+        One column, `user_key` (`UInt64`); keys may repeat. The scopes first and assist need it.
 
         Raises:
             CoreError: The bytes are no such blocks.
         """
 
     def finish_units(self) -> None:
-        """Count the rows of the units that are left, and forget them.
+        """Count the units that are not counted yet, and drop their rows.
 
         Raises:
             TieError: As for `feed_sessions`.
-            CoreError: A stream stopped inside a block, or was refused before. Nothing of that unit is counted.
+            CoreError: A stream ended inside a block, or was refused before. Nothing of that unit is counted.
         """
 
     def merge(self, other: Tally) -> None:
-        """Take the counts and page names of another tally, which is empty afterwards.
+        """Add the counts and page names of another tally, which is empty afterwards.
 
         Raises:
-            CoreError: The other answers another question, or has a unit that is not finished.
+            CoreError: The other tally is of another question, or has a unit that is not finished.
         """
 
     @property
     def total_sessions(self) -> int:
-        """Included sessions of the units finished so far."""
+        """The number of included sessions in the units finished so far."""
 
     @property
     def total_users(self) -> int:
-        """Distinct users of these sessions."""
+        """The number of distinct users of these sessions."""
 
     @property
     def total_conversion_events(self) -> int:
-        """Conversions in these sessions."""
+        """The number of conversions in these sessions."""
 
     @property
     def total_conversion_users(self) -> int:
-        """Distinct users with a conversion in these sessions."""
+        """The number of distinct users with a conversion in these sessions."""
 
     def page_count(self) -> int:
-        """Count the pages that have a role in the answer."""
+        """Return the number of pages that have a role."""
 
     def page_keys(self) -> list[int]:
-        """List the keys of the pages that have a role in the answer, as the tally counts them, in no order."""
+        """Return the keys of the pages that have a role, whole or leading bits as the tally counts, in no order."""
 
     def feed_pages(self, chunk: bytes) -> None:
-        """Take a chunk of page names.
+        """Feed a chunk of page names.
 
-        Columns, in any order: `page_key` (`UInt64`, whole in any case) and `url` (`String`; bytes that
-        are not UTF-8 are replaced). Unknown keys are ignored, and a page that has a name keeps it.
+        Columns, in any order: `page_key` (`UInt64`, always whole) and `url` (`String`; bytes that are
+        not UTF-8 are replaced). Unknown keys are ignored, and a page that has a name keeps it.
 
         Raises:
-            AmbiguousPagesError: Two of them have been counted as one page.
+            AmbiguousPagesError: Two of these pages were counted as one.
             CoreError: The bytes are no such blocks.
         """
 
     def missing_pages(self) -> list[int]:
-        """List the keys of the pages that have a role and no name yet, as the tally counts them, in no order."""
+        """Return the keys of the pages that have a role and no name yet, in the form and order of `page_keys`."""
 
     def response(self, start_ms: int, end_ms: int) -> bytes:
-        """Encode the whole answer as one `PagesResponse`.
+        """Return the whole answer as one serialized `PagesResponse`.
 
         Args:
-            start_ms: The window's start to show, in ms since the epoch.
-            end_ms: The window's end to show, in ms since the epoch.
+            start_ms: The start of the window that the answer shows, in ms since the epoch.
+            end_ms: The end of the window that the answer shows, in ms since the epoch.
 
         Returns:
-            The message; where no session was included, one that has only `message`.
+            The answer; if no session is included, one with `message` only.
 
         Raises:
             CoreError: A unit is not finished, or pages have no name.
         """
 
     def responses(self, start_ms: int, end_ms: int, max_bytes: int) -> Iterator[bytes]:
-        """Encode the answer as the messages of `StreamPages`.
+        """Return the answer as the serialized messages of `StreamPages`.
 
-        The first has everything but rows; rows follow in order. Joined, the messages are the bytes
-        of `response`.
+        The first message has everything but rows; the rows follow in order. Joined, the messages are
+        the bytes of `response`.
 
         Args:
-            start_ms: The window's start to show, in ms since the epoch.
-            end_ms: The window's end to show, in ms since the epoch.
-            max_bytes: The size that no message of several rows exceeds; a larger row travels alone.
+            start_ms: The start of the window that the answer shows, in ms since the epoch.
+            end_ms: The end of the window that the answer shows, in ms since the epoch.
+            max_bytes: The greatest size of a message with several rows; a larger row is a message of its own.
 
         Raises:
             CoreError: A unit is not finished, or pages have no name; while iterating: the tally
-                was fed, merged or asked to count since.
+                has changed since.
         """
 
 def keys(texts: list[str]) -> list[int]:
@@ -240,30 +238,30 @@ def keys(texts: list[str]) -> list[int]:
 
 @final
 class JsonAnswer:
-    """One answer as JSON, written while its messages come.
+    """One answer as JSON, written as its messages arrive.
 
     The joined bytes are an object with `time_frame` (`start`, `end`: ISO 8601 in UTC, with
-    milliseconds only where there are any), `summary_totals`, `conversion_performance` and
-    `drop_off_performance`, or with `message` alone. All roles and totals are there, with zeros, and
-    both lists, though they may be empty. An answer gives the same bytes whether it comes as the
-    message of `Pages` or as those of `StreamPages`.
+    milliseconds only if they are not zero), `summary_totals`, `conversion_performance` and
+    `drop_off_performance`, or with `message` only. All roles and totals are present, with zeros, and
+    both lists, which may be empty. The message of `Pages` and those of `StreamPages` give the same
+    bytes.
 
-    Its methods release the GIL. After a `CoreError`, all further calls raise the same.
+    The methods release the GIL. After a `CoreError`, all further calls raise it again.
     """
 
     def __new__(cls) -> JsonAnswer:
         """Begin an answer."""
 
     def feed(self, message: bytes) -> bytes:
-        """Take the next serialized `PagesResponse`.
+        """Add the next serialized `PagesResponse`.
 
         Fields that the contract does not have are skipped.
 
         Returns:
-            The bytes that this message adds; none are possible.
+            The next bytes of the JSON; they may be empty.
 
         Raises:
-            CoreError: The bytes are no such message, or rows come before the head or out of order.
+            CoreError: The bytes are no such message, or rows come before the first message or out of order.
         """
 
     def finish(self) -> bytes:
@@ -273,5 +271,5 @@ class JsonAnswer:
             The closing bytes.
 
         Raises:
-            CoreError: The answer has no head, or is finished already.
+            CoreError: There was no message, or the answer is already finished.
         """

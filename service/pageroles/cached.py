@@ -1,4 +1,4 @@
-"""A copy of what the store knows, no older than some seconds."""
+"""A copy of a value in the store, which is read again when it is too old."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ T = TypeVar("T")
 
 
 class _Copy(NamedTuple, Generic[T]):
+    """A value, and when its reading began."""
+
     value: T
     read_at: float
 
 
 class Cached(Generic[T]):
-    """One value that is read again when its copy is too old.
+    """A copy of one value; safe to use from many threads.
 
-    One thread reads at a time, outside of the lock. An age counts from the moment when a reading began, so a copy that
-    is young enough has all that was written before that age. Safe to use from many threads.
+    One thread reads at a time, and holds no lock meanwhile. The age of a copy counts from the beginning of its reading:
+    a copy of some age has all that was written before.
     """
 
     def __init__(
@@ -35,14 +37,14 @@ class Cached(Generic[T]):
         stale_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Keep a copy of what `read` returns; the first is read when it is asked for.
+        """Keep a copy of what `read` returns; the first `get` reads it.
 
         Args:
-            read: Reads the value; it must end by itself, as others wait for it.
+            read: Reads the value. It must end by itself, since other threads wait for it.
             seconds: The age, in seconds, from which the copy is read again.
-            stale_seconds: The age up to which an old copy serves while another thread reads, or where the store can't
-                be read.
-            clock: Tells the time, in seconds.
+            stale_seconds: The age, in seconds, up to which `get` returns an old copy while another thread reads, or
+                where the store can't be read.
+            clock: Returns the time in seconds.
         """
         self._read = read
         self._seconds = seconds
@@ -53,15 +55,15 @@ class Cached(Generic[T]):
         self._reading: Future[_Copy[T]] | None = None
 
     def get(self) -> T:
-        """Return a copy of the usual age, or an older one where that may serve.
+        """Return the copy while it is young enough; else read it, or return a stale one.
 
         Raises:
-            StoreError: The store can't be read, and no copy may serve.
+            StoreError: The store can't be read, and there is no copy younger than `stale_seconds`.
         """
         return self._get(self._seconds, self._stale_seconds)
 
     def newer(self, seconds: float) -> T:
-        """Return a copy younger than `seconds`; an older one only where the store can't be read.
+        """Return a copy younger than `seconds`; a stale one only where the store can't be read.
 
         Raises:
             StoreError: As for `get`.
@@ -69,7 +71,7 @@ class Cached(Generic[T]):
         return self._get(seconds, 0.0)
 
     def forget(self) -> None:
-        """Drop the copy: the next to ask reads."""
+        """Drop the copy: the next call reads."""
         with self._lock:
             self._copy = None
 
@@ -81,40 +83,39 @@ class Cached(Generic[T]):
                 if copy is not None and asked_at - copy.read_at < seconds:
                     return copy.value
                 if reading is None:
-                    mine: Future[_Copy[T]] = Future()
-                    self._reading = mine
+                    own_reading: Future[_Copy[T]] = Future()
+                    self._reading = own_reading
                     break
             if copy is not None and asked_at - copy.read_at < stale_seconds:
                 return copy.value
-            # What this reading finds may still be too old for this asker: then it reads itself.
             try:
                 copy = reading.result()
             except StoreError as error:
-                return self._old_value(error)
-            # What the other thread began to read before this one asked may be too old: then this one reads.
+                return self._stale_value(error)
+            # The other thread may have begun to read too long before this call: then this one tries again.
             if asked_at - copy.read_at < seconds:
                 return copy.value
-        self._fill(mine)
+        self._fill(own_reading)
         try:
-            return mine.result().value
+            return own_reading.result().value
         except StoreError as error:
-            return self._old_value(error)
+            return self._stale_value(error)
 
     def _fill(self, reading: Future[_Copy[T]]) -> None:
         began = self._clock()
         try:
-            made = _Copy(self._read(), began)
-        except BaseException as error:  # noqa: BLE001 - those who wait are told
+            copy = _Copy(self._read(), began)
+        except BaseException as error:  # noqa: BLE001 - raised in all threads that wait
             with self._lock:
                 self._reading = None
             reading.set_exception(error)
         else:
             with self._lock:
-                self._copy, self._reading = made, None
-            reading.set_result(made)
+                self._copy, self._reading = copy, None
+            reading.set_result(copy)
 
-    def _old_value(self, error: StoreError) -> T:
-        """Return the old copy where the store can't be read, or raise that again."""
+    def _stale_value(self, error: StoreError) -> T:
+        """Return the old copy if it may be used without the store, else raise the error of the store."""
         copy = self._copy
         if copy is None or self._clock() - copy.read_at >= self._stale_seconds:
             raise error

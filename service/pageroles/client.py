@@ -1,4 +1,4 @@
-"""Asks a server, as `pageroles report` does, and gives the answer in the public REST shape."""
+"""Ask a server over gRPC, as `pageroles report` does, and get the answer in the shape of REST."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _METHOD = "/pageroles.v1.PageRolesService/StreamPages"
 
 
 class Answer(TypedDict, total=False):
-    """The public shape of an answer: either `message`, or all the rest."""
+    """An answer in the public shape: `message` alone, or all but `message`."""
 
     time_frame: dict[str, str]
     summary_totals: dict[str, int]
@@ -28,10 +28,14 @@ class Answer(TypedDict, total=False):
 
 
 class AskError(Exception):
-    """A server that refused, or can't be reached; `status` is the name of gRPC's status."""
+    """The server refused, or can't be reached.
+
+    Attributes:
+        status: The name of the gRPC status.
+    """
 
     def __init__(self, status: str, message: str) -> None:
-        """Hold what was said."""
+        """Keep the status and its sentence."""
         super().__init__(message)
         self.status = status
 
@@ -47,11 +51,11 @@ def ask(
     """Ask a server for a report of any size.
 
     Args:
-        target: The server, `host:port`.
+        target: The server's address, `host:port`.
         key: The API key.
         request: The question.
-        domain: The domain to read; with a key for all domains only.
-        seconds: How long to wait; None: as long as the server works on it.
+        domain: The domain to read; only with a key for all domains.
+        seconds: The longest time to wait; None: the server's limit.
 
     Returns:
         The answer as JSON in the public shape; `read` decodes it.
@@ -61,7 +65,7 @@ def ask(
     """
     metadata = [(headers.AUTHENTICATION.metadata, key)] + ([(headers.DOMAIN.metadata, domain)] if domain else [])
     with grpc.insecure_channel(target) as channel:
-        # The core turns the messages into JSON: they stay bytes here.
+        # The messages stay bytes here: the core makes JSON of them.
         method: Any = channel.unary_stream(_METHOD, request_serializer=pages_pb2.PagesRequest.SerializeToString)
         try:
             return _as_json(method(request, metadata=metadata, timeout=seconds))
@@ -71,12 +75,12 @@ def ask(
 
 
 def read(body: bytes) -> Answer:
-    """Decode an answer."""
+    """Decode an answer that `ask` returned."""
     return msgspec.json.decode(body, type=Answer)
 
 
 def to_answer(messages: Iterable[bytes]) -> Answer:
-    """Return the answer that serialized PagesResponses make, in the order of StreamPages."""
+    """Return the answer of serialized PagesResponses, given in the order of StreamPages."""
     return read(_as_json(messages))
 
 

@@ -1,19 +1,19 @@
-"""The faults that pageroles knows, each with its status.
+"""The errors of pageroles, each with its status.
 
 PagerolesError
 ├── InvalidArgumentError     a field of a request is wrong
-├── UnauthenticatedError     no key, or one that is unknown or revoked
-├── PermissionDeniedError    a key that may not ask this
-├── OverloadedError          more work than the server takes on
+├── UnauthenticatedError     there is no key, or it is unknown or revoked
+├── PermissionDeniedError    the key may not read what the request asks for
+├── OverloadedError          the server or ClickHouse is busy
 ├── QuotaExceededError       the domain's requests of this month are used up
-├── DeadlineError            the caller's time is over
-├── CancelledError           the caller gave up
-├── InternalError            a fault of ours
-├── SettingError             a setting of this machine can't be used
+├── DeadlineError            the request took too long
+├── CancelledError           the caller cancelled the request
+├── InternalError            pageroles failed
+├── SettingError             a setting can't be used
 ├── LoadError                a source of sessions can't be loaded
 │   └── BrokenOffError           a source can't be read to its end
-└── StoreError               something about the store
-    ├── StoreUnavailableError    ClickHouse can't be reached
+└── StoreError               the store can't be used
+    ├── StoreUnavailableError    ClickHouse can't be reached, or refuses the connection
     └── StoreLockedError         another process holds the embedded store
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Status(enum.Enum):
-    """What a fault means to a caller; the names are those of gRPC's statuses."""
+    """What an error means to a caller; the names are those of the gRPC statuses."""
 
     INVALID_ARGUMENT = enum.auto()
     UNAUTHENTICATED = enum.auto()
@@ -58,18 +58,25 @@ class QuotaState:
 
     @property
     def remaining(self) -> int:
-        """Requests left this month."""
+        """The requests left this month; at least 0."""
         return max(self.limit - self.used, 0)
 
 
 class PagerolesError(Exception):
-    """The base of every fault below. The text is a sentence for the caller, without SQL, hosts or keys."""
+    """The base of all errors below.
+
+    The text says to the caller what is wrong and what to change, without SQL, hosts and keys. Only the text of an error
+    of status INTERNAL is for the log.
+
+    Attributes:
+        status: The status that callers get.
+    """
 
     status: Status = Status.INTERNAL
 
     @property
     def ours(self) -> bool:
-        """Tell whether the fault is ours: then its text is for the log, and callers get an id to quote."""
+        """Whether the error is internal: then its text is for the log, and callers get an id to quote."""
         return self.status is Status.INTERNAL
 
 
@@ -77,33 +84,33 @@ class InvalidArgumentError(PagerolesError):
     """A field of a request is wrong.
 
     Attributes:
-        field: The field's name in the contract; empty where the fault is of the whole.
+        field: The field's name in the contract; empty where the whole request is wrong.
         description: What is wrong and what is accepted.
     """
 
     status = Status.INVALID_ARGUMENT
 
     def __init__(self, field: str, description: str) -> None:
-        """Name the field and say what to change."""
+        """Describe a field; the text is `field: description`."""
         super().__init__(f"{field}: {description}" if field else description)
         self.field = field
         self.description = description
 
 
 class UnauthenticatedError(PagerolesError):
-    """No key, or one that is unknown or revoked; the text is the same for the latter two."""
+    """There is no key, or it is unknown or revoked; of the latter two the text does not say which."""
 
     status = Status.UNAUTHENTICATED
 
 
 class PermissionDeniedError(PagerolesError):
-    """A key that may not ask this."""
+    """The key may not read what the request asks for."""
 
     status = Status.PERMISSION_DENIED
 
 
 class OverloadedError(PagerolesError):
-    """More work than the server takes on.
+    """The server or ClickHouse is busy.
 
     Attributes:
         retry_after: Seconds after which to try again.
@@ -112,7 +119,7 @@ class OverloadedError(PagerolesError):
     status = Status.RESOURCE_EXHAUSTED
 
     def __init__(self, message: str, retry_after: float) -> None:
-        """Say what is exhausted and when to come back."""
+        """Keep the sentence, and when to try again."""
         super().__init__(message)
         self.retry_after = retry_after
 
@@ -128,46 +135,46 @@ class QuotaExceededError(PagerolesError):
     status = Status.RESOURCE_EXHAUSTED
 
     def __init__(self, quota: QuotaState, now: datetime) -> None:
-        """Say what is used up."""
+        """Keep the quota; `now` says how long its month still lasts."""
         super().__init__("API monthly limit exceeded.")
         self.quota = quota
         self.retry_after = (quota.resets_at - now).total_seconds()
 
 
 class DeadlineError(PagerolesError):
-    """The caller's time is over."""
+    """The request took longer than the caller's deadline or the server's limit."""
 
     status = Status.DEADLINE_EXCEEDED
 
 
 class CancelledError(PagerolesError):
-    """The caller gave up."""
+    """The caller cancelled the request."""
 
     status = Status.CANCELLED
 
 
 class InternalError(PagerolesError):
-    """A fault of ours."""
+    """Pageroles failed, or ClickHouse refused its query."""
 
 
 class SettingError(PagerolesError):
-    """A setting of this machine can't be used: an address, a folder, a store without its schema."""
+    """A setting can't be used: an address, a folder, or a store whose schema is missing."""
 
 
 class LoadError(PagerolesError):
-    """A source of sessions can't be loaded, or its rejects can't be written; the text names it and says why."""
+    """A source of sessions can't be loaded, or its rejects can't be written; the text says which and why."""
 
 
 class BrokenOffError(LoadError):
-    """A source can't be read to its end; the rows before that point are fine."""
+    """A source can't be read to its end; the rows before that point are good."""
 
 
 class StoreError(PagerolesError):
-    """Something about the store."""
+    """The store can't be used."""
 
 
 class StoreUnavailableError(StoreError):
-    """ClickHouse can't be reached."""
+    """ClickHouse can't be reached, or refuses the connection."""
 
     status = Status.UNAVAILABLE
 

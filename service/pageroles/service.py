@@ -1,6 +1,6 @@
-"""What gRPC and REST share: who asks, may they, what for, how much is left; then the report.
+"""What gRPC and REST share: check the key, read the question, count the request against the quota, make the report.
 
-A transport brings an `IncomingRequest` and takes away a `Reply` or a `PagerolesError`. Nothing here knows how bytes
+A transport calls it with an `IncomingRequest` and gets a `Reply` or a `PagerolesError`. Nothing here knows how requests
 travel.
 """
 
@@ -33,15 +33,15 @@ _RETRY_SECONDS = 1.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class IncomingRequest:
-    """A request as it came.
+    """A request as a transport received it.
 
     Attributes:
-        method: What was called, for the log.
-        request: The question.
-        key: The API key; None where none came.
-        domain: The domain that the caller names; None where none.
-        seconds: How long the caller waits; None: as long as it takes.
-        request_id: Names the request in the log and in the answer.
+        method: The method that was called, for the log.
+        request: The question, not checked.
+        key: The API key, not checked; None where there was none.
+        domain: The domain that the caller names; None where it names none.
+        seconds: The time until the caller's deadline; None: it has none.
+        request_id: The id of the request in the log and in the answer.
     """
 
     method: str
@@ -54,14 +54,24 @@ class IncomingRequest:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reply:
-    """A finished report, and what is left of the domain's quota (None: it has none)."""
+    """A finished report.
+
+    Attributes:
+        report: The report.
+        quota: The domain's quota after this request; None where it has no quota.
+    """
 
     report: Report
     quota: QuotaState | None
 
 
 class PagesService:
-    """Answers requests from a store; safe to use from many threads."""
+    """Answers requests from a store; safe to use from many threads.
+
+    Attributes:
+        max_seconds: The longest time that a request may take, in seconds.
+        max_requests: The most requests at work at once.
+    """
 
     def __init__(
         self,
@@ -70,7 +80,12 @@ class PagesService:
         max_seconds: float = ServerSettings.max_seconds,
         max_requests: int = ServerSettings.max_requests,
     ) -> None:
-        """Answer from `store`.
+        """Start the workers.
+
+        Args:
+            store: The store to answer from; it stays open.
+            max_seconds: The longest time that a request may take, in seconds.
+            max_requests: The most requests at work at once; further ones are refused.
 
         Raises:
             SettingError: The store lacks the schema, or has another version of it.
@@ -86,7 +101,7 @@ class PagesService:
         self._places = threading.BoundedSemaphore(max_requests)
 
     def close(self) -> None:
-        """End the workers, and give back what was set aside of quotas and not used."""
+        """End the workers, and return what is reserved of quotas and not used."""
         self._reporter.close()
         self._quotas.close()
 
@@ -95,10 +110,10 @@ class PagesService:
 
         Args:
             incoming: The request.
-            started: Told the call before any query runs, so that the transport can cancel it.
+            started: Called with the call before any query of the report runs, so that the transport can cancel it.
 
         Raises:
-            PagerolesError: Whatever went wrong; its class knows the status.
+            PagerolesError: The request was refused, or failed; unexpected errors are raised as `InternalError`.
         """
         log = RequestLog(incoming.request_id, incoming.method)
         try:
@@ -116,14 +131,14 @@ class PagesService:
 
     def _answer(self, incoming: IncomingRequest, started: Callable[[Call], None], log: RequestLog) -> Reply:
         if not self._places.acquire(blocking=False):
-            raise OverloadedError("the server is busy: it has all the requests it takes; try again", _RETRY_SECONDS)
+            raise OverloadedError("the server is busy; try again", _RETRY_SECONDS)
         try:
             caller = self._keys.caller(incoming.key, incoming.domain)
             log.key_id, log.domain = caller.key_id, caller.domain
             query = to_query(incoming.request, caller.domain, datetime.now(UTC))
             quota = self._quotas.take(caller.domain)
-            given = self.max_seconds if incoming.seconds is None else incoming.seconds
-            call = self._store.call(min(given, self.max_seconds))
+            seconds = self.max_seconds if incoming.seconds is None else incoming.seconds
+            call = self._store.call(min(seconds, self.max_seconds))
             started(call)
             try:
                 return Reply(self._reporter.report(query, call), quota)

@@ -1,4 +1,4 @@
-"""Puts the pieces together: a store served over gRPC and REST, or a gateway alone."""
+"""Put the parts together: a store served over gRPC and REST, or a gateway alone."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Served:
-    """Where a store is served.
+    """The addresses that a store is served at.
 
     Attributes:
-        grpc: `host:port`.
-        http: `host:port`; None where REST is not served.
-        service: What both share.
+        grpc: The address of gRPC, `host:port`.
+        http: The address of REST, `host:port`; None where REST is not served.
+        service: The service behind both.
     """
 
     grpc: str
@@ -38,6 +38,13 @@ class Served:
 @contextlib.contextmanager
 def serving(store: Store, settings: ServerSettings) -> Iterator[Served]:
     """Serve a store while the block runs; then let requests in flight finish.
+
+    Args:
+        store: The store, which stays open.
+        settings: Where and within which limits to serve.
+
+    Yields:
+        The addresses.
 
     Raises:
         SettingError: An address can't be used, or the store lacks the schema or has another version of it.
@@ -54,10 +61,17 @@ def serving(store: Store, settings: ServerSettings) -> Iterator[Served]:
 
 @contextlib.contextmanager
 def gateway(target: str, settings: ServerSettings) -> Iterator[str]:
-    """Serve REST in front of a gRPC server while the block runs; give the address, `host:port`.
+    """Serve REST in front of a gRPC server while the block runs.
+
+    Args:
+        target: The address of the gRPC server, `host:port`.
+        settings: Where and within which limits to serve.
+
+    Yields:
+        The address of REST, `host:port`.
 
     Raises:
-        SettingError: The address can't be used.
+        SettingError: An address can't be used.
     """
     with _rest(RemoteBackend(target), settings) as address:
         yield address
@@ -75,5 +89,5 @@ def _rest(backend: Backend, settings: ServerSettings) -> Iterator[str]:
 
 
 def _with_port(address: str, port: int) -> str:
-    """Return an address with the port that was really taken."""
+    """Return an address with the port that is in use."""
     return f"{address.rpartition(':')[0]}:{port}"

@@ -1,4 +1,4 @@
-"""Every setting's default and bounds, once. The command's options are made of them (`command/options.py`)."""
+"""The defaults and bounds of all settings. The command's options use them."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ REPORT_ROWS: Final = 20
 
 
 def default_readers() -> int:
-    """Return how many queries may be at work in ClickHouse at once: one for each core, and two for small ones."""
+    """Return the default number of queries at work at once: the number of cores, and 2 more for small reports."""
     return (os.cpu_count() or 1) + 2
 
 
 @dataclasses.dataclass(frozen=True)
 class ServerSettings:
-    """How a store is served, or a gateway in front of a server.
+    """The settings of a server, or of a gateway, which uses those of REST only.
 
     Attributes:
-        grpc_address: Where gRPC is served, `host:port`; port 0: any free one.
-        http_address: Where REST is served; None: nowhere.
-        allowed_origins: Origins whose pages may ask from a browser.
-        max_seconds: The longest that a request may take.
-        max_requests: Requests taken on at once; the others are told to come back.
-        grace: Seconds that requests in flight get when the server stops.
+        grpc_address: The address to serve gRPC at, `host:port`; port 0 takes any free port.
+        http_address: The address to serve REST at, in the same form; None: REST is not served.
+        allowed_origins: Origins whose pages may call REST from a browser.
+        max_seconds: The longest time that a request may take, in seconds.
+        max_requests: The most requests at work at once; further ones are refused.
+        grace: The time that requests in flight get to finish when the server stops, in seconds.
     """
 
     grpc_address: str = "127.0.0.1:50051"
@@ -39,9 +39,9 @@ class ServerSettings:
     grace: float = 30.0
 
 
-MAX_SECONDS_BOUNDS: Final = (0.1, 300.0)
+MAX_SECONDS_BOUNDS: Final = (0.1, 300)
 MAX_REQUESTS_BOUNDS: Final = (1, 1000)
 READERS_BOUNDS: Final = (2, 256)
 DEMO_SESSIONS_BOUNDS: Final = (1000, 10_000_000)
-# So much longer than a request may take, a connection to ClickHouse without a sign of life is closed.
+# A connection to ClickHouse that stays silent is closed this long after the longest time of a request.
 SILENCE_BEYOND_REQUEST_SECONDS: Final = 10.0

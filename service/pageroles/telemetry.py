@@ -1,4 +1,4 @@
-"""What is told of requests while they run: the request log. Metrics and traces have their place here, too."""
+"""The request log: one line for each request. Metrics and traces belong here, too."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ _log = structlog.get_logger(__name__)
 
 
 class RequestLog:
-    """The line of the log that a request gets."""
+    """The line of a request in the log.
+
+    Attributes:
+        key_id: The id of the caller's key; None until it is known.
+        domain: The domain that the caller asks about; None until it is known.
+        sessions: The number of included sessions; None until there is a report.
+    """
 
     def __init__(self, request_id: str, method: str) -> None:
-        """Begin a request: its time counts from now."""
+        """Begin the line of a request, whose time counts from now."""
         self._request_id = request_id
         self._method = method
         self._began = time.monotonic()
@@ -26,7 +32,11 @@ class RequestLog:
         self.sessions: int | None = None
 
     def write(self, error: PagerolesError | None = None) -> None:
-        """Write the line: how the request ended, who asked, and how long it took."""
+        """Write the line: who asked, how the request ended, and how many milliseconds it took.
+
+        Args:
+            error: The fault that ended the request; None: it was answered. Internal errors come with their traceback.
+        """
         ours = error is not None and error.ours
         (_log.error if ours else _log.info)(
             "request",
@@ -43,5 +53,5 @@ class RequestLog:
 
 
 def unserved(request_id: str, path: str, error: Exception) -> None:
-    """Write the line of a request that failed outside of the service."""
+    """Write the line of a request that failed outside of the service, with its traceback."""
     _log.error("request", request_id=request_id, path=path, error=repr(error), exc_info=error)

@@ -35,16 +35,16 @@ def quotas(store: Store) -> QuotaStore:
 
 
 def meter(quotas: QuotaStore, now: datetime = JULY, *, pace: float = 2.0) -> QuotaMeter:
-    """One server's meter; its clock moves on by `pace` seconds whenever it is looked at."""
+    """Return the meter of one server, whose clock advances by `pace` seconds each time it is read."""
     ticks = itertools.count(0, pace)
     return QuotaMeter(quotas, clock=lambda: float(next(ticks)), now=lambda: now)
 
 
-def taken(one: QuotaMeter, domain: str) -> int:
-    """Take until the quota is spent; return how many were to be had."""
+def take_all(quota_meter: QuotaMeter, domain: str) -> int:
+    """Take requests until the quota is used up; return how many there were."""
     for number in itertools.count():
         try:
-            one.take(domain)
+            quota_meter.take(domain)
         except QuotaExceededError:
             return number
     raise AssertionError
@@ -58,19 +58,19 @@ def test_a_domain_without_a_quota_is_not_counted(quotas: QuotaStore, domain: str
 @pytest.mark.parametrize("limit", [0, 1, 2, 21, 60])
 def test_one_server_serves_the_quota_exactly(quotas: QuotaStore, domain: str, limit: int) -> None:
     quotas.set(domain, limit)
-    assert taken(meter(quotas), domain) == limit
+    assert take_all(meter(quotas), domain) == limit
     assert quotas.used(domain, "2025-07") == limit
 
 
 def test_the_state_counts_every_request(quotas: QuotaStore, domain: str) -> None:
     quotas.set(domain, 30)
-    one = meter(quotas)
-    states = [one.take(domain) for _ in range(30)]
+    quota_meter = meter(quotas)
+    states = [quota_meter.take(domain) for _ in range(30)]
     assert [state.used for state in states if state] == list(range(1, 31))
     assert [state.remaining for state in states if state] == list(range(29, -1, -1))
     assert {state.resets_at for state in states if state} == {AUGUST}
     with pytest.raises(QuotaExceededError) as caught:
-        one.take(domain)
+        quota_meter.take(domain)
     assert (caught.value.quota.used, caught.value.quota.limit, caught.value.retry_after) == (30, 30, 1.0)
 
 
@@ -78,88 +78,88 @@ def test_a_restart_loses_no_count_and_forfeits_nothing(quotas: QuotaStore, domai
     quotas.set(domain, 100)
     served = 0
     for _ in range(5):
-        one = meter(quotas)
+        quota_meter = meter(quotas)
         for _ in range(7):
-            one.take(domain)
+            quota_meter.take(domain)
             served += 1
-        one.close()
+        quota_meter.close()
         assert quotas.used(domain, "2025-07") == served
-    assert served + taken(meter(quotas), domain) == 100
+    assert served + take_all(meter(quotas), domain) == 100
 
 
 def test_a_crash_loses_no_count(quotas: QuotaStore, domain: str) -> None:
-    """What a server had set aside when it died stays counted: at most a twentieth of what was left."""
+    """What a server had reserved when it crashed stays counted: at most a twentieth of what was left."""
     quotas.set(domain, 100)
     meter(quotas).take(domain)
     used = quotas.used(domain, "2025-07")
     assert 1 <= used <= 5
-    assert taken(meter(quotas), domain) == 100 - used
+    assert take_all(meter(quotas), domain) == 100 - used
 
 
 def test_several_servers_together_never_serve_more(quotas: QuotaStore, domain: str) -> None:
     quotas.set(domain, 100)
     servers = [meter(quotas) for _ in range(4)]
-    found = [0] * len(servers)
+    counts = [0] * len(servers)
 
     def serve(index: int) -> None:
-        found[index] = taken(servers[index], domain)
+        counts[index] = take_all(servers[index], domain)
 
     threads = [threading.Thread(target=serve, args=(index,)) for index in range(len(servers))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    # Those that met at the last request may all have stepped back; then it is still to be had.
-    assert sum(found) <= 100
-    assert sum(found) + taken(meter(quotas), domain) == 100
+    # Servers that reserved the last request at once may all have returned it; then it is still there.
+    assert sum(counts) <= 100
+    assert sum(counts) + take_all(meter(quotas), domain) == 100
 
 
 def test_a_new_month_begins_anew(quotas: QuotaStore, domain: str) -> None:
     quotas.set(domain, 3)
-    assert taken(meter(quotas), domain) == 3
-    assert taken(meter(quotas, AUGUST), domain) == 3
+    assert take_all(meter(quotas), domain) == 3
+    assert take_all(meter(quotas, AUGUST), domain) == 3
 
 
 def test_a_month_that_ends_while_serving(quotas: QuotaStore, domain: str) -> None:
     quotas.set(domain, 50)
     now = [JULY]
     ticks = itertools.count(0, 100)
-    one = QuotaMeter(quotas, clock=lambda: float(next(ticks)), now=lambda: now[0])
-    one.take(domain)
+    quota_meter = QuotaMeter(quotas, clock=lambda: float(next(ticks)), now=lambda: now[0])
+    quota_meter.take(domain)
     now[0] = AUGUST
-    assert taken(one, domain) == 50
+    assert take_all(quota_meter, domain) == 50
 
 
 def test_a_quota_can_be_raised_lowered_and_lifted(quotas: QuotaStore, domain: str) -> None:
     quotas.set(domain, 2)
-    one = meter(quotas, pace=REFRESH_SECONDS)
-    assert taken(one, domain) == 2
+    quota_meter = meter(quotas, pace=REFRESH_SECONDS)
+    assert take_all(quota_meter, domain) == 2
     quotas.set(domain, 4)
-    assert taken(one, domain) == 2
+    assert take_all(quota_meter, domain) == 2
     quotas.set(domain, 1)
-    assert taken(one, domain) == 0
+    assert take_all(quota_meter, domain) == 0
     quotas.set(domain, None)
-    assert one.take(domain) is None
+    assert quota_meter.take(domain) is None
 
 
 def test_what_was_not_answered_is_given_back(quotas: QuotaStore, domain: str) -> None:
     quotas.set(domain, 2)
-    one = meter(quotas)
-    one.give_back(one.take(domain))
-    one.give_back(None)
-    assert taken(one, domain) == 2
+    quota_meter = meter(quotas)
+    quota_meter.give_back(quota_meter.take(domain))
+    quota_meter.give_back(None)
+    assert take_all(quota_meter, domain) == 2
 
 
 def test_what_is_given_back_after_the_months_end_is_not_of_the_next(quotas: QuotaStore, domain: str) -> None:
     quotas.set(domain, 2)
     now = [JULY]
     ticks = itertools.count(0, 100)
-    one = QuotaMeter(quotas, clock=lambda: float(next(ticks)), now=lambda: now[0])
-    of_july = one.take(domain)
+    quota_meter = QuotaMeter(quotas, clock=lambda: float(next(ticks)), now=lambda: now[0])
+    of_july = quota_meter.take(domain)
     now[0] = AUGUST
-    one.take(domain)
-    one.give_back(of_july)
-    assert taken(one, domain) == 1
+    quota_meter.take(domain)
+    quota_meter.give_back(of_july)
+    assert take_all(quota_meter, domain) == 1
 
 
 @pytest.mark.parametrize(("domain", "limit"), [("", 1), ("  ", 1), ("a.example", -1)])

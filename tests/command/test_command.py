@@ -1,4 +1,4 @@
-"""The command, as a user runs it: real processes on stores of their own."""
+"""The command as a user runs it: real processes, each test on a store of its own."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
+from typer.core import TyperGroup
+
+from pageroles.command.app import app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +50,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def run(folder: Path, *args: str, text: str = "") -> subprocess.CompletedProcess[str]:
-    """Run one command in a folder to its end."""
+    """Run a command in a folder to its end."""
     return subprocess.run(
         [*PAGEROLES, *args], cwd=folder, env=environment(folder), input=text,
         capture_output=True, text=True, timeout=PATIENCE, check=False,
@@ -55,7 +59,7 @@ def run(folder: Path, *args: str, text: str = "") -> subprocess.CompletedProcess
 
 @contextlib.contextmanager
 def serving(folder: Path, *args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run `serve` until the block ends; give the process and its address."""
+    """Run `serve` until the block ends; yield the process and its address."""
     process = subprocess.Popen(
         [*PAGEROLES, "serve", "--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0", *args],
         cwd=folder, env=environment(folder), stderr=subprocess.PIPE, text=True,
@@ -123,7 +127,7 @@ def test_load_serve_ask(folder: Path) -> None:
     assert key not in logs
 
 
-def test_bad_rows_are_told_and_the_good_ones_loaded(folder: Path) -> None:
+def test_bad_rows_are_listed_and_the_good_ones_loaded(folder: Path) -> None:
     lines = [json.dumps(SESSION), "{oops", json.dumps({**SESSION, "session_id": 7})]
     result = run(folder, "load", "-", text="\n".join(lines))
     assert result.returncode == 2, result.stderr
@@ -174,13 +178,13 @@ def test_keys_are_made_listed_and_revoked(folder: Path) -> None:
     neither = run(folder, "keys", "create")
     assert "give either" in both.stderr
     assert "give either" in neither.stderr
-    one = run(folder, "keys", "create", "--domain", "a.example").stdout.split("_")[1]
+    key_id = run(folder, "keys", "create", "--domain", "a.example").stdout.split("_")[1]
     run(folder, "keys", "create", "--all-domains")
-    revoked = run(folder, "keys", "revoke", one)
-    again = run(folder, "keys", "revoke", one)
+    revoked = run(folder, "keys", "revoke", key_id)
+    again = run(folder, "keys", "revoke", key_id)
     assert (revoked.returncode, again.returncode) == (0, 0)
     listed = run(folder, "keys", "list").stdout
-    assert f"{one}" in listed
+    assert key_id in listed
     assert "all domains" in listed
     unknown = run(folder, "keys", "revoke", "nope")
     assert unknown.returncode == 1
@@ -206,10 +210,65 @@ def test_the_demo_answers_and_ends(folder: Path) -> None:
     assert run(folder, *demo).returncode == 0
     (folder / "mine").mkdir()
     (folder / "mine" / "thesis.txt").write_text("dear")
-    kept = run(folder, *demo, "--folder", "mine")
-    assert kept.returncode == 1
-    assert "no demo made" in kept.stderr
+    refused = run(folder, *demo, "--folder", "mine")
+    assert refused.returncode == 1
+    assert "no demo made" in refused.stderr
     assert (folder / "mine" / "thesis.txt").read_text() == "dear"
+
+
+@pytest.mark.parametrize(
+    ("words", "offers"),
+    [
+        ("pageroles ", {"demo", "load", "serve", "gateway", "report", "keys", "domains", "schema", "version"}),
+        ("pageroles ke", {"keys"}),
+        ("pageroles keys ", {"create", "list", "revoke"}),
+        ("pageroles report --t", {"--target", "--touch-scope", "--timeout", "--term"}),
+        ("pageroles version --", {"--help"}),
+    ],
+)
+def test_a_shell_completes_commands_and_options(folder: Path, words: str, offers: set[str]) -> None:
+    """As the script of `--show-completion` asks for them."""
+    completed = complete(
+        folder, _PAGEROLES_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(words.count(" "))
+    )
+    assert set(completed.split()) == offers
+
+
+def test_the_completion_script_asks_the_command(folder: Path) -> None:
+    assert "_PAGEROLES_COMPLETE=complete_bash" in complete(folder, _PAGEROLES_COMPLETE="source_bash")
+    assert "--show-completion" in run(folder, "--help").stdout
+
+
+def complete(folder: Path, **variables: str) -> str:
+    """Run the command as a shell does for its completion; return what it offers."""
+    done = subprocess.run(
+        PAGEROLES, cwd=folder, env={**environment(folder), **variables},
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def options() -> Iterator[tuple[str, Any]]:
+    """Yield each option and argument of each command, with the words that lead to it."""
+    waiting: list[tuple[str, Any]] = [("pageroles", typer.main.get_command(app))]
+    while waiting:
+        words, command = waiting.pop()
+        yield from ((f"{words} {param.opts[0]}", param) for param in command.params)
+        if isinstance(command, TyperGroup):
+            context = typer.Context(command)
+            names = command.list_commands(context)
+            waiting += [(f"{words} {name}", command.get_command(context, name)) for name in names]
+
+
+def test_every_option_says_what_it_is_and_its_default_and_unit_once() -> None:
+    seen = list(options())
+    assert len(seen) > 40
+    for words, option in seen:
+        assert option.help, words
+        assert "default" not in option.help.lower(), f"{words}: the default is shown beside the help"
+    timed = {option.name for _, option in seen if option.help.endswith("in seconds.")}
+    assert timed == {"grace", "max_seconds", "timeout"}
 
 
 def test_help_names_the_commands_and_the_variables(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Made-up traffic is loadable, repeatable, in its span, and looks like traffic."""
+"""Made-up traffic can be loaded and repeated, lies in its span, and looks like real traffic."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def sessions(lines: list[bytes]) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def visitors(sessions: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
+    by_user: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
     for session in sessions:
-        found[session["user_id"]].append(session)
-    return list(found.values())
+        by_user[session["user_id"]].append(session)
+    return list(by_user.values())
 
 
 def events(session: dict[str, Any]) -> list[str]:
@@ -51,12 +51,12 @@ def test_every_line_is_a_good_row(lines: list[bytes]) -> None:
 
 
 def test_a_seed_gives_the_same_bytes() -> None:
-    def made(count: int, seed: int) -> list[bytes]:
+    def generated(count: int, seed: int) -> list[bytes]:
         return list(traffic.sessions(count, seed=seed, end=END, days=DAYS))
 
-    assert made(2_500, 7) == made(2_500, 7)
-    assert b"".join(made(3_000, 7)).startswith(b"".join(made(2_500, 7)))
-    assert made(100, 7) != made(100, 8)
+    assert generated(2_500, 7) == generated(2_500, 7)
+    assert b"".join(generated(3_000, 7)).startswith(b"".join(generated(2_500, 7)))
+    assert generated(100, 7) != generated(100, 8)
 
 
 def test_chunks_are_whole_lines() -> None:
@@ -126,11 +126,11 @@ def test_visitors_return_and_convert_the_more_often_the_longer_they_know_the_sit
 
 
 def test_conversions_are_of_several_types_and_some_lack_url_or_id(sessions: list[dict[str, Any]]) -> None:
-    found = [conversion for session in sessions for conversion in session["conversions"]]
-    assert {conversion["type"] for conversion in found} == {"hubspot_form", "html_form", "custom"}
-    assert len({conversion["id"] for conversion in found}) > 5
+    conversions = [conversion for session in sessions for conversion in session["conversions"]]
+    assert {conversion["type"] for conversion in conversions} == {"hubspot_form", "html_form", "custom"}
+    assert len({conversion["id"] for conversion in conversions}) > 5
     for name in ("url", "id"):
-        assert 0.01 < sum(not conversion[name] for conversion in found) / len(found) < 0.12
+        assert 0.01 < sum(not conversion[name] for conversion in conversions) / len(conversions) < 0.12
 
 
 def test_traffic_comes_on_many_ways(sessions: list[dict[str, Any]]) -> None:

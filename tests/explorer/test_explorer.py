@@ -14,6 +14,10 @@ from playwright.sync_api import expect
 
 from pageroles.command import traffic
 from pageroles.ingest import loader
+from pageroles.question.filters import FILTERS, Filter, Of
+from pageroles.question.request import SCOPES
+from pageroles.question.roles import DROP_OFF_ROLES
+from pageroles.transport import explorer as contract
 from support import browser
 from support.browser import JULY, KEY, NOTHING, ROLES, WEB, Explorer, Stub, answer
 
@@ -95,43 +99,61 @@ def test_a_question_and_its_whole_answer(explorer: Explorer, stub: Stub) -> None
 
 
 def test_every_filter_and_scope_is_sent_under_its_name(explorer: Explorer, stub: Stub) -> None:
-    filters = {
-        name: f" {name}=Ü&x "  # as typed: filters are exact
-        for name in (
-            "source", "medium", "campaign", "content", "term",
-            "landing_page", "conversion_page", "meta_type", "meta_id",
-        )
-    }  # fmt: skip
+    filters = {each.name: f" {each.name}=Ü&x " for each in FILTERS}  # as typed: filters are exact
     explorer.ask(**filters)
-    assert explorer.the("#filters-set").inner_text().strip() == "9"
-    for scope in ("first", "converting", "assist", "after", "any"):
+    assert explorer.the("#filters-set").inner_text().strip() == str(len(FILTERS))
+    scopes = [*SCOPES, SCOPES[0]]
+    for scope in scopes[1:]:
         explorer.the(f"input[value={scope}]").check()
         explorer.ask()
     dates = {"start_date": "2025-07-01", "end_date": "2025-07-31"}
-    assert [body for _, body in stub.asked] == [
-        {**dates, **filters, "touch_scope": scope} for scope in ("any", "first", "converting", "assist", "after", "any")
-    ]
+    assert [body for _, body in stub.asked] == [{**dates, **filters, "touch_scope": scope} for scope in scopes]
 
 
-@pytest.mark.parametrize(
-    ("label", "dates"),
-    [
-        ("Yesterday", ("2025-03-29", "2025-03-29")),
-        ("7 days", ("2025-03-24", "2025-03-30")),
-        ("30 days", ("2025-03-01", "2025-03-30")),
-        ("This month", ("2025-03-01", "2025-03-30")),
-        ("Last month", ("2025-02-01", "2025-02-28")),
-    ],
-)
-def test_ready_made_dates_are_days_of_utc(
-    fresh: Callable[..., Page], stub: Stub, label: str, dates: tuple[str, str]
+def test_what_the_contract_gains_appears_without_an_edit_of_the_page(
+    fresh: Callable[..., Page], stub: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    country = Filter(
+        "country", Of.SESSION, column="country", help="", label="Country", example="NZ", hint="Two letters."
+    )
+    monkeypatch.setattr(contract, "FILTERS", (*FILTERS, country))
+    monkeypatch.setattr(contract, "SCOPES", (*SCOPES, "last_click"))
+    monkeypatch.setattr(contract, "DROP_OFF_ROLES", (*DROP_OFF_ROLES, "quick_exit"))
+    stub.files["contract.js"] = contract.contract_module()
+    listed = JULY["drop_off_performance"]
+    assert isinstance(listed, list)
+    rows = [row | {"quick_exit": {"sessions": 77, "users": 66}} for row in listed]
+    stub.reply = lambda _body: (200, {}, JULY | {"drop_off_performance": rows})
+
+    explorer = Explorer(fresh(), stub.url).open()
+    field = explorer.page.get_by_label("Country")
+    assert field.get_attribute("placeholder") == "NZ"
+    assert explorer.the("#country-hint").inner_text() == "Two letters."
+    explorer.page.get_by_role("radio", name="Last click").check()
+    explorer.ask(country="NZ")
+    asked = {"start_date": "2025-07-01", "end_date": "2025-07-31", "country": "NZ", "touch_scope": "last_click"}
+    assert stub.asked[0][1] == asked
+    assert explorer.the("#report .asked").inner_text().split() == ["last_click", "sessions", "country", "NZ"]
+
+    explorer.the("#tab-drop_off").click()
+    assert explorer.the("#table .group").all_inner_texts() == ["Drop-off", "Assist", "Landing", "Quick exit"]
+    assert explorer.cells()[0][-2:] == ["77", "66"]
+    explorer.page.get_by_role("radio", name="Quick exit").check()
+    tops = "bars => bars.map(bar => bar.getBoundingClientRect().top)"
+    assert len(set(explorer.the("#chart li:first-child .bar").evaluate_all(tops))) == 1  # all in one line
+    other = Explorer(fresh(), stub.url).open(f"#{urlsplit(explorer.address()).fragment}")
+    assert other.the("#country").input_value() == "NZ"
+    assert other.the("[value=last_click]").is_checked()
+
+
+def test_ready_made_dates_are_days_of_utc(fresh: Callable[..., Page], stub: Stub) -> None:
     page = fresh(timezone_id="Pacific/Kiritimati")  # there it is tomorrow
     page.clock.set_fixed_time("2025-03-30T23:30:00Z")
     explorer = Explorer(page, stub.url).open()
-    button = page.get_by_role("button", name=label, exact=True)
+    button = page.get_by_role("button", name="7 days", exact=True)
     button.click()
-    assert (explorer.the("#start_date").input_value(), explorer.the("#end_date").input_value()) == dates
+    dates = (explorer.the("#start_date").input_value(), explorer.the("#end_date").input_value())
+    assert dates == ("2025-03-24", "2025-03-30")
     assert button.get_attribute("aria-pressed") == "true"
 
 
@@ -223,7 +245,7 @@ def test_fifty_thousand_pages_stay_usable(explorer: Explorer, stub: Stub) -> Non
     assert explorer.pages() == [f"https://example.com/p/1234{last}" for last in range(9, -1, -1)]
     assert not explorer.the("#more").is_visible()
     explorer.the("#tab-drop_off").click()
-    assert explorer.the("#none").inner_text() == "No session here ended without a conversion."
+    assert explorer.the("#none").inner_text() == "No page had a part in a drop-off."
 
 
 def test_urls_are_text_whatever_they_hold(explorer: Explorer, stub: Stub) -> None:
@@ -261,7 +283,7 @@ def test_the_link_reproduces_the_view_without_the_key(
     }
 
     other = Explorer(fresh(), stub.url).open(f"#{urlsplit(link).fragment}")
-    assert other.the("#note").inner_text() == "The question of the link is set. Give your API key and ask."
+    assert other.the("#note").inner_text() == "The form has the question of the link. Give your API key and ask."
     assert other.focused() == "key"
     assert len(stub.asked) == 1
     other.page.keyboard.type(KEY)
@@ -278,7 +300,7 @@ def test_copying_the_link(explorer: Explorer, stub: Stub) -> None:
     explorer.page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=stub.url)
     explorer.ask()
     explorer.the("#copy").click()
-    explorer.page.get_by_text("Link copied; it holds no key").wait_for()
+    explorer.page.get_by_text("Link copied, without the key").wait_for()
     assert explorer.page.evaluate("navigator.clipboard.readText()") == explorer.address()
     # Over plain HTTP there is no clipboard.
     explorer.page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
@@ -322,7 +344,7 @@ def test_a_broken_link_does_no_harm(fresh: Callable[..., Page], stub: Stub, frag
 
 def test_a_date_that_a_link_can_not_show_is_named(fresh: Callable[..., Page], stub: Stub) -> None:
     explorer = Explorer(fresh(), stub.url).open("#start_date=2025-02-30&end_date=2025-07-31T10:00:00%2B02:00")
-    assert explorer.the("#note").inner_text() == "The link has a start_date that is no date; left empty."
+    assert explorer.the("#note").inner_text() == "The start_date in the link is not a date, so it was left empty."
     assert explorer.the("#end_date").input_value() == "2025-07-31T08:00"
 
 
@@ -412,12 +434,12 @@ def test_a_key_for_all_domains_is_asked_for_its_domain(explorer: Explorer, stub:
 @pytest.mark.parametrize(
     ("status", "headers", "title", "hint"),
     [
-        (401, {}, "The key was not accepted", "Check that it was copied whole"),
+        (401, {}, "The key was not accepted", "Check that you copied all of it"),
         (403, {}, "The key may not read this", "another domain"),
-        (429, {"Retry_After": "7"}, "The server has its hands full", "It asks to wait 7 seconds; then ask again."),
-        (429, {}, "The server has its hands full", "Ask again in a moment."),
+        (429, {"Retry_After": "7"}, "The server is busy", "Ask again in 7 seconds."),
+        (429, {}, "The server is busy", "Ask again in a moment."),
         (500, {}, "Something went wrong", "report it"),
-        (503, {"Retry_After": "1"}, "The service is not there at the moment", "starting or stopping"),
+        (503, {"Retry_After": "1"}, "The service is not available", "starting or stopping"),
         (504, {}, "It took too long", "shorter window"),
     ],
 )
@@ -437,7 +459,7 @@ def test_each_status_is_explained(
     assert explorer.focused() == ("key" if status in {401, 403} else "again")
     if "Retry_After" in headers and status == 429:
         page.clock.run_for(6_000)
-        assert explorer.the("#problem-hint").inner_text() == "It asks to wait 1 second; then ask again."
+        assert explorer.the("#problem-hint").inner_text() == "Ask again in 1 second."
         page.clock.run_for(2_000)
         assert explorer.the("#problem-hint").inner_text() == "You can ask again now."
     stub.reply = lambda _body: (200, {}, JULY)
@@ -449,8 +471,11 @@ def test_a_used_up_quota_is_explained(explorer: Explorer, stub: Stub) -> None:
     spent = {"error": "API monthly limit exceeded.", "limit": 1000, "used": 1000, "domain": "example.com"}
     stub.reply = lambda _body: (429, {"Retry-After": str(11 * 86_400 + 5)}, spent)
     explorer.ask()
-    assert explorer.the("#problem-title").inner_text() == "The requests of this month are used up"
-    assert explorer.the("#problem-hint").inner_text() == "1,000 of 1,000 were made. New ones come in 12 days."
+    assert explorer.the("#problem-title").inner_text() == "No requests are left this month"
+    assert (
+        explorer.the("#problem-hint").inner_text()
+        == "1,000 of 1,000 requests were made. The next month begins in 12 days."
+    )
 
 
 @pytest.mark.parametrize("field", ["start_date", "end_date", "source", "meta_id", "landing_page", "touch_scope"])
@@ -477,11 +502,10 @@ def test_a_field_that_the_page_has_not_is_no_trouble(explorer: Explorer, stub: S
     assert explorer.the("[aria-invalid]").count() == 0
 
 
-@pytest.mark.parametrize("payload", [b"<html>A proxy's page</html>", [], {"message": 1}, {"time_frame": {}}, b""])
-def test_what_is_no_answer_is_said_to_be_none(explorer: Explorer, stub: Stub, payload: Any) -> None:
-    stub.reply = lambda _body: (200, {}, payload)
+def test_what_is_no_answer_is_said_to_be_none(explorer: Explorer, stub: Stub) -> None:
+    stub.reply = lambda _body: (200, {}, b"<html>A proxy's page</html>")
     explorer.ask()
-    assert explorer.the("#problem-title").inner_text() == "What came is no answer"
+    assert explorer.the("#problem-title").inner_text() == "The reply is not an answer"
 
 
 def test_no_network(explorer: Explorer) -> None:

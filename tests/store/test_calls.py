@@ -1,4 +1,4 @@
-"""Deadlines, cancels and stops: the query ends in ClickHouse too, and the caller hears the right status in time."""
+"""Deadlines, cancellation and stops: the query ends in ClickHouse too, and the caller gets the right status in time."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_stop_lets_requests_in_flight_finish_and_takes_no_new_ones(
 
 
 def refuses(target: str, key: str) -> bool:
-    """Tell whether a server takes no new requests."""
+    """Return whether a server refuses new requests."""
     with Asked(target, key, DOMAIN) as asked, contextlib.suppress(grpc.FutureTimeoutError):
         try:
             asked.pages(timeout=0.5)
@@ -116,7 +116,7 @@ def test_a_finished_call_stops_nothing(store: Store) -> None:
 
 
 def test_a_reader_is_free_again_after_every_end(store: Store) -> None:
-    """As many ended streams as there are readers, three times over, leave all readers free."""
+    """Three times as many streams as there are readers end early, and all readers are free afterwards."""
     for _ in range(3 * store.readers):
         call = store.call(0.2)
         with pytest.raises(DeadlineError), store.stream(ENDLESS, call) as chunks:

@@ -1,4 +1,4 @@
-"""A cluster: its schema, and counts of shards that add up to the whole."""
+"""A cluster: its schema, and the counts of its shards, which add up to the whole."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NOW = datetime(2025, 8, 1, tzinfo=UTC)
 
 
 def test_every_table_is_replicated_and_distributed_by_the_user() -> None:
-    made = schema.statements("prod")
+    statements = schema.statements("prod")
     tables = [
         name
         for statement in schema.statements()
@@ -50,17 +50,17 @@ def test_every_table_is_replicated_and_distributed_by_the_user() -> None:
         "schema_versions",
     } == set(tables)
     for name in tables:
-        (local,) = [text for text in made if f"TABLE IF NOT EXISTS {name}_local ON CLUSTER prod\n" in text]
-        (whole,) = [text for text in made if f"TABLE IF NOT EXISTS {name} ON CLUSTER prod AS" in text]
+        (local,) = [text for text in statements if f"TABLE IF NOT EXISTS {name}_local ON CLUSTER prod\n" in text]
+        (whole,) = [text for text in statements if f"TABLE IF NOT EXISTS {name} ON CLUSTER prod AS" in text]
         assert "ENGINE = Replicated" in local
         assert f"Distributed(prod, currentDatabase(), {name}_local, " in whole
-    views = [text for text in made if "MATERIALIZED VIEW" in text]
+    views = [text for text in statements if "MATERIALIZED VIEW" in text]
     assert len(views) == 3
     for view in views:
         assert " ON CLUSTER prod TO " in view
         assert "FROM sessions_local" in view
         assert not re.search(r"FROM sessions\b(?!_local)", view)
-    assert all(" ON CLUSTER prod" in text for text in made)
+    assert all(" ON CLUSTER prod" in text for text in statements)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x; DROP TABLE sessions", "a-b"])
@@ -73,7 +73,7 @@ def test_a_name_that_is_no_name_is_refused(name: str) -> None:
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Store]]:
     """Two shards, each a server of its own with the cluster's local tables.
 
-    The engine of the tests has no cluster, so a table that would be distributed is a view of its shard's alone.
+    The engine of the tests has no cluster: in place of a distributed table, each shard merges its own local one.
     """
     folders: list[Path] = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
     started = [StandIn.start(folder) for folder in folders]
@@ -94,9 +94,9 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Store]]:
 
 
 def test_shards_add_up_to_the_whole(store: Store, shards: list[Store]) -> None:
-    """Sessions lie on shards by their user; what the units of all shards count is what one store counts."""
-    drawn = [worlds.world(random.Random(f"shard {seed}"), NOW).renamed(f"shard{seed}") for seed in range(WORLDS)]
-    for sessions in worlds.rounds(session for its_world in drawn for session in its_world.deliveries):
+    """Sessions are on shards by their user; the counts of all shards together are those of one store."""
+    all_worlds = [worlds.world(random.Random(f"shard {seed}"), NOW).renamed(f"shard{seed}") for seed in range(WORLDS)]
+    for sessions in worlds.rounds(session for world in all_worlds for session in world.deliveries):
         store.insert("sessions", worlds.to_store_rows(sessions))
         for number, shard in enumerate(shards):
             part = [session for session in sessions if place(session["user_id"]) == number]
@@ -105,12 +105,12 @@ def test_shards_add_up_to_the_whole(store: Store, shards: list[Store]) -> None:
     reporters = [Reporter(shard) for shard in shards]
     whole = Reporter(store)
     filled = 0
-    for seed, its_world in enumerate(drawn):
+    for seed, world in enumerate(all_worlds):
         rng = random.Random(f"asked of {seed}")
         for _ in range(REQUESTS):
-            asked, who = worlds.request(rng, its_world), worlds.domain(rng, its_world)
+            asked, domain = worlds.request(rng, world), worlds.domain(rng, world)
             try:
-                query = to_query(message(asked), who, NOW)
+                query = to_query(message(asked), domain, NOW)
             except InvalidArgumentError:
                 continue
             expected = answered(whole, store, query)
@@ -122,7 +122,7 @@ def test_shards_add_up_to_the_whole(store: Store, shards: list[Store]) -> None:
 
 
 def place(user: str) -> int:
-    """Return the shard of a user; any function of the user serves."""
+    """Return the shard of a user; any function of the user will do."""
     return sum(user.encode()) % 2
 
 

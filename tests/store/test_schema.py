@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 STEPS = schema.migrations()
 COUNTRY = """
-ALTER TABLE {{ local("sessions") }}{{ on_cluster }} ADD COLUMN IF NOT EXISTS country LowCardinality(String);
-{{ distributed("sessions", by="sipHash64(user_id)") }}
+{{ alter("sessions", "ADD COLUMN IF NOT EXISTS country LowCardinality(String)") }}
 -- Shown anew where it was there: a step may be run twice.
 ALTER TABLE {{ local("pages") }}{{ on_cluster }}
     ADD COLUMN IF NOT EXISTS seen UInt8 DEFAULT length({{ canonical("url") }}) > 0;

@@ -1,4 +1,4 @@
-"""The same service on a ClickHouse server: the same answers, and faults of the connection as statuses."""
+"""The service on a ClickHouse server: the same answers, and faults of the connection as statuses."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def key(remote: Store) -> str:
 
 @pytest.fixture(autouse=True)
 def whole(standin: StandIn) -> Iterator[None]:
-    """End each test with a server that has no fault."""
+    """Remove the server's faults after each test."""
     yield
     standin.faults(None)
 
@@ -86,10 +86,10 @@ def ask(target: str, key: str, domain: str, question: dict[str, Any]) -> dict[st
 
 def test_worlds_agree_with_the_reference(remote: Store, target: str, key: str) -> None:
     now = datetime.now(UTC)
-    made = [worlds.world(random.Random(seed), now).renamed(f"-{seed}-remote") for seed in range(40)]
-    for batch in worlds.rounds([delivery for world in made for delivery in world.deliveries]):
+    all_worlds = [worlds.world(random.Random(seed), now).renamed(f"-{seed}-remote") for seed in range(40)]
+    for batch in worlds.rounds([delivery for world in all_worlds for delivery in world.deliveries]):
         remote.insert("sessions", worlds.to_store_rows(batch))
-    for seed, world in enumerate(made):
+    for seed, world in enumerate(all_worlds):
         rng = random.Random(f"{seed} remote")
         question = worlds.request(rng, world)
         if not (question.get("start_date") and question.get("end_date")):
@@ -154,7 +154,7 @@ def test_a_server_that_hangs_does_not_hold_the_caller(standin: StandIn, target: 
     assert ask(target, key, DOMAIN, JULY)["summary_totals"]["total_sessions"] == 1
 
 
-def test_a_server_that_hangs_is_given_up_by_our_own_limit(standin: StandIn, remote: Store, key: str) -> None:
+def test_a_server_that_hangs_is_left_at_our_own_limit(standin: StandIn, remote: Store, key: str) -> None:
     with serving_with(remote, max_seconds=1.0) as (target, _, _):
         ask(target, key, DOMAIN, JULY)
         standin.faults("hang", match="FROM sessions AS s FINAL", times=1)
@@ -186,8 +186,8 @@ def test_a_wrong_password_says_so(standin: StandIn) -> None:
     assert "wrong" not in str(caught.value)
 
 
-def test_a_server_with_too_much_to_do_says_when_to_come_back(standin: StandIn, target: str, key: str) -> None:
-    standin.faults("500", match="FROM sessions AS s FINAL")  # it comes with the code of a memory limit
+def test_a_busy_server_says_when_to_try_again(standin: StandIn, target: str, key: str) -> None:
+    standin.faults("500", match="FROM sessions AS s FINAL")  # with ClickHouse's code of a memory limit
     error = refused(target, key)
     assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "SELECT" not in error.details()
@@ -195,7 +195,7 @@ def test_a_server_with_too_much_to_do_says_when_to_come_back(standin: StandIn, t
 
 
 def test_a_count_that_is_sent_again_counts_once(standin: StandIn, remote: Store) -> None:
-    """The connection drops after the insert was run, and the driver sends it again."""
+    """The connection drops after the insert, and the driver sends it again."""
     quotas = QuotaStore(remote)
     for _ in range(2):
         standin.faults("drop", match="quota_usage", times=1)

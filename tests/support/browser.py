@@ -1,4 +1,4 @@
-"""A headless Chromium, the explorer page as a person has it before them, and a stand-in for its gateway."""
+"""A headless Chromium, the explorer page as a person uses it, and a stand-in for its gateway."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from urllib.parse import urlsplit
 import pytest
 
 import pageroles
+from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 
-# It shall start quickly, ask no one, and run in containers.
+# Start quickly, send nothing to others, and run in containers.
 _FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -94,10 +95,7 @@ POLICY = (
 )
 KEY = "pr_0123456789ab_" + "k" * 43
 NOTHING = "No page data found for the given parameters."
-ROLES = {
-    "conversion_performance": ("conversion", "conversion_assist", "landing_assisted_conversion"),
-    "drop_off_performance": ("drop_off", "drop_off_assist", "landing_assisted_drop_off"),
-}
+ROLES = {"conversion_performance": CONVERSION_ROLES, "drop_off_performance": DROP_OFF_ROLES}
 
 Reply = tuple[int, dict[str, str], Any]
 
@@ -149,9 +147,17 @@ JULY = answer(
 
 
 class Stub:
-    """Serves the page as the gateway does, and answers as a test says."""
+    """Serves the page as the gateway does, and answers as a test says.
+
+    Attributes:
+        reply: Called with the body of each question; gives status, headers and body.
+        asked: Headers and body of each question so far.
+        files: What is served instead of a file of the page, by its name.
+        open: Replies wait until it is set.
+    """
 
     def __init__(self) -> None:
+        self.files: dict[str, str] = {}
         self.reply: Callable[[dict[str, Any]], Reply] = lambda _body: (200, {}, JULY)
         self.asked: list[tuple[dict[str, str], dict[str, Any]]] = []
         self.open = threading.Event()
@@ -197,7 +203,8 @@ class _Handler(BaseHTTPRequestHandler):
         if "/" in name or not file.is_file():
             self._send(404, {}, b"")
         else:
-            self._send(200, {"Content-Type": kinds[file.suffix], "Content-Security-Policy": POLICY}, file.read_bytes())
+            data = self.served.files[name].encode() if name in self.served.files else file.read_bytes()
+            self._send(200, {"Content-Type": kinds[file.suffix], "Content-Security-Policy": POLICY}, data)
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -223,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Explorer:
-    """The page as a person has it before them."""
+    """The explorer page as a person uses it."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page

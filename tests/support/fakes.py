@@ -1,4 +1,4 @@
-"""A store that only remembers, and sessions to load into it."""
+"""A store that only keeps what it is given, and sessions to load into it."""
 
 from __future__ import annotations
 

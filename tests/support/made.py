@@ -1,4 +1,4 @@
-"""Sessions and questions of a few words, for tests that show one thing."""
+"""Short ways to make sessions and ask about them, for tests that show one thing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def ask(deliveries: Sequence[Session], **request: str) -> dict[str, Any]:
 
 
 def included(deliveries: Sequence[Session], **request: str) -> set[str]:
-    """Tell which sessions a request includes: each session's only page is named after it."""
+    """Return the sessions that a request includes; each session's only page is named after it."""
     answer = ask(
         [{**it, "page_views": [{"url": f"/{it['session_id']}", "viewed_at": it["started_at"]}]} for it in deliveries],
         **request,

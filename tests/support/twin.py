@@ -1,7 +1,7 @@
-"""The report as one slow query: the same figures from ClickHouse's side.
+"""The report as one slow SQL query.
 
-It reads the plain columns that writers fill and nothing that the store works out at insert, so it holds the
-reference and the store's own columns to the same words.
+It reads the plain columns that writers fill and nothing that the store works out at insert, so it checks
+the reference and the store's own columns by a second reading of docs/semantics.md.
 """
 
 from __future__ import annotations

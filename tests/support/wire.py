@@ -1,4 +1,4 @@
-"""Asking the served store as any client would."""
+"""Asks the served store over gRPC, as any client does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""REST as the public documentation has it, through both forms of the gateway."""
+"""REST as the public documentation describes it, in both forms of the gateway."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ JULY = {"start_date": "2025-07-01", "end_date": "2025-07-31"}
 
 
 def post(rest: str, key: str | None, body: Any = None, **headers: str) -> requests.Response:
-    """Ask once; a body of bytes goes as it is."""
+    """Send a question; a body of bytes is sent as it is."""
     sent = {"Authentication": key} if key is not None else {}
     data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -45,12 +45,12 @@ def test_the_worked_case_has_the_public_shape(rest: str, key: str) -> None:
     response = post(rest, key, JULY)
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
-    found = response.json()
-    assert found["time_frame"] == {"start": "2025-07-01T00:00:00Z", "end": "2025-07-31T23:59:59Z"}
-    assert found["summary_totals"] == {
+    report = response.json()
+    assert report["time_frame"] == {"start": "2025-07-01T00:00:00Z", "end": "2025-07-31T23:59:59Z"}
+    assert report["summary_totals"] == {
         "total_sessions": 4, "total_users": 2, "total_conversion_events": 2, "total_conversion_users": 2,
     }  # fmt: skip
-    assert found["conversion_performance"] == [
+    assert report["conversion_performance"] == [
         {
             "url": "/signup",
             "conversion": count(2, 2),
@@ -64,13 +64,13 @@ def test_the_worked_case_has_the_public_shape(rest: str, key: str) -> None:
             "landing_assisted_conversion": count(1, 1),
         },
     ]
-    assert found["drop_off_performance"][0] == {
+    assert report["drop_off_performance"][0] == {
         "url": "/docs",
         "drop_off": count(1, 1),
         "drop_off_assist": count(0, 0),
         "landing_assisted_drop_off": count(1, 1),
     }
-    msgspec.convert(found, rest_schema.PagesAnswer, strict=True)
+    msgspec.convert(report, rest_schema.PagesAnswer, strict=True)
 
 
 def test_the_requests_of_the_public_documentation(rest: str, key: str) -> None:
@@ -78,7 +78,7 @@ def test_the_requests_of_the_public_documentation(rest: str, key: str) -> None:
     assert post(rest, key, frame).json() == MESSAGE
     scope = {**JULY, "source": "google.com", "touch_scope": "converting"}
     assert post(rest, key, scope).json()["summary_totals"]["total_sessions"] == 2
-    # As it is printed there, with a comma too many.
+    # As the documentation prints it, with a trailing comma.
     printed = b'{\n "start_date": "2025-07-15",\n "end_date": "2025-07-30",\n}'
     response = post(rest, key, printed)
     assert response.status_code == 400
@@ -142,8 +142,8 @@ def test_other_paths_methods_and_types_say_what_is_served(rest: str, key: str) -
     assert "/api/v1/pages" in requests.get(f"{rest}/nowhere", timeout=30).json()["error"]
     wrong = requests.get(f"{rest}/api/v1/pages", timeout=30)
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
-    typed = post(rest, key, b"a=b", Content_Type="application/x-www-form-urlencoded")
-    assert (typed.status_code, "application/json" in typed.json()["error"]) == (415, True)
+    form = post(rest, key, b"a=b", Content_Type="application/x-www-form-urlencoded")
+    assert (form.status_code, "application/json" in form.json()["error"]) == (415, True)
     large = post(rest, key, b" " * (64 * 1024 + 1))
     assert (large.status_code, "65,536" in large.json()["error"]) == (413, True)
     chunked = requests.post(
@@ -189,9 +189,9 @@ def test_a_large_answer_is_a_stream_and_whole(rest: str, served: Served) -> None
     served.insert("\n".join(map(json.dumps, rows)).encode())
     response = post(rest, served.key(domain), JULY)
     assert "content-length" not in response.headers
-    found = response.json()["drop_off_performance"]
-    assert len({row["url"] for row in found}) == pages
-    assert [row["url"] for row in found] == sorted(row["url"] for row in found)
+    urls = [row["url"] for row in response.json()["drop_off_performance"]]
+    assert len(set(urls)) == pages
+    assert urls == sorted(urls)
 
 
 def test_a_client_that_hangs_up_stops_the_query(
@@ -236,26 +236,26 @@ def test_pages_and_the_reference_are_served(rest: str) -> None:
     document = requests.get(f"{rest}/openapi.json", timeout=30).json()
     assert document["openapi"] == "3.1.0"
     assert set(document["components"]["schemas"]["PagesBody"]["properties"]) == set(rest_schema.PARAMETERS)
-    for path, holds in (("/", "<html"), ("/docs", "swagger-ui"), ("/swagger-ui/swagger-ui-bundle.js", "SwaggerUI")):
+    for path, text in (("/", "<html"), ("/docs", "swagger-ui"), ("/swagger-ui/swagger-ui-bundle.js", "SwaggerUI")):
         response = requests.get(f"{rest}{path}", timeout=30)
         assert response.status_code == 200
-        assert holds in response.text
+        assert text in response.text
     assert requests.get(f"{rest}/healthz", timeout=30).json() == {"status": "ok"}
     assert requests.get(f"{rest}/explorer/../cli.py", timeout=30).status_code == 404
 
 
 def test_many_at_once_get_their_own_answers(rest: str, key: str) -> None:
-    found: list[tuple[str, int]] = []
+    totals_of_scopes: list[tuple[str, int]] = []
 
     def ask(scope: str) -> None:
         for _ in range(5):
             totals = post(rest, key, {**JULY, "touch_scope": scope}).json()["summary_totals"]
-            found.append((scope, totals["total_sessions"]))
+            totals_of_scopes.append((scope, totals["total_sessions"]))
 
     threads = [threading.Thread(target=ask, args=(scope,)) for scope in ("any", "first", "converting", "after")]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(set(found)) == [("after", 1), ("any", 4), ("converting", 2), ("first", 2)]
-    assert len(found) == 20
+    assert sorted(set(totals_of_scopes)) == [("after", 1), ("any", 4), ("converting", 2), ("first", 2)]
+    assert len(totals_of_scopes) == 20

@@ -1,4 +1,4 @@
-"""The door to the outside: slow and greedy clients, other origins, a gateway whose server is away."""
+"""REST at its edge: slow clients, large requests, other origins, and a gateway whose server is away."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def connected(rest: str) -> socket.socket:
 
 def everything(client: socket.socket) -> bytes:
     """Read until the server closes."""
-    found = bytearray()
+    received = bytearray()
     while chunk := client.recv(65536):
-        found += chunk
-    return bytes(found)
+        received += chunk
+    return bytes(received)
 
 
 def test_a_silent_connection_is_closed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rest_server, "_HEAD_SECONDS", 0.2)
     server = HttpServer(application(LocalBackend(served.service), max_seconds=5), "127.0.0.1:0", grace=1)
     try:
-        for begun in (b"", b"POST /api/v1/pages HTTP/1.1\r\nHost: x\r\nX-Slow: "):
+        for start in (b"", b"POST /api/v1/pages HTTP/1.1\r\nHost: x\r\nX-Slow: "):
             with connected(f"http://127.0.0.1:{server.port}") as client:
-                client.sendall(begun)
+                client.sendall(start)
                 assert everything(client) == b""
     finally:
         server.stop()
@@ -59,7 +59,7 @@ def test_a_body_that_does_not_come_is_a_408(rest: str, monkeypatch: pytest.Monke
         )
         answer = everything(client)
     assert b" 408 " in answer.splitlines()[0]
-    assert b"did not come in time" in answer
+    assert b"did not arrive in time" in answer
 
 
 def test_a_head_that_is_too_large_is_refused(rest: str) -> None:
@@ -70,25 +70,25 @@ def test_a_head_that_is_too_large_is_refused(rest: str) -> None:
 
 def test_other_origins_ask_only_where_allowed(served: Served, rest: str) -> None:
     origin = "https://app.example.com"
-    asks = {
+    preflight = {
         "Origin": origin,
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authentication",
     }
-    refused = requests.options(f"{rest}/api/v1/pages", headers=asks, timeout=PATIENCE)
+    refused = requests.options(f"{rest}/api/v1/pages", headers=preflight, timeout=PATIENCE)
     assert "access-control-allow-origin" not in refused.headers
     app = application(LocalBackend(served.service), max_seconds=5, allowed_origins=[origin])
     server = HttpServer(app, "127.0.0.1:0", grace=1)
     try:
         url = f"http://127.0.0.1:{server.port}/api/v1/pages"
-        allowed = requests.options(url, headers=asks, timeout=PATIENCE)
+        allowed = requests.options(url, headers=preflight, timeout=PATIENCE)
         assert allowed.headers["access-control-allow-origin"] == origin
-        other = requests.options(url, headers={**asks, "Origin": "https://evil.example"}, timeout=PATIENCE)
+        other = requests.options(url, headers={**preflight, "Origin": "https://evil.example"}, timeout=PATIENCE)
         assert "access-control-allow-origin" not in other.headers
         asked = requests.post(url, headers={"Origin": origin}, timeout=PATIENCE)
         assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (401, origin)
-        shown = asked.headers["access-control-expose-headers"].split(", ")
-        assert {"X-Request-Id", "X-RateLimit-Used", "X-RateLimit-Reset", "Retry-After"} <= set(shown)
+        exposed = asked.headers["access-control-expose-headers"].split(", ")
+        assert {"X-Request-Id", "X-RateLimit-Used", "X-RateLimit-Reset", "Retry-After"} <= set(exposed)
     finally:
         server.stop()
 
@@ -131,7 +131,7 @@ def test_answers_say_json_and_are_not_kept(rest: str) -> None:
 
 
 def test_answers_are_sent_without_delay(served: Served) -> None:
-    """asyncio switches Nagle's algorithm off, whose pause is 40 ms, only where the socket says that it is TCP."""
+    """asyncio turns off Nagle's algorithm, which delays by 40 ms, only for a socket whose protocol says TCP."""
     server = HttpServer(application(LocalBackend(served.service), max_seconds=5), "127.0.0.1:0", grace=1)
     try:
         assert server._socket.proto == socket.IPPROTO_TCP

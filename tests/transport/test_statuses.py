@@ -1,4 +1,4 @@
-"""Every status of the contract, as a client sees it."""
+"""Every status of the contract, as a gRPC client sees it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def key(served: Served) -> str:
 
 
 def refused(served: Served, key: str | None, domain: str | None = None, **fields: Any) -> Any:
-    """Ask both methods, see the same refusal, and return it."""
+    """Call both methods, check that they refuse alike, and return the refusal."""
     with Asked(served.target, key, domain) as asked:
         with pytest.raises(grpc.RpcError) as unary:
             asked.pages(**fields)
@@ -160,7 +160,7 @@ def test_a_fault_of_ours_tells_an_id_and_nothing_else(
 
 
 def _stub(kind: Any, channel: grpc.Channel) -> Any:
-    """Make a stub of a package whose stubs have no types."""
+    """Create a stub of a package without types."""
     return kind(channel)
 
 
@@ -179,7 +179,7 @@ def test_health_and_reflection_are_served(served: Served) -> None:
 
 
 def test_a_new_key_works_at_once_and_a_revoked_one_stops_within_30_seconds(served: Served) -> None:
-    """On a clock of the test's own."""
+    """The times are those of the test's own clock."""
     now = [0.0]
     keys = KeyStore(served.store)
     ring = KeyRing(keys, clock=lambda: now[0])
@@ -196,21 +196,21 @@ def test_a_new_key_works_at_once_and_a_revoked_one_stops_within_30_seconds(serve
     assert ring.caller(later, None).domain == DOMAIN
 
 
-def test_strangers_do_not_wear_out_the_store(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_keys_do_not_overload_the_store(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = KeyStore(served.store)
-    looked: list[int] = []
-    found = keys.list()
+    readings: list[int] = []
+    records = keys.list()
 
     def look() -> list[ApiKey]:
-        looked.append(1)
-        return found
+        readings.append(1)
+        return records
 
     monkeypatch.setattr(keys, "list", look)
     ring = KeyRing(keys, clock=lambda: 5.0)
     for number in range(100):
         with pytest.raises(UnauthenticatedError):
             ring.caller(f"pr_{number:012x}_{'A' * 43}", None)
-    assert len(looked) == 1
+    assert len(readings) == 1
 
 
 def test_only_hashes_are_stored(served: Served) -> None:

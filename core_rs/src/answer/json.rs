@@ -5,7 +5,7 @@
 
 use crate::answer::fields::{page, response, time_frame, timestamp};
 use crate::error::{Error, Fault, Result};
-use crate::roles::Side;
+use crate::roles::{MOST_ROLES, Side};
 use crate::wire::{Fields, each_field};
 
 /// The sessions and users of one role.
@@ -39,7 +39,7 @@ pub struct JsonAnswer {
     /// Whether a row of the side is written.
     follows: bool,
     /// The text before the counts of each role, for each side.
-    labels: [[String; 3]; 2],
+    labels: [Vec<String>; 2],
     position: u64,
     failed: Option<Error>,
 }
@@ -61,7 +61,7 @@ struct Timestamp {
 #[derive(Debug, Default)]
 struct Page<'a> {
     url: &'a str,
-    roles: [Count; 3],
+    roles: [Count; MOST_ROLES],
 }
 
 impl Default for JsonAnswer {
@@ -71,7 +71,8 @@ impl Default for JsonAnswer {
             state: State::Head,
             head: Head::default(),
             follows: false,
-            labels: Side::ALL.map(|side| side.roles().map(|role| label(role.name()))),
+            labels: Side::ALL
+                .map(|side| side.roles().iter().map(|role| label(role.name())).collect()),
             position: 0,
             failed: None,
         }
@@ -278,7 +279,7 @@ impl<'a> Page<'a> {
             if number == page::URL {
                 page.url = utf8(value.bytes(number)?)?;
             }
-            for (role, count) in side.roles().into_iter().zip(&mut page.roles) {
+            for (role, count) in side.roles().iter().zip(&mut page.roles) {
                 if number == role.field() {
                     read_numbers(value.bytes(number)?, count)?;
                 }

@@ -194,7 +194,7 @@ impl<'a> RowMessage<'a> {
         if !self.url.is_empty() {
             put_bytes(out, page::URL, self.url);
         }
-        for (role, cell) in self.side.roles().into_iter().zip(self.counts) {
+        for (role, cell) in self.side.roles().iter().zip(self.counts) {
             put_header(
                 out,
                 role.field(),

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use crate::answer::parallel::join;
 use crate::counts::{Counts, Row, Totals};
 use crate::pages::{PageId, Pages};
-use crate::roles::Side;
+use crate::roles::{MOST_ROLES, Side};
 
 /// The counts and the page names that an answer is made from, as they are at this moment.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +73,7 @@ impl<'a> Snapshot<'a> {
 
 /// A page of a side, with what decides on its place.
 struct Ranked {
-    sessions: [u32; 3],
+    sessions: [u32; MOST_ROLES],
     /// The first bytes of its name after those that all names begin with. They settle most comparisons; to look at the
     /// name itself means to wait for memory.
     name: [u8; 24],

@@ -1,1 +1,1 @@
-"""Who may ask, and how often: API keys and quotas."""
+"""API keys and quotas: who may ask, and how often."""

@@ -1,7 +1,7 @@
-"""API keys: made, listed, revoked, and checked at every request.
+"""API keys: create, list and revoke them, and check them at every request.
 
-A key is shown once, when it is made. The store keeps its SHA-256 alone: a key carries 256 bits of chance, so
-a plain hash of it can't be turned back, and a slow one would only slow down the check.
+A key is shown once, when it is created. The store keeps its SHA-256 only. A key has 256 random bits, so that nobody can
+find it by its hash; a slow hash would add no safety and slow down the check.
 """
 
 from __future__ import annotations
@@ -31,29 +31,30 @@ if TYPE_CHECKING:
 
     from pageroles.store.store import Store
 
-# A revoked key stops working within this many seconds of its revocation, plus the time of one look-up.
+# A revoked key stops working after this time and that of one look-up.
 REFRESH_SECONDS = 10.0
-# For so long the keys known last serve on where the store does not answer.
+# The age up to which a copy of the keys is used while the store does not answer.
 _STALE_SECONDS = 25.0
-# An unknown key may be a new one; strangers must not make the store look it up more often than this.
+# An unknown key may be a new one. However many come, the store is asked at most once in this time.
 _UNKNOWN_REFRESH_SECONDS = 0.2
 _LOOKUP_SECONDS = 5.0
 
 _KEY = re.compile(r"pr_([0-9a-f]{12})_[A-Za-z0-9_-]{43}", re.ASCII)
-_NOBODY = hashlib.sha256(b"").hexdigest()
+_NO_HASH = hashlib.sha256(b"").hexdigest()
 _REFUSED = f"the key is unknown or revoked; check {sentences.KEY_PLACE} or ask for a new key"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is known of a key; never the key itself.
+    """The record of a key, without the key itself.
 
     Attributes:
-        id: Names the key in `keys list`, `keys revoke` and in logs.
-        domain: The domain whose sessions it reads; empty for all domains.
-        all_domains: The caller names the domain at each request.
-        created_at: When it was made, UTC.
+        id: Its name in `keys list`, `keys revoke` and the log.
+        domain: The domain whose sessions it may read; empty for all domains.
+        all_domains: Whether it may read any domain, which each request names.
+        created_at: When it was created, UTC.
         revoked_at: When it was revoked, UTC; None while it works.
+        hash: The key's SHA-256, in hexadecimal.
     """
 
     id: str
@@ -66,7 +67,12 @@ class ApiKey:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and about which domain."""
+    """A caller whose key was checked.
+
+    Attributes:
+        key_id: The id of its key.
+        domain: The domain that it asks about.
+    """
 
     key_id: str
     domain: str
@@ -80,7 +86,13 @@ class KeyStore:
         self._store = store
 
     def create(self, domain: str | None) -> tuple[str, ApiKey]:
-        """Make a key for a domain, or for all domains where None; return the key, to be shown once.
+        """Create a key.
+
+        Args:
+            domain: The domain whose sessions the key may read; None: all domains.
+
+        Returns:
+            The key, which can't be read again, and its record.
 
         Raises:
             InvalidArgumentError: The domain is empty.
@@ -101,7 +113,7 @@ class KeyStore:
         return key, record
 
     def list(self) -> list[ApiKey]:
-        """Return all keys, revoked ones too, oldest first."""
+        """Return all keys, revoked ones included, oldest first."""
         statement = Statement(
             "SELECT id, domain, all_domains, toUnixTimestamp64Milli(created_at), "
             "toUnixTimestamp64Milli(revoked_at), hash FROM api_keys FINAL ORDER BY created_at, id",
@@ -121,29 +133,34 @@ class KeyStore:
         ]
 
     def revoke(self, key_id: str) -> ApiKey:
-        """Revoke a key; revoking it again changes nothing.
+        """Revoke a key and return its record; revoking it again changes nothing.
 
         Raises:
             InvalidArgumentError: There is no such key.
         """
-        for record in self.list():
-            if record.id == key_id:
-                if record.revoked_at is None:
-                    record = dataclasses.replace(record, revoked_at=datetime.now(UTC))  # noqa: PLW2901
-                    self._write(record)
-                return record
-        raise InvalidArgumentError("id", f"there is no key {key_id!r}; `pageroles keys list` shows the ids")
+        record = next((record for record in self.list() if record.id == key_id), None)
+        if record is None:
+            raise InvalidArgumentError("id", f"there is no key {key_id!r}; `pageroles keys list` shows the ids")
+        if record.revoked_at is None:
+            record = dataclasses.replace(record, revoked_at=datetime.now(UTC))
+            self._write(record)
+        return record
 
     def _write(self, record: ApiKey) -> None:
         self._store.insert("api_keys", msgspec.json.encode(record))
 
 
 class KeyRing:
-    """Checks keys against a copy of the store's, which is never older than `REFRESH_SECONDS` for long."""
+    """Checks keys against a copy of the store's keys, which is read again after `REFRESH_SECONDS`."""
 
     def __init__(self, keys: KeyStore, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Check keys of `keys`; the first check reads them."""
-        self._known = Cached(
+        """Check against the keys in `keys`, which the first check reads.
+
+        Args:
+            keys: The keys in the store.
+            clock: Returns the time in seconds.
+        """
+        self._records = Cached(
             lambda: {record.id: record for record in keys.list()},
             REFRESH_SECONDS,
             stale_seconds=_STALE_SECONDS,
@@ -151,20 +168,20 @@ class KeyRing:
         )
 
     def forget(self) -> None:
-        """Read the keys again for the next caller."""
-        self._known.forget()
+        """Drop the copy: the next check reads the keys again."""
+        self._records.forget()
 
     def caller(self, key: str | None, domain: str | None) -> Caller:
-        """Return who holds a key and the domain the request is about.
+        """Return the caller that a request's key and domain stand for.
 
         Args:
-            key: As it came; None where none did.
+            key: The key as received; None where there was none.
             domain: The domain that the request names; None where it names none.
 
         Raises:
-            UnauthenticatedError: No key, or one that is unknown or revoked.
-            PermissionDeniedError: A one-domain key that names another domain.
-            InvalidArgumentError: An all-domains key that names none.
+            UnauthenticatedError: There is no key, or it is unknown or revoked.
+            PermissionDeniedError: The key is for one domain, and the request names another.
+            InvalidArgumentError: The key is for all domains, and the request names none.
         """
         if not key:
             raise UnauthenticatedError(f"no API key: send it in {sentences.KEY_PLACE}")
@@ -174,23 +191,23 @@ class KeyRing:
         if record.all_domains:
             if not domain:
                 raise InvalidArgumentError(
-                    "domain", f"this key reads all domains; name the one to read in {sentences.DOMAIN_PLACE}"
+                    "domain", f"this key may read any domain; name the one to read in {sentences.DOMAIN_PLACE}"
                 )
             return Caller(record.id, domain)
         if domain and domain != record.domain:
-            raise PermissionDeniedError(f"this key does not read that domain; leave out {sentences.DOMAIN_PLACE}")
+            raise PermissionDeniedError(f"this key may not read that domain; leave out {sentences.DOMAIN_PLACE}")
         return Caller(record.id, record.domain)
 
     def _find(self, key: str) -> ApiKey | None:
-        """Return the record of a working key."""
-        form = _KEY.fullmatch(key)
-        key_id = form[1] if form else ""
-        known = self._known.get()
-        if form and key_id not in known:
-            known = self._known.newer(_UNKNOWN_REFRESH_SECONDS)
-        record = known.get(key_id)
-        # Compared also where there is no such key, so that time does not tell which ids exist.
-        matches = hmac.compare_digest(_hash(key), record.hash if record else _NOBODY)
+        """Return the record of a key that works, else None."""
+        match = _KEY.fullmatch(key)
+        key_id = match[1] if match else ""
+        records = self._records.get()
+        if match and key_id not in records:
+            records = self._records.newer(_UNKNOWN_REFRESH_SECONDS)
+        record = records.get(key_id)
+        # An unknown id takes as long as a known one, so that the time does not show which ids exist.
+        matches = hmac.compare_digest(_hash(key), record.hash if record else _NO_HASH)
         return record if matches and record and record.revoked_at is None else None
 
 

@@ -1,10 +1,9 @@
 """Monthly quotas of requests per domain, counted in the store.
 
-A server sets requests aside before it serves them: it writes the number into the store, reads the sum that all
-servers have written, and serves from what it set aside. So a crash or a restart loses no count, and several servers
-together never serve more than the quota. What a server has set aside and not yet used is refused to the others; that
-is at most a twentieth of what was left, and a single request near the end. It is given back when the server stops; a
-crash forfeits it.
+A server reserves requests before it serves them: it adds their number to the count in the store, reads the count, which
+all servers share, and serves from its reservation. So a crash or a restart loses no count, and several servers together
+never serve more than the quota. The others can't use what one server has reserved and not used: at most a twentieth of
+what was left, and near the end a single request. A server returns it when it stops; after a crash it stays counted.
 """
 
 from __future__ import annotations
@@ -27,21 +26,27 @@ if TYPE_CHECKING:
 
     from pageroles.store.store import Store
 
-# A changed quota holds within this many seconds in every server.
+# Every server applies a changed quota within this time.
 REFRESH_SECONDS = 10.0
-# For so long the limits known last hold on where the store does not answer.
+# The age up to which a copy of the quotas is used while the store does not answer.
 _STALE_SECONDS = 25.0
 _LOOKUP_SECONDS = 5.0
-# The most that one server sets aside at once, and the share of what is left.
-_MOST_SET_ASIDE = 1000
-_SHARE_SET_ASIDE = 20
-# A server that was refused looks again after this many seconds: another may have given back.
+# A reservation is this part of what is left, and at most this number of requests.
+_RESERVED_PART = 20
+_MOST_RESERVED = 1000
+# After a refusal the count is read again only after this time; another server may have returned some.
 _LOOK_AGAIN_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DomainQuota:
-    """A domain's quota and its count, as `domains list` shows them."""
+    """A domain's quota and count of a month, as `domains list` shows them.
+
+    Attributes:
+        domain: The domain.
+        limit: Requests that it may make in the month.
+        used: Requests that are counted, reserved ones included.
+    """
 
     domain: str
     limit: int
@@ -56,7 +61,11 @@ class QuotaStore:
         self._store = store
 
     def set(self, domain: str, limit: int | None) -> None:
-        """Set a domain's requests a month; None: as many as it likes.
+        """Set a domain's quota.
+
+        Args:
+            domain: The domain.
+            limit: Requests that it may make in a month; None: no quota.
 
         Raises:
             InvalidArgumentError: The domain is empty or the limit negative.
@@ -68,21 +77,21 @@ class QuotaStore:
         self._store.insert("quotas", msgspec.json.encode({"domain": domain, "monthly_limit": limit}))
 
     def limits(self) -> dict[str, int]:
-        """Return the limit of each domain that has one."""
+        """Return the limits of the domains that have a quota, by domain."""
         rows = self._rows("SELECT domain, monthly_limit FROM quotas FINAL WHERE isNotNull(monthly_limit)", {})
         return {str(domain): int(str(limit)) for domain, limit in rows}
 
     def all(self, month: str) -> list[DomainQuota]:
-        """Return every quota with its count in a month, `2025-07`."""
+        """Return every quota with its count of a month (`2025-07`), in the order of the domains."""
         return [DomainQuota(domain, limit, self.used(domain, month)) for domain, limit in sorted(self.limits().items())]
 
     def count(self, domain: str, month: str, requests: int) -> None:
-        """Add to a domain's count; negative: give back."""
+        """Add requests to a domain's count of a month (`2025-07`); a negative number returns some."""
         row = {"domain": domain, "month": f"{month}-01", "requests": requests}
         self._store.insert("quota_usage", msgspec.json.encode(row))
 
     def used(self, domain: str, month: str) -> int:
-        """Return a domain's count in a month, of all servers together."""
+        """Return a domain's count of a month (`2025-07`), that of all servers together; 0 where there is none."""
         rows = self._rows(
             "SELECT sum(requests) FROM quota_usage WHERE domain = {domain:String} AND month = {month:Date}",
             {"domain": domain, "month": f"{month}-01"},
@@ -96,19 +105,27 @@ class QuotaStore:
 
 @dataclasses.dataclass(slots=True)
 class _Reservation:
-    """What this server has set aside for a domain in a month."""
+    """The requests that this server has reserved for a domain in a month.
+
+    Attributes:
+        month: The month, `2025-07`.
+        resets_at: When the month is over, UTC.
+        left: Requests that are reserved and not used.
+        used: The count of all servers when this one last read it, without `left`.
+        refused_at: When the quota was last found to be used up, on the meter's clock.
+        lock: Held while the above change.
+    """
 
     month: str
     resets_at: datetime
     left: int = 0
-    # The count of all servers when this one last looked, less what it had not used of it.
     used: int = 0
     refused_at: float = -float("inf")
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
 
 class QuotaMeter:
-    """Counts the requests of one server against the quotas."""
+    """Counts the requests of one server against the quotas; safe to use from many threads."""
 
     def __init__(
         self,
@@ -117,7 +134,13 @@ class QuotaMeter:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Count in `quotas`; the clocks are for tests."""
+        """Count in `quotas`.
+
+        Args:
+            quotas: The quotas and counts in the store.
+            clock: Returns the time in seconds.
+            now: Returns the time that says which month it is.
+        """
         self._quotas = quotas
         self._clock = clock
         self._now = now
@@ -126,7 +149,7 @@ class QuotaMeter:
         self._reservations: dict[str, _Reservation] = {}
 
     def take(self, domain: str) -> QuotaState | None:
-        """Count one request of a domain; return the state after it, or None where the domain has no quota.
+        """Count a request of a domain; return its quota after it, or None where it has no quota.
 
         Raises:
             QuotaExceededError: The month's requests are used up.
@@ -140,17 +163,17 @@ class QuotaMeter:
             if reservation.left == 0:
                 self._fill(reservation, domain, limit)
             if reservation.left == 0 or reservation.used >= limit:
-                spent = QuotaState(domain, limit, max(reservation.used, limit), reservation.resets_at)
-                raise QuotaExceededError(spent, now)
+                state = QuotaState(domain, limit, max(reservation.used, limit), reservation.resets_at)
+                raise QuotaExceededError(state, now)
             reservation.left -= 1
             reservation.used += 1
             return QuotaState(domain, limit, reservation.used, reservation.resets_at)
 
     def give_back(self, taken: QuotaState | None) -> None:
-        """Take a request off the count again: it was not answered.
+        """Take a request that was not answered off the count.
 
         Args:
-            taken: What `take` returned. Where its month is over meanwhile, its count no longer matters.
+            taken: What `take` returned; nothing is done where its month is over.
         """
         if taken is None:
             return
@@ -162,14 +185,14 @@ class QuotaMeter:
                 reservation.used -= 1
 
     def close(self) -> None:
-        """Give back what was set aside and not used."""
+        """Return what is reserved and not used."""
         with self._lock:
             reservations, self._reservations = self._reservations, {}
         for domain, reservation in reservations.items():
-            self._empty(domain, reservation)
+            self._release(domain, reservation)
 
     def _reservation(self, domain: str, now: datetime) -> _Reservation:
-        """Return what is set aside for a domain in the month of `now`."""
+        """Return the reservation of a domain in the month of `now`."""
         month = f"{now:%Y-%m}"
         with self._lock:
             reservation = self._reservations.get(domain)
@@ -178,30 +201,30 @@ class QuotaMeter:
             return reservation
 
     def _fill(self, reservation: _Reservation, domain: str, limit: int) -> None:
-        """Set aside some of what is left: first written, then counted, so that servers can't both have it."""
+        """Reserve a part of what is left: first add, then read, so that two servers never reserve the same."""
         if self._clock() - reservation.refused_at < _LOOK_AGAIN_SECONDS:
             return
         used = self._quotas.used(domain, reservation.month)
-        share = min(max((limit - used) // _SHARE_SET_ASIDE, 1), _MOST_SET_ASIDE)
+        share = min(max((limit - used) // _RESERVED_PART, 1), _MOST_RESERVED)
         if used < limit:
             self._quotas.count(domain, reservation.month, share)
             used = self._quotas.used(domain, reservation.month)
             if used <= limit:
                 reservation.left, reservation.used = share, used - share
                 return
-            # Others were faster: what is over the limit goes back.
+            # Other servers were faster, and the count is over the limit.
             self._quotas.count(domain, reservation.month, -share)
             used -= share
         reservation.used = used
         reservation.refused_at = self._clock()
 
-    def _empty(self, domain: str, reservation: _Reservation) -> None:
+    def _release(self, domain: str, reservation: _Reservation) -> None:
         with reservation.lock:
             if reservation.left:
                 try:
                     self._quotas.count(domain, reservation.month, -reservation.left)
                 except StoreError:
-                    return  # the requests set aside stay counted
+                    return  # the reserved requests stay counted
                 reservation.left = 0
 
 

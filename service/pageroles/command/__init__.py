@@ -1,1 +1,1 @@
-"""The command `pageroles`: one command group a file, loaded when it is called."""
+"""The `pageroles` command. A module holds one command or one group of them, and is imported when it is called."""

@@ -1,4 +1,4 @@
-"""The command `pageroles`: its groups, each loaded when it is called, and what holds for all of them."""
+"""The entry point of the `pageroles` command: its commands, and the options before them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from pageroles.command.options import EXIT_FAULT
 from pageroles.command.processes import set_up_logs
 from pageroles.errors import PagerolesError
 
-# The commands in the order of the help, each a module of this folder.
+# In the order of the help. Each is a module of this folder.
 COMMANDS = ("demo", "load", "serve", "gateway", "report", "keys", "domains", "schema", "version")
 
 _out = Console()
 _err = Console(stderr=True)
 
 
-class _Commands(TyperGroup):
-    """Loads a command's module when it is called, so that none waits for what the others import."""
+class _LazyGroup(TyperGroup):
+    """Imports a command's module when it is called, so that no command waits for the imports of others."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - it is called so
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer gives its context
+        """Return the names of the commands, in the order of the help."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - it is called so
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - typer gives its context
+        """Return a command by its name; None where there is none."""
         if cmd_name not in COMMANDS:
             return None
         command = typer.main.get_command(importlib.import_module(f"pageroles.command.{cmd_name}").app)
@@ -37,15 +39,15 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     name="pageroles",
-    cls=_Commands,
+    cls=_LazyGroup,
     help="Which role did each page play? The AttributionHub /pages API over ClickHouse.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
 
-def _print_version(given: bool) -> None:
-    if given:
+def _print_version(requested: bool) -> None:
+    if requested:
         _out.print(f"pageroles {__version__}")
         raise typer.Exit
 
@@ -53,18 +55,21 @@ def _print_version(given: bool) -> None:
 @app.callback()
 def _common(
     log_level: Annotated[
-        str, typer.Option(envvar="PAGEROLES_LOG_LEVEL", help="debug, info, warning or error.")
+        str,
+        typer.Option(
+            envvar="PAGEROLES_LOG_LEVEL", help="Least severe log lines to write: debug, info, warning or error."
+        ),
     ] = settings.LOG_LEVEL,
     version: Annotated[  # noqa: ARG001
         bool,
-        typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version),
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
     ] = False,
 ) -> None:
     set_up_logs(log_level)
 
 
 def main() -> None:
-    """Run the command; a fault is one sentence on standard error and exit code 1."""
+    """Run the command; print a fault as one sentence to standard error, and exit with code 1."""
     try:
         app()
     except PagerolesError as error:

@@ -1,4 +1,4 @@
-"""`pageroles demo`: made-up traffic in a store of its own, a server, a real question over REST, and its answer."""
+"""`pageroles demo`: serve made-up traffic from a store of its own, ask a question over REST, and print the answer."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 DAYS = 60
 SEED = 1
 DOMAIN = "example.com"
-_MARK = "made-by-pageroles-demo"
-_ROWS_SHOWN = 8
+# A file in the folder that says who made it; a folder without it is not removed.
+_MARKER = "made-by-pageroles-demo"
+_TABLE_ROWS = 8
 _GRACE_SECONDS = 5.0
 _GOOGLE = '{"source": "google.com", "touch_scope": "converting"}'
 
-
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _out = Console()
 
@@ -48,44 +48,44 @@ def demo(
     grpc_address: GrpcAddress = DEFAULT_GRPC_ADDRESS,
     http_address: HttpAddress = DEFAULT_HTTP_ADDRESS,
     folder: Annotated[
-        Path, typer.Option(help="The folder of the demo's own embedded store; made anew each time.")
+        Path, typer.Option(help="Folder of the demo's own embedded store; it is made anew at each start.")
     ] = Path(settings.DEMO_FOLDER),
     sessions: Annotated[
         int,
         typer.Option(
             min=settings.DEMO_SESSIONS_BOUNDS[0],
             max=settings.DEMO_SESSIONS_BOUNDS[1],
-            help="How many sessions to make up.",
+            help="Number of sessions to make up.",
         ),
     ] = settings.DEMO_SESSIONS,
     once: Annotated[bool, typer.Option("--once", help="End after the answer.")] = False,
 ) -> None:
-    """Fill a store with made-up traffic, serve it, ask a real question and print the answer."""
-    set_up_logs("warning")  # the answer shall not drown in the server's lines
+    """Serve made-up traffic, ask a question and print the answer."""
+    set_up_logs("warning")  # at info, the server's lines would bury the answer
     stopping = on_stop_signals()
-    wanted = ServerSettings(grpc_address=grpc_address, http_address=http_address, grace=_GRACE_SECONDS)
-    _run(folder, sessions, wanted, _out, stopping=None if once else stopping)
+    server_settings = ServerSettings(grpc_address=grpc_address, http_address=http_address, grace=_GRACE_SECONDS)
+    _run(folder, sessions, server_settings, _out, stopping=None if once else stopping)
 
 
 def _run(
-    folder: Path, sessions: int, wanted: ServerSettings, console: Console, *, stopping: threading.Event | None
+    folder: Path, sessions: int, server_settings: ServerSettings, console: Console, *, stopping: threading.Event | None
 ) -> None:
     """Run the demo.
 
     Args:
-        folder: Where the demo's own embedded store is made, anew each time.
-        sessions: How many sessions to make up.
-        wanted: Where to serve.
+        folder: The folder of the demo's own embedded store, which is made anew.
+        sessions: The number of sessions to make up.
+        server_settings: Where to serve.
         console: Where to print.
         stopping: Serve until this is set; None: end after the answer.
 
     Raises:
         SettingError: The folder holds something that no demo made, or an address can't be used.
     """
-    _make_way(folder)
+    _renew_folder(folder)
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     with Store.open(f"chdb://{folder.resolve()}/store") as store:
-        with progress.shown(console) as report:
+        with progress.bar(console) as report:
             made_up = traffic.sessions(sessions, seed=SEED, end=today, days=DAYS)
             loaded = loader.load_chunks(store, made_up, name="made-up traffic", report=report)
         console.print(
@@ -93,29 +93,29 @@ def _run(
             f"{loaded.seconds:.1f} s ({loaded.loaded / loaded.seconds:,.0f} a second)"
         )
         key, _ = KeyStore(store).create(DOMAIN)
-        with serving.serving(store, wanted) as served:
+        with serving.serving(store, server_settings) as served:
             _ask(console, f"http://{served.http}/api/v1/pages", key)
             if stopping is None:
                 console.print(
-                    f"Without --once the demo goes on serving, with the explorer at http://{served.http}/, and says "
+                    f"Without --once the demo keeps serving, with the explorer at http://{served.http}/, and shows "
                     "what to ask next.",
                     soft_wrap=True,
                 )
             else:
-                _tell_more(console, served, key)
+                _print_next_steps(console, served, key)
                 stopping.wait()
 
 
-def _make_way(folder: Path) -> None:
-    """Remove what an earlier demo left, and nothing else."""
-    mark = folder / _MARK
+def _renew_folder(folder: Path) -> None:
+    """Make an empty folder in place of an earlier demo's, and of nothing else."""
+    marker = folder / _MARKER
     if folder.exists():
-        if any(folder.iterdir()) and not mark.exists():
+        if any(folder.iterdir()) and not marker.exists():
             raise SettingError(f"{folder} holds something that no demo made; give another folder with --folder")
         Store.refuse_if_held(folder / "store")
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    mark.touch()
+    marker.touch()
 
 
 def _ask(console: Console, url: str, key: str) -> None:
@@ -129,9 +129,9 @@ def _ask(console: Console, url: str, key: str) -> None:
     request.add_header("Content-Type", "application/json")
     began = time.perf_counter()
     with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - our own address
-        found = msgspec.json.decode(response.read())
+        answer = msgspec.json.decode(response.read())
     milliseconds = (time.perf_counter() - began) * 1000
-    console.print(tables.answer(found, rows=_ROWS_SHOWN))
+    console.print(tables.answer(answer, rows=_TABLE_ROWS))
     console.print(f"Asked over REST, answered in [bold]{milliseconds:,.0f} ms[/].")
 
 
@@ -139,18 +139,18 @@ def _curl(url: str, key: str) -> str:
     return f"curl -X POST {url} -H 'Authentication: {key}'"
 
 
-def _tell_more(console: Console, served: serving.Served, key: str) -> None:
+def _print_next_steps(console: Console, served: serving.Served, key: str) -> None:
     report = f"{os.path.relpath(sys.argv[0])} report --target {served.grpc} --key {key}"
     curl = _curl(f"http://{served.http}/api/v1/pages", key)
     lines = [
-        ("Who came by Google and converted:", f"""{curl} -H 'Content-Type: application/json' -d '{_GOOGLE}'"""),
-        ("What people read on the way, over gRPC:", f"{report} --touch-scope assist"),
-        ("Who filled in a form:", f"{report} --meta-type hubspot_form"),
+        ("Sessions from Google that converted:", f"""{curl} -H 'Content-Type: application/json' -d '{_GOOGLE}'"""),
+        ("What people read before they converted, over gRPC:", f"{report} --touch-scope assist"),
+        ("Conversions by a HubSpot form:", f"{report} --meta-type hubspot_form"),
     ]
-    console.print("\n[bold]Ask it more[/], from another terminal:")
-    for what, command in lines:
-        console.print(f"\n  {what}")
+    console.print("\n[bold]Ask more[/], from another terminal:")
+    for title, command in lines:
+        console.print(f"\n  {title}")
         console.print(Text(f"  {command}"), soft_wrap=True, style="cyan")
-    console.print("\n[bold]Look around[/]: enter the key at the explorer, or try the API in its reference.\n")
+    console.print("\n[bold]Look around[/]: enter the key in the explorer, or try the API in its reference.\n")
     console.print(Text(f"  http://{served.http}/\n  http://{served.http}/docs\n  key: {key}"), style="cyan")
     console.print("\nServing until Ctrl-C.")

@@ -1,4 +1,4 @@
-"""`pageroles domains`: monthly quotas of requests."""
+"""`pageroles domains`: set and list the monthly request quotas of domains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pageroles.command import tables
 from pageroles.command.options import StoreDsn
 from pageroles.store.store import Store
 
-app = typer.Typer(help="Monthly quotas of requests per domain.", no_args_is_help=True)
+app = typer.Typer(help="Set and list monthly request quotas of domains.", no_args_is_help=True, add_completion=False)
 
 _out = Console()
 _err = Console(stderr=True)
@@ -22,11 +22,14 @@ _err = Console(stderr=True)
 @app.command("quota")
 def set_quota(
     store: StoreDsn,
-    domain: Annotated[str, typer.Argument(help="The domain.")],
-    limit: Annotated[Optional[int], typer.Option(min=0, help="Requests a month.")] = None,  # noqa: UP045
-    unlimited: Annotated[bool, typer.Option("--unlimited", help="As many as it likes.")] = False,
+    domain: Annotated[str, typer.Argument(metavar="DOMAIN", help="Domain that the quota is for.")],
+    limit: Annotated[
+        Optional[int],  # noqa: UP045 - typer reads it
+        typer.Option(min=0, help="Requests that the domain may make in a month of UTC."),
+    ] = None,
+    unlimited: Annotated[bool, typer.Option("--unlimited", help="Remove the quota.")] = False,
 ) -> None:
-    """Set how many requests a domain may make in a month; servers follow within 10 seconds."""
+    """Set or remove the monthly quota of a domain; servers apply it within 10 seconds."""
     if unlimited == (limit is not None):
         raise typer.BadParameter("give either --limit NUMBER or --unlimited")
     with Store.open(store) as opened:
@@ -37,7 +40,7 @@ def set_quota(
 
 @app.command("list")
 def list_quotas(store: StoreDsn) -> None:
-    """List the domains that have a quota, with this month's count."""
+    """List the domains with a quota, and their requests of this month."""
     with Store.open(store) as opened:
         opened.check()
         _out.print(tables.quotas(QuotaStore(opened).all(f"{datetime.now(UTC):%Y-%m}")))

@@ -1,4 +1,4 @@
-"""`pageroles gateway`."""
+"""`pageroles gateway`: serve REST in front of a gRPC server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pageroles.command.options import DEFAULT_HTTP_ADDRESS, AllowedOrigins, Grac
 from pageroles.command.processes import on_stop_signals
 from pageroles.settings import ServerSettings
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
@@ -21,13 +21,13 @@ def gateway(
     max_seconds: MaxSeconds = ServerSettings.max_seconds,
     grace: Grace = ServerSettings.grace,
 ) -> None:
-    """Serve REST alone, in front of a gRPC server elsewhere."""
+    """Serve REST in front of a gRPC server, until SIGTERM or Ctrl-C; requests in flight finish."""
     stopping = on_stop_signals()
     log = structlog.get_logger("pageroles")
-    wanted = ServerSettings(
+    settings = ServerSettings(
         http_address=http_address, allowed_origins=tuple(allow_origin or ()), max_seconds=max_seconds, grace=grace
     )
-    with serving.gateway(target, wanted) as http:
+    with serving.gateway(target, settings) as http:
         log.info("serving", http=http, target=target, version=__version__)
         stopping.wait()
         log.info("stopping", grace_seconds=grace)

@@ -1,4 +1,4 @@
-"""`pageroles keys`: API keys are made, listed and revoked."""
+"""`pageroles keys`: create, list and revoke API keys."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pageroles.command import tables
 from pageroles.command.options import StoreDsn
 from pageroles.store.store import Store
 
-app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True, add_completion=False)
 
 _out = Console()
 _err = Console(stderr=True)
@@ -22,23 +22,31 @@ _err = Console(stderr=True)
 @app.command("create")
 def create_key(
     store: StoreDsn,
-    domain: Annotated[Optional[str], typer.Option(help="The domain whose sessions the key reads.")] = None,  # noqa: UP045
-    all_domains: Annotated[bool, typer.Option("--all-domains", help="For internal services: any domain.")] = False,
+    domain: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads it
+        typer.Option(help="Domain whose sessions the key may read."),
+    ] = None,
+    all_domains: Annotated[
+        bool,
+        typer.Option(
+            "--all-domains", help="Let the key read any domain, named at each request; for internal services."
+        ),
+    ] = False,
 ) -> None:
-    """Make a key and print it, this once."""
+    """Create a key and print it. It is not shown again: the store keeps only its hash."""
     if all_domains == (domain is not None):
         raise typer.BadParameter("give either --domain DOMAIN or --all-domains")
     with Store.open(store) as opened:
         opened.check()
         key, record = KeyStore(opened).create(domain)
-    whose = "all domains" if record.all_domains else record.domain
-    _err.print(f"key {record.id} for {whose}; it is shown only now:", highlight=False)
+    readable = "all domains" if record.all_domains else record.domain
+    _err.print(f"key {record.id} for {readable}; it is not shown again:", highlight=False)
     sys.stdout.write(f"{key}\n")
 
 
 @app.command("list")
 def list_keys(store: StoreDsn) -> None:
-    """List all keys, revoked ones too."""
+    """List all keys, revoked ones included."""
     with Store.open(store) as opened:
         opened.check()
         _out.print(tables.keys(KeyStore(opened).list()))
@@ -46,9 +54,9 @@ def list_keys(store: StoreDsn) -> None:
 
 @app.command("revoke")
 def revoke_key(
-    store: StoreDsn, key_id: Annotated[str, typer.Argument(metavar="ID", help="As `keys list` shows it.")]
+    store: StoreDsn, key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the key, from `keys list`.")]
 ) -> None:
-    """Revoke a key; servers refuse it within 30 seconds."""
+    """Revoke a key; every server refuses it within 30 seconds."""
     with Store.open(store) as opened:
         opened.check()
         record = KeyStore(opened).revoke(key_id)

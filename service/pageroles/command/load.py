@@ -1,4 +1,4 @@
-"""`pageroles load`."""
+"""`pageroles load`: load sessions from files."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from pageroles.store.store import Store
 if TYPE_CHECKING:
     from pageroles.ingest.loader import LoadSummary
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _err = Console(stderr=True)
 
 
 @app.command()
 def load(
-    files: Annotated[list[str], typer.Argument(help="JSON Lines or Parquet files; - for standard input.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE", help="JSON Lines or Parquet files; - for standard input.")
+    ],
     store: StoreDsn,
 ) -> None:
-    """Load sessions; loading them again is harmless. Bad rows go to FILE.rejected.jsonl, and the exit code is 2."""
+    """Load sessions; loading them again changes nothing. Bad rows go to FILE.rejected.jsonl; the exit code is 2."""
     with Store.open(store) as opened:
         opened.check()
-        with progress.shown(_err) as report:
+        with progress.bar(_err) as report:
             summary = loader.load(opened, files, report=report)
     _print_summary(summary)
     if summary.rejected:
@@ -36,11 +38,11 @@ def load(
 
 
 def _print_summary(summary: LoadSummary) -> None:
-    """Say what became of every row."""
+    """Print how many rows were loaded, replaced and rejected."""
     rate = summary.loaded / summary.seconds if summary.seconds else 0
     _err.print(f"[bold]{summary.loaded:,}[/] sessions loaded in {summary.seconds:.1f} s ({rate:,.0f} a second)")
     if summary.replaced:
-        _err.print(f"{summary.replaced:,} more gave way to a later row of the same session")
+        _err.print(f"{summary.replaced:,} more were replaced by a later row of the same session")
     for file in summary.files:
         if file.rejected:
             _err.print(f"[yellow]{file.rejected:,} rows of {file.source} rejected[/]: see {file.rejects}")

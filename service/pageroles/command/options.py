@@ -1,4 +1,4 @@
-"""The options that several commands have, each also an environment variable; defaults are those of `settings.py`."""
+"""The options that several commands share, each also an environment variable. Their defaults stand in `settings.py`."""
 
 from __future__ import annotations
 
@@ -18,16 +18,23 @@ StoreDsn = Annotated[
     typer.Option(
         "--store",
         envvar="PAGEROLES_STORE",
-        help="The ClickHouse to use: chdb:///path/to/folder (embedded) or clickhouse://user:password@host:8123/database.",
+        help="Store of the sessions: chdb:///FOLDER (embedded), or clickhouse://HOST/DATABASE (a server), with "
+        "USER:PASSWORD@ before HOST and :PORT after it.",
         default_factory=lambda: f"chdb://{Path.cwd() / settings.STORE_FOLDER}",
-        show_default=f"chdb:///<here>/{settings.STORE_FOLDER}",
+        show_default=f"{settings.STORE_FOLDER} in the current folder, embedded",
     ),
 ]
 GrpcAddress = Annotated[
-    str, typer.Option(envvar="PAGEROLES_GRPC_ADDRESS", help="Where to serve gRPC, host:port; port 0: any free one.")
+    str,
+    typer.Option(
+        envvar="PAGEROLES_GRPC_ADDRESS", help="Address to serve gRPC at, host:port; port 0 takes any free port."
+    ),
 ]
 HttpAddress = Annotated[
-    str, typer.Option(envvar="PAGEROLES_HTTP_ADDRESS", help="Where to serve REST, host:port; port 0: any free one.")
+    str,
+    typer.Option(
+        envvar="PAGEROLES_HTTP_ADDRESS", help="Address to serve REST at, host:port; port 0 takes any free port."
+    ),
 ]
 MaxSeconds = Annotated[
     float,
@@ -35,7 +42,7 @@ MaxSeconds = Annotated[
         envvar="PAGEROLES_MAX_SECONDS",
         min=settings.MAX_SECONDS_BOUNDS[0],
         max=settings.MAX_SECONDS_BOUNDS[1],
-        help="The longest that a request may take.",
+        help="Longest time that a request may take, in seconds.",
     ),
 ]
 AllowedOrigins = Annotated[
@@ -43,13 +50,19 @@ AllowedOrigins = Annotated[
     typer.Option(
         "--allow-origin",
         envvar="PAGEROLES_ALLOW_ORIGIN",
-        help="An origin whose pages may ask from a browser, such as https://app.example.com; may be repeated.",
+        help="Origin whose pages may call REST from a browser, as https://example.com; repeat it for more.",
+        show_default="none",
     ),
 ]
 Grace = Annotated[
-    float, typer.Option(envvar="PAGEROLES_GRACE", min=0, help="Seconds that requests in flight get when stopping.")
+    float,
+    typer.Option(
+        envvar="PAGEROLES_GRACE",
+        min=0,
+        help="Time that requests in flight get to finish when the server stops, in seconds.",
+    ),
 ]
-Target = Annotated[str, typer.Option(envvar="PAGEROLES_TARGET", help="The gRPC server to ask, host:port.")]
+Target = Annotated[str, typer.Option(envvar="PAGEROLES_TARGET", help="Address of the gRPC server to ask, host:port.")]
 
 DEFAULT_GRPC_ADDRESS = ServerSettings.grpc_address
 DEFAULT_HTTP_ADDRESS = ServerSettings.http_address or ""

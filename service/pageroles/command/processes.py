@@ -1,4 +1,4 @@
-"""What commands that serve have in common with other processes: signals to stop, and logs for whoever reads them."""
+"""What a serving process needs: signals that stop it, and logs for people or machines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def on_stop_signals() -> threading.Event:
-    """Return an event that SIGTERM and Ctrl-C set; a second signal ends the process as usual."""
+    """Return an event that SIGTERM and Ctrl-C set; a second signal ends the process at once."""
     stopping = threading.Event()
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -29,7 +29,14 @@ def on_stop_signals() -> threading.Event:
 
 
 def set_up_logs(level: str) -> None:
-    """Write logs to standard error: for people on a terminal, else one JSON object a line."""
+    """Write logs to standard error: as text to a terminal, else one JSON object a line.
+
+    Args:
+        level: The least severe level that is written: debug, info, warning or error.
+
+    Raises:
+        typer.BadParameter: There is no such level.
+    """
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
         raise typer.BadParameter(

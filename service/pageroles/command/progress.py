@@ -1,4 +1,4 @@
-"""Progress of a load, shown to people."""
+"""The progress bar of a load."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def shown(console: Console) -> Iterator[Callable[[loader.Progress], None]]:
-    """Show a bar while the block runs; call what it gives with the state of the load."""
+def bar(console: Console) -> Iterator[Callable[[loader.Progress], None]]:
+    """Show a progress bar while the block runs.
+
+    Yields:
+        A function that updates the bar with the state of the load.
+    """
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -27,12 +31,12 @@ def shown(console: Console) -> Iterator[Callable[[loader.Progress], None]]:
         TextColumn("{task.fields[rejected]}", style="yellow"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("loading", total=None, loaded=0, rejected="")
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("loading", total=None, loaded=0, rejected="")
 
         def report(state: loader.Progress) -> None:
             rejected = f"{state.rejected:,} rejected" if state.rejected else ""
-            bar.update(
+            progress.update(
                 task,
                 description=state.source,
                 completed=state.read,

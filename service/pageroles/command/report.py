@@ -1,4 +1,4 @@
-"""`pageroles report`: a question to a server, and its answer as tables. Each filter of the table is an option."""
+"""`pageroles report`: ask a server and print the answer. Each filter of `question/filters.py` is an option."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from pageroles.question.request import SCOPES, to_request
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _out = Console()
 _err = Console(stderr=True)
 
 
 def _with_filters(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each filter, handed over by name; typer reads options from a signature."""
+    """Replace the `**filters` of a command by an option for each filter; typer reads options from the signature."""
     signature = inspect.signature(command, eval_str=True)
-    own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
     options = [
         inspect.Parameter(
             each.name,
@@ -40,7 +40,7 @@ def _with_filters(command: Callable[..., None]) -> Callable[..., None]:
         for each in FILTERS
     ]
     command.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
-    command.__annotations__ = {one.name: one.annotation for one in (*own, *options)}
+    command.__annotations__ = {each.name: each.annotation for each in (*own, *options)}
     return command
 
 
@@ -48,20 +48,38 @@ def _with_filters(command: Callable[..., None]) -> Callable[..., None]:
 @_with_filters
 def report(
     *,
-    key: Annotated[str, typer.Option(envvar="PAGEROLES_KEY", help="The API key.")],
+    key: Annotated[str, typer.Option(envvar="PAGEROLES_KEY", help="API key.")],
     target: Target = DEFAULT_GRPC_ADDRESS,
-    domain: Annotated[Optional[str], typer.Option(help="The domain; with a key for all domains only.")] = None,  # noqa: UP045
+    domain: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads it
+        typer.Option(help="Domain to read; only with a key for all domains.", show_default="the key's"),
+    ] = None,
     start_date: Annotated[
-        str, typer.Option(help="2025-07-01 or 2025-07-01T09:30:00Z; default: 30 days before now.")
+        str,
+        typer.Option(
+            help="Start of the window: 2025-07-01 or 2025-07-01T09:30:00Z.",
+            show_default="30 days before now, or before an earlier end",
+        ),
     ] = "",
-    end_date: Annotated[str, typer.Option(help="The same forms; a date covers its whole day; default: now.")] = "",
-    touch_scope: Annotated[str, typer.Option(help=f"{', '.join(SCOPES[:-1])} or {SCOPES[-1]}.")] = SCOPES[0],
-    rows: Annotated[int, typer.Option(min=1, help="Pages shown in each table.")] = settings.REPORT_ROWS,
-    json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON, in the REST shape.")] = False,
-    timeout: Annotated[Optional[float], typer.Option(min=0.001, help="Seconds to wait.")] = None,  # noqa: UP045
+    end_date: Annotated[
+        str,
+        typer.Option(help="End of the window, in the same forms; a date covers its whole day.", show_default="now"),
+    ] = "",
+    touch_scope: Annotated[
+        str,
+        typer.Option(help=f"Sessions of a user's journey to include: {', '.join(SCOPES[:-1])} or {SCOPES[-1]}."),
+    ] = SCOPES[0],
+    rows: Annotated[int, typer.Option(min=1, help="Most pages to print in each table.")] = settings.REPORT_ROWS,
+    json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON, in the shape of REST.")] = False,
+    timeout: Annotated[
+        Optional[float],  # noqa: UP045 - typer reads it
+        typer.Option(
+            min=0.001, help="Longest time to wait for the answer, in seconds.", show_default="the server's limit"
+        ),
+    ] = None,
     **filters: Any,
 ) -> None:
-    """Ask a server, and print the tables."""
+    """Ask a server for a report and print its tables."""
     try:
         request = to_request({"start_date": start_date, "end_date": end_date, "touch_scope": touch_scope, **filters})
     except InvalidArgumentError as error:

@@ -1,4 +1,4 @@
-"""`pageroles schema`."""
+"""`pageroles schema`: apply the schema to a store, or print it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pageroles.command.options import StoreDsn
 from pageroles.store import schema as steps
 from pageroles.store.store import Store
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _err = Console(stderr=True)
 
@@ -20,13 +20,16 @@ _err = Console(stderr=True)
 @app.command()
 def schema(
     store: StoreDsn,
-    print_: Annotated[bool, typer.Option("--print", help="Print the SQL and change nothing.")] = False,
+    print_: Annotated[bool, typer.Option("--print", help="Print the SQL; change nothing.")] = False,
     cluster: Annotated[
         Optional[str],  # noqa: UP045 - typer reads it
-        typer.Option(help="Make replicated and distributed tables on this cluster of the server's configuration."),
+        typer.Option(
+            help="Name of a cluster in the server's configuration; its tables are replicated and distributed.",
+            show_default="the store's, or none",
+        ),
     ] = None,
 ) -> None:
-    """Make the tables, or carry those of an earlier version forward; what is there already stays."""
+    """Create the tables, or migrate those of an earlier version; stored sessions stay."""
     if print_:
         sys.stdout.write(steps.script(cluster))
         return

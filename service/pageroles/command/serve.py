@@ -1,4 +1,4 @@
-"""`pageroles serve`."""
+"""`pageroles serve`: serve a store over gRPC and REST."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pageroles.command.processes import on_stop_signals
 from pageroles.settings import ServerSettings
 from pageroles.store.store import Store
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
@@ -30,7 +30,7 @@ def serve(
     store: StoreDsn,
     grpc_address: GrpcAddress = DEFAULT_GRPC_ADDRESS,
     http_address: HttpAddress = DEFAULT_HTTP_ADDRESS,
-    no_http: Annotated[bool, typer.Option("--no-http", help="Serve gRPC alone.")] = False,
+    no_http: Annotated[bool, typer.Option("--no-http", help="Serve gRPC only.")] = False,
     allow_origin: AllowedOrigins = None,
     max_seconds: MaxSeconds = ServerSettings.max_seconds,
     max_requests: Annotated[
@@ -39,7 +39,7 @@ def serve(
             envvar="PAGEROLES_MAX_REQUESTS",
             min=settings.MAX_REQUESTS_BOUNDS[0],
             max=settings.MAX_REQUESTS_BOUNDS[1],
-            help="Requests taken on at once.",
+            help="Most requests at work at once; the server refuses further ones.",
         ),
     ] = ServerSettings.max_requests,
     readers: Annotated[
@@ -48,16 +48,16 @@ def serve(
             envvar="PAGEROLES_READERS",
             min=settings.READERS_BOUNDS[0],
             max=settings.READERS_BOUNDS[1],
-            help="Queries at work in ClickHouse at once, as many of them for large reports as there are cores.",
-            show_default="the cores and two more",
+            help="Most queries at work in ClickHouse at once; large reports use as many as there are cores.",
+            show_default="the number of cores plus 2",
         ),
     ] = None,
     grace: Grace = ServerSettings.grace,
 ) -> None:
-    """Serve the API until SIGTERM or Ctrl-C; requests in flight finish."""
+    """Serve gRPC and REST until SIGTERM or Ctrl-C; requests in flight finish."""
     stopping = on_stop_signals()
     log = structlog.get_logger("pageroles")
-    wanted = ServerSettings(
+    server_settings = ServerSettings(
         grpc_address=grpc_address,
         http_address=None if no_http else http_address,
         allowed_origins=tuple(allow_origin or ()),
@@ -68,7 +68,7 @@ def serve(
     silence = max_seconds + settings.SILENCE_BEYOND_REQUEST_SECONDS
     with (
         Store.open(store, readers=readers or settings.default_readers(), silence=silence) as opened,
-        serving.serving(opened, wanted) as served,
+        serving.serving(opened, server_settings) as served,
     ):
         log.info("serving", grpc=served.grpc, http=served.http, version=__version__)
         stopping.wait()

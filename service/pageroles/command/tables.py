@@ -1,4 +1,4 @@
-"""Answers as tables for people."""
+"""Answers, keys and quotas as tables."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from pageroles.client import Answer
 
 
-def answer(found: Answer, *, rows: int) -> RenderableType:
-    """Return an answer's totals and its two tables, each of at most `rows` pages."""
-    if "message" in found:
-        return Text(found["message"], style="yellow")
-    frame, totals = found["time_frame"], found["summary_totals"]
+def answer(body: Answer, *, rows: int) -> RenderableType:
+    """Return an answer's window, totals and two tables of at most `rows` pages each; or its message."""
+    if "message" in body:
+        return Text(body["message"], style="yellow")
+    frame, totals = body["time_frame"], body["summary_totals"]
     return Group(
         Text.assemble((frame["start"], "bold"), " to ", (frame["end"], "bold")),
         Text.assemble(
@@ -33,9 +33,9 @@ def answer(found: Answer, *, rows: int) -> RenderableType:
             (f"{totals['total_conversion_users']:,}", "bold"), " users",
         ),
         Text(),
-        _pages("Where people convert, and what leads there", found["conversion_performance"], CONVERSION_ROLES, rows),
+        _pages("Where people convert, and what leads there", body["conversion_performance"], CONVERSION_ROLES, rows),
         Text(),
-        _pages("Where people leave, and what leads there", found["drop_off_performance"], DROP_OFF_ROLES, rows),
+        _pages("Where people leave, and what leads there", body["drop_off_performance"], DROP_OFF_ROLES, rows),
     )  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def _cell(count: dict[str, int]) -> Text:
 
 
 def keys(records: list[ApiKey]) -> Table:
-    """Return a table of keys."""
+    """Return a table of keys, in the order given."""
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("id", "domain", "created", "revoked"):
         table.add_column(column)
@@ -71,7 +71,7 @@ def keys(records: list[ApiKey]) -> Table:
 
 
 def quotas(records: list[DomainQuota]) -> Table:
-    """Return a table of quotas with this month's counts."""
+    """Return a table of quotas with this month's requests, in the order given."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("domain")
     table.add_column("requests this month", justify="right")

@@ -1,8 +1,8 @@
-"""Made-up traffic that looks like real traffic, for demonstrations and benchmarks.
+"""Made-up traffic that looks like real traffic, for the demo and for benchmarks.
 
-Three sites (a shop, a product with trials, a documentation site with a newsletter), each a domain of its own. A
-visitor comes once or returns over weeks; each visit walks from page to page and may end in a conversion, the more
-likely the more visits came before. The same seed gives the same bytes.
+There are three sites (a shop, a product with trials, a documentation site with a newsletter), each a domain of its own.
+A visitor comes once or returns over weeks. Each visit goes from page to page and may end in a conversion, which is the
+more likely the more visits came before. The same seed gives the same bytes.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Goal(NamedTuple):
 
     Attributes:
         type: The conversion's type.
-        id: Its id, the form's name.
-        odds: The share of views that convert on the first visit; it rises with each visit.
+        id: The conversion's id, as a form's name.
+        odds: The share of views, 0 to 1, that convert on a first visit; it rises with each visit.
         thanks: The kind of page that follows; empty: none.
     """
 
@@ -45,15 +45,15 @@ class Goal(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """Pages of a site that visitors use alike.
+    """A kind of pages that visitors use alike.
 
     Attributes:
-        paths: From the most to the least popular.
-        landing: The weight of the kind where visits begin.
-        customer: The same for visitors who have converted; None: no other than before.
-        after: The weight of each kind of page that follows; the key "" is the exit.
-        seconds: How long a page is read, in the median.
-        goal: What may be converted here.
+        paths: The pages, from the most to the least popular.
+        landing: The weight of this kind as the first page of a visit.
+        after: The weights of the kinds of page that follow; the key "" is the exit.
+        seconds: The median time on a page, in seconds.
+        goal: The conversion that the pages offer; None: none.
+        customer: As `landing`, for visitors who have converted; None: the same.
     """
 
     paths: Sequence[str]
@@ -66,7 +66,13 @@ class Kind:
 
 @dataclasses.dataclass(frozen=True)
 class Site:
-    """A domain with its pages; `share` is its weight in the traffic."""
+    """A site.
+
+    Attributes:
+        domain: Its domain.
+        share: Its weight in the traffic.
+        kinds: Its kinds of pages, by name.
+    """
 
     domain: str
     share: int
@@ -77,10 +83,12 @@ class Channel(NamedTuple):
     """A way to a site.
 
     Attributes:
-        weight: How many first visits come this way.
-        again: How many later visits do.
-        bounce: The share of visits that end on the landing page whatever it offers.
-        source, medium, referrer: What the tracker derives.
+        weight: The weight of this channel in first visits.
+        again: Its weight in later visits.
+        bounce: The share of visits, 0 to 1, that end on the landing page whatever it offers.
+        source: The source that the tracker derives.
+        medium: The medium that the tracker derives.
+        referrer: The referrer.
         utm: Source, medium, campaign, content and term in the query string of the landing page.
     """
 
@@ -175,7 +183,7 @@ CHANNELS = (
     Channel(34, 20, 0.26, "google.com", "organic", "https://www.google.com/"),
     Channel(5, 3, 0.26, "bing.com", "organic", "https://www.bing.com/search?q=attribution"),
     Channel(3, 2, 0.24, "duckduckgo.com", "organic", "https://duckduckgo.com/"),
-    # Derived by nobody: the referrer alone tells where they come from.
+    # The tracker derives no source for these: only the referrer shows it.
     Channel(5, 2, 0.36, referrer="https://news.example.edu/item?id=4711"),
     Channel(3, 2, 0.30, referrer="https://blog.partner.example/2025/tools/"),
     Channel(4, 3, 0.38, "linkedin.com", "social", "https://www.linkedin.com/feed/"),
@@ -192,32 +200,32 @@ CHANNELS = (
             ("partner.example", "referral", "co-marketing", "", "")),
 )  # fmt: skip
 
-# By the hour, UTC; and by the weekday from Monday.
+# The weights of the hours (UTC), and of the weekdays from Monday.
 _HOURS = (8, 5, 4, 3, 3, 5, 10, 20, 38, 52, 58, 56, 50, 54, 60, 58, 52, 46, 42, 44, 46, 38, 24, 14)
 _WEEKDAYS = (100, 106, 108, 104, 92, 58, 64)
-# Days until the next visit.
+# Days until the next visit, each as likely as the others.
 _PAUSES = (0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 6, 7, 7, 8, 10, 12, 14, 18, 21, 28)
 _COMES_BACK = 0.46
 _COMES_BACK_CUSTOMER = 0.58
-_ODDS_RISE = 0.6  # per visit before
+_ODDS_RISE = 0.6  # for each earlier visit
 _MOST_VIEWS = 60
 _NO_URL = 0.06  # share of conversions tracked without a URL
 _NO_ID = 0.03
 
 
 def sessions(count: int, *, seed: int, end: datetime, days: int) -> Iterator[bytes]:
-    """Make up sessions, as JSON Lines in the form that loading reads.
+    """Make up sessions as JSON Lines, in the form that `load` reads.
 
-    The sessions of a visitor follow each other in order of time, without overlap; visitors come in no order.
+    The sessions of a visitor come in order of time and do not overlap; visitors come in no order.
 
     Args:
-        count: How many sessions.
-        seed: Of all chance; the same arguments give the same bytes.
-        end: No session starts later, and no view or conversion is later. With a time zone.
-        days: No session starts earlier than this many days before `end`; at least 1.
+        count: The number of sessions.
+        seed: The seed of the random numbers; the same arguments give the same bytes.
+        end: The latest time of a session, a view or a conversion; with a time zone.
+        days: The earliest start of a session, in days before `end`; at least 1.
 
     Yields:
-        Up to 1,000 whole lines.
+        At most 1,000 whole lines.
 
     Raises:
         ValueError: `days` is less than 1.
@@ -230,7 +238,7 @@ def sessions(count: int, *, seed: int, end: datetime, days: int) -> Iterator[byt
 
 
 class _Pages(NamedTuple):
-    """A kind of page made ready: a random entry of a tuple is a weighted choice."""
+    """A kind of pages, prepared: a random entry of a tuple is a weighted choice."""
 
     urls: tuple[str, ...]
     after: tuple[str, ...]
@@ -239,7 +247,7 @@ class _Pages(NamedTuple):
 
 
 class _Walks(NamedTuple):
-    """A site made ready."""
+    """A site, prepared in the same way."""
 
     domain: str
     kinds: dict[str, _Pages]
@@ -248,13 +256,13 @@ class _Walks(NamedTuple):
 
 
 class _Generator:
-    """Chance, and tables that turn one random number into a weighted choice or a time into text."""
+    """Random numbers, and tables that turn one into a weighted choice, or a time into text."""
 
     def __init__(self, seed: int, end: datetime, days: int) -> None:
         self._random = random.Random(seed)  # noqa: S311 - made-up traffic keeps no secrets
         self._last = to_milliseconds(end)
         self._first = self._last - days * _DAY
-        # The days that the span touches; a time on them but outside the span is drawn again.
+        # The days that the span touches; a time outside of the span is drawn again.
         self._first_day = self._first // _DAY
         touched = range(self._first_day, self._last // _DAY + 1)
         dates = [datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=number) for number in touched]
@@ -271,7 +279,7 @@ class _Generator:
         self._stays = [self._random.lognormvariate(0, 0.9) * 1000 for _ in range(4096)]
 
     def lines(self) -> Iterator[str]:
-        """Make up visitors without end, and give their sessions."""
+        """Yield the sessions of endlessly many visitors."""
         chance = self._random.random
         while True:
             walks = self._pick(self._sites)
@@ -290,7 +298,7 @@ class _Generator:
     def _session(
         self, walks: _Walks, visitor: str, start: int, visits: int, *, customer: bool
     ) -> tuple[str, int, bool]:
-        """Walk through one visit; return its line, the time of its last event, and whether it converted."""
+        """Make up a visit; return its line, the time of its last event, and whether it converted."""
         chance, pick, text = self._random.random, self._pick, self._text
         channel = pick(self._channels_again if visits else self._channels)
         kind = pick(walks.customer_landings if customer else walks.landings)
@@ -311,10 +319,10 @@ class _Generator:
             if goal is not None and chance() < min(goal.odds * (1 + _ODDS_RISE * visits), 0.9):
                 at = now + stay // 2
                 if at <= self._last:
-                    shown = "" if chance() < _NO_URL else url
+                    tracked_url = "" if chance() < _NO_URL else url
                     name = "" if chance() < _NO_ID else goal.id
                     conversions.append(
-                        f'{{"url":"{shown}","type":"{goal.type}","id":"{name}","occurred_at":"{text(at)}"}}'
+                        f'{{"url":"{tracked_url}","type":"{goal.type}","id":"{name}","occurred_at":"{text(at)}"}}'
                     )
                     finish = at
                     kind = goal.thanks or kind
@@ -337,7 +345,7 @@ class _Generator:
         pause = self._pick(_PAUSES)
         if pause == 0:
             return earliest + int(self._random.random() * _DAY / 4)
-        # Late in the evening the day of the next visit may begin within the half hour.
+        # After a late visit the next day may begin within the half hour between sessions.
         return max(earliest, (finish // _DAY + pause) * _DAY + self._time_of_day())
 
     def _time_of_day(self) -> int:
@@ -368,7 +376,7 @@ def _walks(site: Site) -> _Walks:
 
 
 def _urls(domain: str, paths: Sequence[str]) -> tuple[str, ...]:
-    """Weigh pages by rank, and give each some of the forms in which trackers see one page."""
+    """Return URLs, weighted by rank, each in several of the forms in which a tracker sees one page."""
     urls: list[str] = []
     for rank, path in enumerate(paths):
         url = f"https://{domain}{path}"
@@ -388,7 +396,7 @@ def _with_query(url: str, channel: Channel) -> str:
 
 
 def _traffic(channel: Channel) -> str:
-    """Return the members of a session's JSON that its channel gives, with a comma after each."""
+    """Return the JSON members of a session that its channel sets, with a comma after each."""
     names = ("source", "medium", "referrer", "utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term")
     values = (channel.source, channel.medium, channel.referrer, *channel.utm)
     return "".join(f'"{name}":"{value}",' for name, value in zip(names, values, strict=True) if value)

@@ -27,7 +27,7 @@ class Filter:
         column: The column that is compared: of `sessions` and `converting_sessions`, or of a conversion in the latter.
         help: What it is compared with, for the reference and the command.
         label: Its name in the explorer's form.
-        example: A value as it may be given.
+        example: A value as it may be given; the explorer's form shows it in the empty field.
         hint: What the explorer's form says below it; empty: nothing.
         is_page: The value is a canonical page; the column holds its key.
     """
@@ -57,7 +57,7 @@ FILTERS = (
         column="url",
         help="The URL on which a conversion was tracked, as it was tracked.",
         label="Conversion page",
-        example="https://example.com/signup",
+        example="https://example.com/signup?plan=pro",
         hint="As it was tracked, with its query string.",
     ),
     Filter(
@@ -90,7 +90,7 @@ FILTERS = (
         column="effective_medium",
         help="The effective medium: `utm_medium`, else the tracked medium.",
         label="Medium",
-        example="cpc",
+        example="organic",
     ),
     Filter(
         "campaign", Of.SESSION, column="utm_campaign", help="`utm_campaign`.", label="Campaign", example="summer-sale"

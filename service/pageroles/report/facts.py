@@ -1,4 +1,4 @@
-"""What the store knows of a domain that a plan depends on; some of it is remembered."""
+"""Facts about a domain's data that a plan depends on. Some are remembered."""
 
 from __future__ import annotations
 
@@ -19,31 +19,36 @@ if TYPE_CHECKING:
     from pageroles.store.statement import Statement
     from pageroles.store.store import Store
 
-# A domain with fewer rows is small: a second worker would cost more than it brings.
+# A domain with fewer rows is small: a second worker would cost more time than it saves.
 SMALL_ROWS = 100_000
-# Whether a domain is small is not looked at again for so long; growing meanwhile, it is counted in one piece.
+# How long a domain is remembered as small or not. One that grows meanwhile is counted as one unit, which is slower.
 _SMALL_SECONDS = 60.0
 _MOST_REMEMBERED = 10_000
 
 
 class Parts(enum.Enum):
-    """How the sessions of a window lie in ClickHouse's parts."""
+    """How the sessions of a window lie in ClickHouse's parts.
+
+    Attributes:
+        ONE: In one part.
+        MERGED: In one part for each month.
+        MANY: In several parts of a month, or in parts that are not merged or not known.
+    """
 
     ONE = enum.auto()
-    # One of each month.
     MERGED = enum.auto()
     MANY = enum.auto()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Facts:
-    """What a plan depends on.
+    """The facts that a plan depends on.
 
     Attributes:
-        rows: Rows of `sessions` that the window's days have, some counted twice; 0 where the domain is small.
-        converting_rows: Rows of `converting_sessions`, over all history; 0 where the domain is small.
-        parts: How the window's rows lie.
-        ambiguous: The domain has two pages that only whole keys tell apart.
+        rows: Rows of `sessions` in the window's days, all versions included; 0 for a small domain.
+        converting_rows: Rows of `converting_sessions` over the whole history; 0 for a small domain.
+        parts: How the window's rows lie in parts.
+        ambiguous: Whether the domain has two pages that only whole keys tell apart.
     """
 
     rows: int = 0
@@ -53,22 +58,22 @@ class Facts:
 
 
 class FactFinder:
-    """Looks facts up, and remembers what stays true for a while; safe to use from many threads."""
+    """Finds the facts for a question, and remembers those that rarely change; safe to use from many threads."""
 
     def __init__(self, store: Store, workers: Workers) -> None:
-        """Look into `store`, on threads of `workers`."""
+        """Query `store` on threads of `workers`."""
         self._store = store
         self._workers = workers
         self._lock = threading.Lock()
         self._small: TTLCache[str, bool] = TTLCache(_MOST_REMEMBERED, _SMALL_SECONDS)
-        # Pages come, they do not go: what is ambiguous stays so.
+        # Pages are added and never removed: an ambiguous domain stays so.
         self._ambiguous: LRUCache[str, bool] = LRUCache(_MOST_REMEMBERED)
 
     def find(self, query: PagesQuery, call: Call) -> Facts:
         """Return the facts that a question's plan depends on.
 
         Raises:
-            PagerolesError: What the store could not do, or the call's end.
+            PagerolesError: The store failed, or the call ended.
         """
         ambiguous = self._is_ambiguous(query.domain)
         if self._is_small(query.domain, call):
@@ -88,11 +93,11 @@ class FactFinder:
             return self._ambiguous.get(domain, False)
 
     def _is_small(self, domain: str, call: Call) -> bool:
-        """Tell whether a domain has so few sessions that no window of it need be cut; remembered for a minute."""
+        """Return whether a domain has so few sessions that no report on it need be cut; remember it for a minute."""
         with self._lock:
-            known = self._small.get(domain)
-        if known is not None:
-            return known
+            remembered = self._small.get(domain)
+        if remembered is not None:
+            return remembered
         (rows,) = self._workers.run(call, lambda: self._numbers(statements.domain_size(domain), call))
         with self._lock:
             self._small[domain] = rows < SMALL_ROWS
@@ -102,7 +107,7 @@ class FactFinder:
         try:
             elsewhere, months, unmerged = self._numbers(statements.parts(query), call)
         except InternalError:
-            # A user who may not see the parts; reading all versions is right anyway.
+            # The user may not read system.parts. Reading all versions is right in any case.
             return Parts.MANY
         if elsewhere or unmerged:
             return Parts.MANY

@@ -1,7 +1,7 @@
-"""Facts → the plan of a report: how the work is cut, and how it is read. Pure: a plan is a value.
+"""Facts → the plan of a report: how its work is cut, and how it is read. Pure: a plan is a value.
 
-The work is cut into units, ranges of the user key. A user lies whole within one unit, so the units' counts add up
-exactly. Any plan gives the same answer; which one is chosen is a matter of speed and memory alone.
+The work is cut into units, ranges of the user key. All sessions of a user are in one unit, so the counts of the units
+add up exactly. Every plan gives the same answer; they differ in speed and memory only.
 """
 
 from __future__ import annotations
@@ -12,23 +12,27 @@ import math
 from pageroles.report.facts import SMALL_ROWS, Facts, Parts
 from pageroles.report.statements import KeyRange, Reading, key_ranges
 
-# Rows of a unit: small enough that two of them stay far below 100 MB, large enough that reading whole granules
-# at the edges of a range costs little.
+# Small enough that two units take far less than 100 MB, large enough that whole granules at the edges of a range cost
+# little.
 ROWS_PER_UNIT = 1_000_000
-# Rows of conversions that are read at once, for some units: a query for each unit took three times as long, most of it
-# planning.
+# Rows of conversions that one query reads, for several units. A query for each unit took three times as long, most of
+# it for planning.
 CONVERTING_ROWS_AHEAD = 125_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class UnitGroup:
-    """Units next to each other, whose conversions and users are read at once; sessions, too, where that may be."""
+    """Adjacent units, whose conversions and users one query reads; one may read their sessions, too.
+
+    Attributes:
+        units: The ranges of the units, in ascending order; at least one.
+    """
 
     units: tuple[KeyRange, ...]
 
     @property
     def keys(self) -> KeyRange:
-        """Return the range of all its units."""
+        """The range of all its units."""
         return joined(self.units)
 
 
@@ -37,9 +41,9 @@ class Plan:
     """How a report is made.
 
     Attributes:
-        groups: The units, in groups that one worker counts at a time.
+        groups: All units, in groups; a worker counts one group at a time.
         reading: How the streams are read.
-        large: The report goes to the workers for large reports.
+        large: Whether the workers for large reports count it.
     """
 
     groups: tuple[UnitGroup, ...]
@@ -55,8 +59,8 @@ def make(facts: Facts, per_report: int) -> Plan:
     """Return the plan for some facts.
 
     Args:
-        facts: What the store knows of the domain.
-        per_report: How many units of one report may be at work at once.
+        facts: The facts about the domain's data.
+        per_report: The most workers for one report.
     """
     large = max(facts.rows, facts.converting_rows) >= SMALL_ROWS
     groups = math.ceil(facts.converting_rows / CONVERTING_ROWS_AHEAD)
@@ -73,12 +77,12 @@ def make(facts: Facts, per_report: int) -> Plan:
 
 
 def cut(units: int, groups: int) -> tuple[UnitGroup, ...]:
-    """Cut all user keys into that many units and groups, or a few more."""
+    """Cut all user keys into as many units, or a few more, in about as many groups; at least one of each."""
     ranges = key_ranges(max(units, groups, 1))
     length = max(len(ranges) // max(groups, 1), 1)
     return tuple(UnitGroup(tuple(ranges[start : start + length])) for start in range(0, len(ranges), length))
 
 
 def joined(units: tuple[KeyRange, ...]) -> KeyRange:
-    """Return the range of units that follow one another."""
+    """Return the range of adjacent units in ascending order."""
     return KeyRange(units[0].first, units[-1].last)

@@ -1,6 +1,6 @@
-"""The stages of a report, in order: facts, plan, count, name, answer.
+"""The stages of a report, in order: find the facts, plan, count, name the pages.
 
-Workers take groups of units in turn, each into a tally of its own, and the tallies are merged at the end.
+Each worker counts one group of units after another in a tally of its own; the tallies are merged at the end.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from pageroles.store.statement import Statement
     from pageroles.store.store import Store
 
-# More names than this are read with all names of the domain rather than by a list of keys.
+# A query lists at most this many page keys; for more, all page names of the domain are read.
 _LISTED_NAMES = 1000
-# A session is seen a moment before its pages' names are.
+# A session can be read a moment before the names of its pages.
 _NAME_RETRIES = 3
 _NAME_RETRY_SECONDS = 0.1
 
@@ -39,10 +39,14 @@ MAX_MESSAGE_BYTES = 1 << 20
 
 
 class Report:
-    """A finished report, ready to be written out."""
+    """A finished report.
+
+    Attributes:
+        total_sessions: The number of included sessions.
+    """
 
     def __init__(self, query: PagesQuery, tally: _core.Tally) -> None:
-        """Hold the counts of a query."""
+        """Make the report of a question from its counts, in which all pages have names."""
         self._tally = tally
         self._start = to_milliseconds(query.window.start)
         self._end = to_milliseconds(query.window.shown_end)
@@ -53,33 +57,33 @@ class Report:
         return self._tally.response(self._start, self._end)
 
     def messages(self) -> Iterator[bytes]:
-        """Return the report as serialized PagesResponses of at most 1 MiB, for StreamPages."""
+        """Return the report as serialized PagesResponses of at most 1 MiB, in the order of StreamPages."""
         return self._tally.responses(self._start, self._end, MAX_MESSAGE_BYTES)
 
 
 class Reporter:
-    """Answers questions from a store, with a fixed number of workers for all of them: one for each of its readers."""
+    """Answers questions from a store, with one worker for each of its readers; safe to use from many threads."""
 
     def __init__(self, store: Store, *, workers_per_report: int | None = None) -> None:
         """Start the workers.
 
         Args:
-            store: Where the sessions are.
-            workers_per_report: How many units of one report may be at work at once; default: one per core.
+            store: The store of the sessions; it stays open.
+            workers_per_report: The most workers for one report; None: one for each core.
         """
         self._store = store
         self._workers = Workers(store.readers, workers_per_report or os.cpu_count() or 1)
         self._facts = FactFinder(store, self._workers)
 
     def close(self) -> None:
-        """End the workers; units in progress finish first."""
+        """End the workers, after the units in progress."""
         self._workers.close()
 
     def report(self, query: PagesQuery, call: Call) -> Report:
         """Answer a question.
 
         Raises:
-            PagerolesError: What the store could not do, or the call's end; nothing of it keeps running.
+            PagerolesError: The store failed, or the call ended; no query of it keeps running.
         """
         plan = self.plan(query, call)
         try:
@@ -89,7 +93,7 @@ class Reporter:
             return self.run(query, plan.with_whole_keys(), call)
 
     def plan(self, query: PagesQuery, call: Call) -> Plan:
-        """Return the plan that a question would be answered by.
+        """Return the plan that `report` would use for a question.
 
         Raises:
             PagerolesError: As for `report`.
@@ -97,10 +101,10 @@ class Reporter:
         return planning.make(self._facts.find(query, call), self._workers.per_report)
 
     def run(self, query: PagesQuery, plan: Plan, call: Call) -> Report:
-        """Answer a question by a plan; any plan gives the same answer.
+        """Answer a question by a plan; every plan gives the same answer.
 
         Raises:
-            AmbiguousPagesError: The plan's keys do not tell two pages apart; whole keys do.
+            AmbiguousPagesError: The plan's page keys do not tell two pages apart; whole keys do.
             PagerolesError: As for `report`.
         """
         pending = collections.deque(plan.groups)
@@ -118,7 +122,7 @@ class Reporter:
     def _count(
         self, query: PagesQuery, reading: Reading, pending: collections.deque[UnitGroup], call: Call
     ) -> _core.Tally:
-        """Count groups until none is left."""
+        """Count groups in a tally until none is left."""
         tally, counted = _tally(query, reading), []
         while True:
             try:
@@ -129,7 +133,7 @@ class Reporter:
             try:
                 self._count_group(tally, query, group, reading, call)
             except _core.UnorderedError:
-                # A part was added meanwhile, most likely.
+                # Most likely a part was added since the plan was made.
                 reading = dataclasses.replace(reading, in_order=False)
                 pending.extend(counted)
                 tally, counted = _tally(query, reading), []
@@ -168,9 +172,9 @@ class Reporter:
     # ---- naming ----
 
     def _name(self, query: PagesQuery, tally: _core.Tally, reading: Reading, call: Call) -> bool:
-        """Look up the names of the pages in the answer; False where two of them were counted as one page.
+        """Look up the names of the counted pages; return False where two of them were counted as one.
 
-        That is no fault, so it is not raised here: a worker's error ends the call.
+        It is returned, not raised: an error in a worker would end the call.
         """
         try:
             self._feed_names(query, tally, reading, call)
@@ -187,7 +191,7 @@ class Reporter:
                 return
             time.sleep(min(_NAME_RETRY_SECONDS, call.remaining()))
             self._feed(tally.feed_pages, statements.page_names(query.domain, missing, reading), call)
-        # A writer that died between the sessions and the names leaves a gap, which the sessions themselves fill.
+        # A writer that ended between the sessions and the names left some out: the sessions have them.
         while missing := tally.missing_pages():
             listed = missing[:_LISTED_NAMES]
             self._feed(tally.feed_pages, statements.page_names_in_sessions(query, listed, reading), call)

@@ -1,7 +1,7 @@
-"""PagesQuery → SQL with bound parameters. Pure text: nothing here touches a database.
+"""PagesQuery → SQL with bound parameters. Pure: nothing here queries the store.
 
 A report reads three streams for each range of the user key (docs/architecture.md): `sessions`, `conversions`
-and `users`. Their columns are what the core expects; names and types are fixed on both sides.
+and `users`. The names and types of their columns are those that the core expects.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from pageroles.question.filters import Condition, Filter
 
 _LAST_KEY = 2**64 - 1
-_SIXTEENTHS = 16
-_SIXTEENTH = 2**64 // _SIXTEENTHS
+# User keys fall into buckets by their first four bits; the column `user_sixteenth` has the bucket's number.
+_USER_BUCKETS = 16
+_BUCKET_KEYS = 2**64 // _USER_BUCKETS
 
-# What DateTime64 and Date hold alike: 1970-01-01 to 2149-06-06. Nothing outside is ever stored.
+# The range that both DateTime64 and Date have: 1970-01-01 to 2149-06-06. No session is stored outside of it.
 _EARLIEST_MS = 0
 _LATEST_MS = 5_662_310_399_999
 
@@ -34,32 +35,42 @@ _CANONICAL = canonical("raw")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class KeyRange:
-    """A range of the user key, both ends included."""
+    """A range of user keys, both ends included.
+
+    Attributes:
+        first: The least key, from 0.
+        last: The greatest key, up to 2**64 - 1.
+    """
 
     first: int
     last: int
 
 
 def key_ranges(count: int) -> list[KeyRange]:
-    """Cut all user keys into ranges of equal width, `count` or a few more.
+    """Cut all user keys into ranges of equal width, in ascending order.
 
-    As many as are whole sixteenths, or that whole sixteenths are cut into: `sessions` is sorted by them.
+    Args:
+        count: The number of ranges, at least 1. A few more are made, so that a range is one or more whole user
+            buckets, by which `sessions` is sorted, or an equal part of one.
     """
-    count = 2 ** math.ceil(math.log2(count)) if count < _SIXTEENTHS else math.ceil(count / _SIXTEENTHS) * _SIXTEENTHS
+    if count < _USER_BUCKETS:
+        count = 2 ** math.ceil(math.log2(count))
+    else:
+        count = math.ceil(count / _USER_BUCKETS) * _USER_BUCKETS
     edges = [index * (_LAST_KEY + 1) // count for index in range(count + 1)]
     return [KeyRange(first, after - 1) for first, after in itertools.pairwise(edges)]
 
 
 def domain_size(domain: str) -> Statement:
-    """Ask how many rows a domain has, over all history; counted from the index."""
+    """Count the rows of a domain over its whole history, from the index; one row of one number."""
     return Statement("SELECT count() FROM sessions WHERE domain = {domain:String}", {"domain": domain})
 
 
 def sizes(query: PagesQuery) -> Statement:
-    """Ask how much there is to read; one row, counted from the index.
+    """Count the rows that a report would read, from the index; one row.
 
-    Columns: rows that the sessions stream would read, some twice; those of the conversions stream, the ones outside of
-    the window included.
+    Columns: the rows of `sessions` in the window's days, all versions included; the rows of `converting_sessions` over
+    the whole history.
     """
     return Statement(
         f"SELECT (SELECT count() FROM sessions AS s WHERE s.domain = {{domain:String}} AND {_IN_DAYS}), "
@@ -69,10 +80,10 @@ def sizes(query: PagesQuery) -> Statement:
 
 
 def parts(query: PagesQuery) -> Statement:
-    """Ask in how many parts the window's months lie; one row.
+    """Count the parts that the window's months lie in; one row.
 
-    Columns: 1 where the parts are elsewhere, over a cluster; months that have any; those of them that have several, or
-    one never merged.
+    Columns: 1 on a cluster, whose parts are on other servers, else 0; the months that have parts; those of them that
+    have several, or one that was never merged.
     """
     return Statement(
         "SELECT (SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'sessions' "
@@ -88,19 +99,19 @@ def parts(query: PagesQuery) -> Statement:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reading:
-    """How the sessions stream is read; the answer is the same whichever way.
+    """How the streams are read; the answer is the same in every case.
 
     Attributes:
-        versions: Read every stored version of a session, for the core to keep the last, rather than have ClickHouse
-            keep it (`FINAL`). Faster where the versions lie in several parts, slower where they are merged.
-        ids: Bring the ids of sessions, which tell the order of those that started together. Without them, which
-            are the longest column, the core asks for them (`TieError`) where that order matters.
-        whole_keys: Bring 64 bits of each page's key rather than 42, which take less time. The core asks for it
-            (`AmbiguousPagesError`) where those do not tell pages apart.
-        history_apart: Select conversions outside of the window apart, without their pages: less to read where there
-            are many, and more to plan.
-        in_order: One part has all sessions, and ClickHouse reads it from its beginning to its end: so sessions of
-            several units may come in one stream. The core says where they do not (`UnorderedError`).
+        versions: Read every stored version of a session, of which the core keeps the last, instead of letting
+            ClickHouse keep it (`FINAL`). Faster where the versions lie in several parts, slower where they are merged.
+        ids: Read the ids of sessions, which order sessions that started together. They are the longest column, so
+            the core asks for them (`TieError`) only where that order matters.
+        whole_keys: Read 64 bits of each page key instead of 42, which take less time. The core asks for them
+            (`AmbiguousPagesError`) where 42 bits do not tell two pages apart.
+        history_apart: Select the conversions outside of the window by themselves, without their pages: less to read
+            where there are many, but more to plan.
+        in_order: Read the sessions of several units in one stream. That takes one part, which ClickHouse reads from
+            beginning to end; the core says where the order is wrong (`UnorderedError`).
     """
 
     versions: bool = False
@@ -111,10 +122,10 @@ class Reading:
 
 
 def sessions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement | None:
-    """Select the window's sessions that carry no conversion at all, or None where none can be included.
+    """Select the window's sessions without a conversion; None where the question includes none of them.
 
-    Packed, those that carry one come, too, and say it. Where versions are read, all versions of all sessions come;
-    which to drop, only the last version can tell.
+    Without whole keys the sessions with a conversion come, too: their `packed` says so. If versions are read, all
+    versions of all sessions come: only the last one shows whether the session converts.
     """
     scope = query.touch_scope
     if scope is TouchScope.CONVERTING or (scope is TouchScope.ANY and query.filters_conversions):
@@ -124,16 +135,15 @@ def sessions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement |
     columns = [*_KEYS[reading.whole_keys], *(_VERSION[reading.whole_keys] if reading.versions else ())]
     if ordered:
         columns += [_STARTED_AT, *(["s.session_id AS session_id"] if reading.ids else ())]
-    where = ["s.domain = {domain:String}", _IN_SIXTEENTHS, _IN_DAYS]
+    where = ["s.domain = {domain:String}", _IN_BUCKETS, _IN_DAYS]
     if not query.window.is_whole_days:
         where.append(_IN_WINDOW)
-    if keys.first % _SIXTEENTH or (keys.last + 1) % _SIXTEENTH:
+    if keys.first % _BUCKET_KEYS or (keys.last + 1) % _BUCKET_KEYS:
         where.append(_IN_KEYS)
     if reading.whole_keys and not reading.versions:
         where.append("NOT s.converting")
     if ordered or (reading.versions and passes):
-        # Whether a session was the first is a matter of all sessions, and which version is the last, of all versions:
-        # those that the filters drop come too.
+        # The filters drop nothing here: the first session is the first of all, and the last version the last of all.
         columns += [f"CAST({_all(passes)} AS UInt8) AS included"] if passes else []
     else:
         where += passes
@@ -146,9 +156,9 @@ def sessions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement |
 
 
 def conversions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement:
-    """Select the sessions that carry a conversion, over all history: of the window, with all that a report asks.
+    """Select the sessions with a conversion, over the whole history.
 
-    Of those outside of the window only what tells who converted first, and when, is needed.
+    Sessions of the window come with their pages. The others only show who converted first, and when.
     """
     matches = _all(_conditions(query.conditions_of(Of.CONVERSION)))
     identity = []
@@ -175,7 +185,7 @@ def conversions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statemen
         "emptyArrayUInt64() AS page_keys", "emptyArrayUInt64() AS conversion_keys",
         "emptyArrayUInt32() AS assist_views",
     ]  # fmt: skip
-    # What comes after the window can't have come before a session of it.
+    # To these scopes a conversion after the window matters, too: it shows that its user converts at all.
     needs_later = query.touch_scope in {TouchScope.FIRST, TouchScope.ASSIST}
     table = "FROM converting_sessions AS s FINAL WHERE"
     if reading.history_apart:
@@ -193,7 +203,7 @@ def conversions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statemen
 
 
 def users(query: PagesQuery, keys: KeyRange) -> Statement | None:
-    """Select the users seen before the window, or None where it does not matter who was.
+    """Select the users who have a session before the window; None where the touch scope does not need them.
 
     `users` never forgets a start. So users of whom a session went elsewhere are looked up among the sessions themselves.
     """
@@ -211,7 +221,7 @@ def users(query: PagesQuery, keys: KeyRange) -> Statement | None:
 
 
 def page_names(domain: str, page_keys: Sequence[int] | None, reading: Reading) -> Statement:
-    """Select the names of pages: of those keys, or of all pages of the domain."""
+    """Select the names of the pages with some keys, or of all pages of the domain where `page_keys` is None."""
     if page_keys is None:
         return Statement("SELECT page_key, url FROM pages WHERE domain = {domain:String}", {"domain": domain})
     return Statement(
@@ -222,7 +232,7 @@ def page_names(domain: str, page_keys: Sequence[int] | None, reading: Reading) -
 
 
 def page_names_in_sessions(query: PagesQuery, page_keys: Sequence[int], reading: Reading) -> Statement:
-    """Select the names of pages from the sessions themselves, where the pages table lacks them."""
+    """Select the names of pages from the window's sessions, for those that the table `pages` lacks."""
     return Statement(
         f"SELECT sipHash64({_CANONICAL}) AS page_key, any({_CANONICAL}) AS url FROM sessions AS s "
         "ARRAY JOIN arrayConcat(s.page_views.url, s.conversions.url) AS raw "
@@ -233,11 +243,11 @@ def page_names_in_sessions(query: PagesQuery, page_keys: Sequence[int], reading:
 
 
 def _key(reading: Reading) -> str:
-    """Return a page's key as the core has it, from one in the store."""
+    """Return the SQL of a page key in the form that the core counts with."""
     return "page_key" if reading.whole_keys else "bitShiftRight(page_key, 22)"
 
 
-# User and pages, as whole keys or not. Packed, a session says itself whether it converts.
+# The user and the pages, by `whole_keys`. `packed` has a bit for a session that converts.
 _KEYS = {
     False: ("s.packed AS packed",),
     True: (
@@ -263,17 +273,17 @@ _BEFORE_WINDOW = "s.started_at < fromUnixTimestamp64Milli({start:Int64}, 'UTC')"
 _UP_TO_END = "s.started_at <= fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
 _IN_WINDOW = f"s.started_at >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC') AND {_UP_TO_END}"
 _AFTER_WINDOW = "s.started_at > fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
-_IN_SIXTEENTHS = "s.user_sixteenth >= {first_sixteenth:UInt8} AND s.user_sixteenth <= {last_sixteenth:UInt8}"
+_IN_BUCKETS = "s.user_sixteenth >= {first_bucket:UInt8} AND s.user_sixteenth <= {last_bucket:UInt8}"
 _OF_USERS = ("s.domain = {domain:String}", _IN_KEYS)
 
 
 def _all(conditions: Sequence[str]) -> str:
-    """Join conditions, of which there may be none."""
+    """Join conditions by AND; of none return `true`."""
     return " AND ".join(conditions) or "true"
 
 
 def _conditions(conditions: Sequence[Condition], prefix: str = "") -> list[str]:
-    """Return conditions as SQL; `prefix` stands before each column."""
+    """Return conditions as SQL, with `prefix` before each column."""
     return [f"{prefix}{each.column} = {_bound(each)}" for each, _ in conditions]
 
 
@@ -299,7 +309,7 @@ def _parameters(query: PagesQuery, keys: KeyRange) -> dict[str, object]:
         **_window_parameters(query),
         "first_key": keys.first,
         "last_key": keys.last,
-        "first_sixteenth": keys.first // _SIXTEENTH,
-        "last_sixteenth": keys.last // _SIXTEENTH,
+        "first_bucket": keys.first // _BUCKET_KEYS,
+        "last_bucket": keys.last // _BUCKET_KEYS,
         **{each.name: value for each, value in query.conditions},
     }

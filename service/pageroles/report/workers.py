@@ -1,4 +1,4 @@
-"""The threads that reports run on: a fixed number for all of them."""
+"""The threads that reports run on: a fixed number, which all reports share."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _U = TypeVar("_U")
 
 
 class Workers:
-    """Two pools of threads, which together use each of the store's readers.
+    """Two pools of threads, together one thread for each reader of the store.
 
-    Large reports take their turns on workers of their own, one core each: together they are done no later than one
-    after the other, in the memory of one, and small reports never wait behind them.
+    Large reports share one pool. Several at once end no later than one after the other, and take the memory of one.
+    Small reports use the other pool, so that they never wait for large ones.
     """
 
     def __init__(self, readers: int, per_report: int) -> None:
         """Start the workers.
 
         Args:
-            readers: How many streams of the store may be open at once.
-            per_report: How many units of one report may be at work at once.
+            readers: The most streams of the store that may be open at once.
+            per_report: The most workers for one report.
         """
         self.per_report = per_report
         large = max(min(per_report, readers - 1), 1)
@@ -34,16 +34,24 @@ class Workers:
         self._others = ThreadPoolExecutor(max(readers - large, 1), thread_name_prefix="report")
 
     def close(self) -> None:
-        """End the workers; units in progress finish first."""
+        """End the workers, after the work in progress; drop what waits."""
         for pool in (self._large, self._others):
             pool.shutdown(wait=True, cancel_futures=True)
 
     def run(self, call: Call, work: Callable[[], _T]) -> _T:
-        """Run one small piece of work."""
+        """Run a small piece of work, and return its result.
+
+        Raises:
+            PagerolesError: As for `run_all`.
+        """
         return self.run_all(call, [work])[0]
 
     def run_both(self, call: Call, one: Callable[[], _T], other: Callable[[], _U]) -> tuple[_T, _U]:
-        """Run two small pieces of work at once."""
+        """Run two small pieces of work at once, and return their results.
+
+        Raises:
+            PagerolesError: As for `run_all`.
+        """
         both: list[Callable[[], Any]] = [one, other]
         results = self.run_all(call, both)
         return results[0], results[1]
@@ -52,13 +60,13 @@ class Workers:
         """Run pieces of work at once, and return their results in order.
 
         Args:
-            call: The call that they belong to; at its end this returns, whatever they do.
-            work: The pieces.
-            large: They belong to a large report.
+            call: The call that the pieces belong to; when its time is over, this does not wait for them.
+            work: The pieces of work.
+            large: Whether they belong to a large report.
 
         Raises:
-            PagerolesError: What one of them raised, or the call's end; the call is cancelled then, so that nothing of
-                it keeps running.
+            PagerolesError: A piece failed, or the call ended; then the call is cancelled, so that no query of it keeps
+                running.
         """
         pool = self._large if large else self._others
         futures = [pool.submit(piece) for piece in work]

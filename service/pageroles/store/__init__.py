@@ -1,1 +1,1 @@
-"""The store: the only folder that talks to ClickHouse."""
+"""The store. Only this folder talks to ClickHouse."""

@@ -1,4 +1,4 @@
-"""One caller's claim on the store: until when, and how to end it early."""
+"""A call: the deadline and the cancellation that the queries of one request share."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+TOO_LONG = "the request took too long; ask for a shorter window or allow more time"
+
+
 class Call:
-    """A deadline and a cancel that all queries of one request share.
+    """The deadline and the cancellation that all queries of one request share; safe to use from many threads.
 
     Attributes:
-        tag: Marks the queries of this call in ClickHouse, so that they can be found and stopped.
-        deadline: When the call ends, on the clock of `time.monotonic`.
+        tag: Marks the queries of this call in ClickHouse, so that they can be stopped.
+        deadline: When the call's time is over, in seconds of `time.monotonic`.
     """
 
     def __init__(self, seconds: float) -> None:
         """Start a call that may take `seconds`."""
         self.tag = secrets.token_hex(12)
         self.deadline = time.monotonic() + seconds
-        self._ended = threading.Event()
+        self._cancelled = threading.Event()
         self._lock = threading.Lock()
         self._stops: list[Callable[[], None]] = []
         self._finished = False
@@ -35,35 +38,35 @@ class Call:
 
         Raises:
             DeadlineError: No time is left.
-            CancelledError: The call was cancelled before that.
+            CancelledError: The call was cancelled in time.
         """
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise DeadlineError("the time for this request is over; ask for a shorter window or allow more time")
-        if self._ended.is_set():
-            raise CancelledError("the call was cancelled")
+            raise DeadlineError(TOO_LONG)
+        if self._cancelled.is_set():
+            raise CancelledError("the request was cancelled")
         return left
 
     def on_cancel(self, stop: Callable[[], None]) -> None:
-        """Have `stop` called once if the call is cancelled; at once if it was."""
+        """Call `stop` once when the call is cancelled; at once if it already is."""
         with self._lock:
-            if not self._ended.is_set():
+            if not self._cancelled.is_set():
                 self._stops.append(stop)
                 return
         stop()
 
     def cancel(self) -> None:
-        """End the call early and stop its queries; does nothing once it is finished or cancelled."""
+        """End the call early and stop its queries; do nothing if it is finished or cancelled."""
         with self._lock:
-            if self._finished or self._ended.is_set():
+            if self._finished or self._cancelled.is_set():
                 return
-            self._ended.set()
+            self._cancelled.set()
             stops, self._stops = self._stops, []
         for stop in stops:
             stop()
 
     def finish(self) -> None:
-        """Say that nothing runs any more: a later cancel has nothing to stop."""
+        """Mark the call as finished: a later cancel does nothing."""
         with self._lock:
             self._finished = True
             self._stops = []

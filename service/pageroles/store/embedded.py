@@ -1,7 +1,7 @@
-"""The embedded engine, chDB: one process holds the folder, and each handle runs one query at a time.
+"""The embedded engine, chDB: one process holds the folder, and each client runs one query at a time.
 
-Importing this module loads the engine, which starts threads and sets signal handlers: so it is imported where an
-embedded store is opened, and nowhere else.
+Importing this module loads the engine, which starts threads and sets signal handlers. So it is imported only when an
+embedded store is opened.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING
 
-import chdb  # noqa: F401 - the driver finds it loaded
+import chdb  # noqa: F401 - loaded here, so that its absence is seen here and not inside the driver
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -25,22 +25,26 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver.client import Client
 
-# glibc's names for `mallopt` (malloc.h), and what they are set to: bytes at the top of a heap that are given back, and
-# from which on a buffer is mapped by itself.
+# Parameters of glibc's `mallopt` (malloc.h) and their values: the free bytes at the top of a heap that stay with the
+# process, and the size from which a buffer gets a mapping of its own.
 _M_TRIM_THRESHOLD, _KEPT_BYTES = -1, 64 << 20
 _M_MMAP_THRESHOLD, _MAPPED_BYTES = -3, 32 << 20
 
 
 class Embedded:
-    """chDB: one process holds the folder; each handle runs one query at a time."""
+    """chDB in this process, on a folder that no other process may hold."""
 
     embedded = True
 
     def __init__(self, path: Path, readers: int) -> None:
-        """Open the store in a folder, which is made where it is missing.
+        """Open the store in a folder.
+
+        Args:
+            path: The folder; it is created if it does not exist.
+            readers: The number of clients that read.
 
         Raises:
-            SettingError: The folder can't be used.
+            SettingError: The folder can't be created.
             StoreLockedError: Another process holds the store.
             StoreUnavailableError: The engine can't open it.
         """
@@ -52,7 +56,7 @@ class Embedded:
         _keep_memory()
         self._clients: list[Client] = []
         try:
-            # The anchor keeps the engine alive; opening and closing it whole leaks threads.
+            # The engine lives as long as any client; opening and closing it again and again would leak threads.
             self._writer = self._client(path)
             self._control = self._client(path)
             self._readers: queue.SimpleQueue[Client] = queue.SimpleQueue()
@@ -75,7 +79,7 @@ class Embedded:
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[Client]:
-        """Lend a client for one query at a time; wait while all are lent."""
+        """Lend a client for one query; wait while all are lent."""
         client = self._readers.get()
         try:
             yield client
@@ -84,25 +88,25 @@ class Embedded:
 
     @contextlib.contextmanager
     def control(self) -> Iterator[Client]:
-        """Lend the client that stops queries; never wait for a report."""
+        """Lend the client that stops queries and reads the schema; reports never hold it."""
         with self._control_lock:
             yield self._control
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[Client]:
-        """Lend the client that may change the store."""
+        """Lend the client that changes the store; wait while it is lent."""
         with self._write_lock:
             yield self._writer
 
     def close(self) -> None:
-        """Close every client."""
+        """Close all clients, and with them the engine."""
         for client in reversed(self._clients):
             client.close()
 
 
 def _keep_memory() -> None:
-    """Have the allocator keep what a query frees for the next: else each faults tens of megabytes in again."""
-    with contextlib.suppress(AttributeError, OSError):  # another C library
+    """Let the allocator keep memory for the next query, which would otherwise get tens of megabytes anew."""
+    with contextlib.suppress(AttributeError, OSError):  # a C library other than glibc
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
         mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)

@@ -1,7 +1,7 @@
-"""Connections to the two forms of ClickHouse: embedded in this process, or a server.
+"""Open ClickHouse in either form: embedded in this process, or a server.
 
-Both give the same client class of clickhouse-connect. They differ in how many readers there may be, and in
-what can go wrong when they are opened.
+Both forms have the same clients, those of clickhouse-connect. They differ in how many queries a client runs at once,
+and in what can fail when they are opened.
 """
 
 from __future__ import annotations
@@ -21,30 +21,39 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver.client import Client
 
-# What the driver would log of a failure, its error says too, and we say it.
+# The driver logs failures and raises them as well; we report what is raised.
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 
 class Engine(Protocol):
-    """Gives clients to readers and to writers."""
+    """Lends clients to readers and writers; safe to use from many threads.
+
+    Attributes:
+        embedded: Whether the engine runs in this process.
+    """
 
     embedded: bool
 
     def reader(self) -> contextlib.AbstractContextManager[Client]:
-        """Lend a client for one query at a time; waits while all are lent."""
+        """Lend a client for one query; wait while all are lent."""
 
     def control(self) -> contextlib.AbstractContextManager[Client]:
-        """Lend the client that stops queries; never waits for a report."""
+        """Lend the client that stops queries and reads the schema; reports never hold it."""
 
     def writer(self) -> contextlib.AbstractContextManager[Client]:
-        """Lend the client that may change the store."""
+        """Lend the client that changes the store; wait while it is lent."""
 
     def close(self) -> None:
-        """Close every client."""
+        """Close all clients."""
 
 
 def connect(dsn: str, readers: int, silence: float) -> Engine:
     """Open the engine that a DSN names.
+
+    Args:
+        dsn: `chdb:///path/to/folder`, or `clickhouse://user:password@host:8123/database`.
+        readers: The most streams that may be open at once.
+        silence: Seconds after which the connection to a server that sends nothing is closed.
 
     Raises:
         SettingError: The DSN can't be used, or the embedded engine isn't installed.
@@ -63,23 +72,26 @@ def connect(dsn: str, readers: int, silence: float) -> Engine:
 
 
 def _embedded_engine() -> Callable[[Path, int], Engine]:
-    """Load the embedded engine, which is optional and heavy."""
+    """Import the embedded engine, which is optional and slow to load."""
     try:
         module = importlib.import_module("pageroles.store.embedded")
     except ModuleNotFoundError as error:
         if error.name != "chdb":
             raise
         raise SettingError(
-            'the embedded engine is not installed: pip install "pageroles[embedded]", or point the store at a '
-            "ClickHouse server"
+            'the embedded engine is not installed: run pip install "pageroles[embedded]", or give a ClickHouse server '
+            "with --store"
         ) from None
-    made: Callable[[Path, int], Engine] = module.Embedded
-    return made
+    engine: Callable[[Path, int], Engine] = module.Embedded
+    return engine
 
 
 def _embedded_path(dsn: str) -> Path:
     parts = urlsplit(dsn)
     path = unquote(parts.path)
     if parts.netloc or not path.startswith("/") or path == "/":
-        raise SettingError(f"can't use the store {dsn!r}: an embedded store is a folder, chdb:///path/to/folder")
+        raise SettingError(
+            f"can't use the store {dsn!r}: give the whole path of the folder of an embedded store, "
+            "chdb:///path/to/folder"
+        )
     return Path(path).resolve()

@@ -1,4 +1,4 @@
-"""What the driver and ClickHouse raise → the errors of this project."""
+"""Translate the errors of the driver and of ClickHouse into those of this project."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from pageroles.errors import (
     SettingError,
     StoreUnavailableError,
 )
+from pageroles.store.call import TOO_LONG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pageroles.store.call import Call
 
-NO_SCHEMA = "the store has no schema yet: run `pageroles schema` first"
+NO_SCHEMA = "the store has no schema: run `pageroles schema`"
 
-# ClickHouse's error codes that mean something to a caller.
+# ClickHouse's error codes with a meaning of their own.
 _TIMEOUT_EXCEEDED = 159
 _TOO_SLOW = 160
 _QUERY_WAS_CANCELLED = 394
-_BUSY = {202: "too many queries at once", 241: "more memory than a query may take", 439: "no thread to be had"}
+_BUSY = {202: "too many queries at once", 241: "more memory than a query may take", 439: "no free thread"}
 _UNKNOWN_TABLE = 60
 _LOGIN = {192, 193, 194, 516}
 
@@ -39,10 +40,13 @@ _CODE = re.compile(rb"Code: (\d+)")
 
 @contextlib.contextmanager
 def translated(call: Call | None = None) -> Iterator[None]:
-    """Turn what the driver raises into the errors of this project.
+    """Raise the driver's errors in the block as errors of this project.
 
     Args:
-        call: The call that the block works for; where it is over, that explains the failure.
+        call: The call that the block works for; if it is over, its end explains the failure.
+
+    Raises:
+        PagerolesError: The driver raised an error.
     """
     try:
         yield
@@ -50,33 +54,33 @@ def translated(call: Call | None = None) -> Iterator[None]:
         raise
     except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
         if call is not None:
-            call.remaining()  # raises where the call is over
-        raise _meaning(error) from error
+            call.remaining()  # raises if the call is over
+        raise _translated_error(error) from error
 
 
 def fault_in(tail: bytes) -> PagerolesError | None:
-    """Find the exception that ClickHouse wrote into the end of a stream before it broke off."""
-    words = tail.rpartition(b"__exception__")[0]
-    code = _CODE.search(words)
-    return _meaning_of_code(int(code[1]), words.decode(errors="replace")) if code else None
+    """Return the error that ClickHouse wrote at the end of a broken stream; None where it wrote none."""
+    text = tail.rpartition(b"__exception__")[0]
+    code = _CODE.search(text)
+    return _translated_code(int(code[1]), text.decode(errors="replace")) if code else None
 
 
-def _meaning(error: Exception) -> PagerolesError:
-    """Return the error of this project for one of the driver's."""
+def _translated_error(error: Exception) -> PagerolesError:
+    """Return the error of this project for one of the driver."""
     code = getattr(error, "code", None)
     if code is not None:
-        return _meaning_of_code(code, error)
+        return _translated_code(code, error)
     if isinstance(error, (urllib3.exceptions.HTTPError, OSError, OperationalError)):
         return StoreUnavailableError("ClickHouse can't be reached; try again")
     return InternalError(f"ClickHouse refused: {error}")
 
 
-def _meaning_of_code(code: int, error: Exception | str) -> PagerolesError:
+def _translated_code(code: int, error: Exception | str) -> PagerolesError:
     """Return the error of this project for one of ClickHouse's codes."""
     if code in {_TIMEOUT_EXCEEDED, _TOO_SLOW}:
-        return DeadlineError("the time for this request is over; ask for a shorter window or allow more time")
+        return DeadlineError(TOO_LONG)
     if code == _QUERY_WAS_CANCELLED:
-        return CancelledError("the query was stopped")
+        return CancelledError("the query was cancelled")
     if code in _BUSY:
         return OverloadedError(f"ClickHouse is busy ({_BUSY[code]}); try again", retry_after=1.0)
     if code == _UNKNOWN_TABLE:

@@ -1,4 +1,4 @@
-"""Who holds an embedded store: one process at a time."""
+"""The lock of an embedded store, which one process holds at a time."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def refuse_if_locked(path: Path) -> None:
-    """Make sure that no process holds the embedded store in a folder.
+    """Refuse a folder whose embedded store another process holds.
 
-    The engine looks at its lock, too, but tells the reason to standard error only.
+    The engine checks its lock, too, but writes the reason to standard error only.
 
     Raises:
-        StoreLockedError: One does.
+        StoreLockedError: Another process holds the store.
     """
     status = path / "status"
     with contextlib.suppress(FileNotFoundError), status.open("rb") as file:
@@ -31,7 +31,6 @@ def refuse_if_locked(path: Path) -> None:
 def locked(path: Path) -> StoreLockedError:
     """Return the error for a store that another process holds."""
     return StoreLockedError(
-        f"another process holds the embedded store at {path} (a running `pageroles serve`, `demo` or `load`?), and "
-        "only one can: stop it first, give another folder with --store, or use a ClickHouse server, which many "
-        "processes can share"
+        f"another process holds the embedded store at {path}, perhaps a running `pageroles serve`, `demo` or `load`: "
+        "stop it first, give another folder with --store, or use a ClickHouse server, which many processes can share"
     )

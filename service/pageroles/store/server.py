@@ -1,4 +1,4 @@
-"""A ClickHouse server over HTTP: one client serves all threads."""
+"""A ClickHouse server over HTTP."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ class Server:
         """Connect to a server.
 
         Args:
-            dsn: Its address.
-            readers: How many streams may be open at once.
-            silence: Seconds after which a server that sends nothing is given up.
+            dsn: `clickhouse://user:password@host:8123/database`, or `clickhouses://…` for TLS.
+            readers: The most streams that may be open at once.
+            silence: Seconds after which the connection is closed if the server sends nothing.
 
         Raises:
-            StoreUnavailableError: It can't be reached or refuses the connection.
+            StoreUnavailableError: The server can't be reached or refuses the connection.
         """
         secure = urlsplit(dsn).scheme in {"clickhouses", "https"}
         try:
             self._client = clickhouse_connect.get_client(
                 dsn=dsn,
                 secure=secure,
-                # A session would allow one query at a time.
+                # A session would allow only one query at a time.
                 autogenerate_session_id=False,
-                # Reports are read on the server's own network, where packing costs more than it saves.
+                # On the server's own network compression takes more time than it saves.
                 compress=False,
                 query_retries=2,
                 connect_timeout=_CONNECT_SECONDS,
@@ -63,12 +63,12 @@ class Server:
     reader = control = writer = _lend
 
     def close(self) -> None:
-        """Close every client."""
+        """Close the connections."""
         self._client.close()
 
 
 def without_password(dsn: str) -> str:
-    """Return an address fit to be shown."""
+    """Return a DSN with `…` in place of its password."""
     parts = urlsplit(dsn)
     if parts.password is None:
         return dsn
@@ -77,7 +77,7 @@ def without_password(dsn: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Return the innermost cause's text: the outer ones speak of attempts and pools."""
+    """Return the text of the innermost cause; the outer errors speak of attempts and pools."""
     innermost: Any = error
     while innermost.__cause__ is not None:
         innermost = innermost.__cause__

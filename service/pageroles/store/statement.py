@@ -1,4 +1,4 @@
-"""A query and the values it binds."""
+"""A query with its bound values."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Statement:
-    """A query and the values it binds.
+    """A query with its bound values.
 
     Attributes:
-        text: SQL, with `{name:Type}` where a value is bound.
+        text: SQL with a placeholder `{name:Type}` for each value.
         parameters: The values by name.
     """
 

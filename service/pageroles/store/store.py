@@ -1,4 +1,4 @@
-"""The one place that talks to ClickHouse: streams, rows, inserts, and what their failures mean."""
+"""The store: apply the schema, insert rows, and read rows and streams."""
 
 from __future__ import annotations
 
@@ -29,42 +29,46 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-# Bytes asked for at once from a stream. Far below what the allocator maps by itself (`embedded.py` sets that): larger
-# chunks come as fresh pages from the system each time, and those took as long as all else together.
+# Bytes of a chunk of a stream. The allocator maps larger buffers one by one (`embedded.py` sets the size): chunks of
+# that size would be fresh pages of the system each time, which took as long as all else together.
 _CHUNK_BYTES = 256 << 10
 _BLOCK_ROWS = 65_536
 # What a look-up of a writer may take.
 _LOOK_UP_SECONDS = 60.0
 
-# Chunks at the end of a broken HTTP stream that may carry ClickHouse's exception.
+# The chunks at the end of a broken HTTP stream in which ClickHouse's exception is looked for.
 _LAST_CHUNKS = 16
 
 
 class Store:
-    """A ClickHouse with the schema of pageroles, embedded or on a server.
+    """ClickHouse with the schema of pageroles, embedded or on a server.
 
-    Safe to use from many threads. Use as a context manager, or call `close`.
+    Safe to use from many threads. Use it as a context manager, or call `close`.
+
+    Attributes:
+        readers: The most streams that may be open at once.
     """
 
     def __init__(self, engine: Engine, readers: int) -> None:
-        """Wrap an open engine; `Store.open` is the usual way."""
+        """Use an open engine; call `Store.open` instead."""
         self._engine = engine
         self.readers = readers
-        # Stopping a query may take its time; the thread of the caller who gave up does not wait for it.
+        # To stop a query takes time, for which the thread that cancels does not wait.
         self._stopper = ThreadPoolExecutor(1, thread_name_prefix="stop-query")
         self._closed = threading.Event()
 
     @classmethod
     def open(cls, dsn: str, *, readers: int = 4, silence: float = 300.0) -> Self:
-        """Open the store at a DSN; an embedded one gets its schema at once.
+        """Open the store at a DSN; apply the schema to an embedded one.
 
         Args:
             dsn: `chdb:///path/to/folder`, or `clickhouse://user:password@host:8123/database`.
-            readers: How many streams may be open at once.
-            silence: Seconds after which a server that sends nothing is given up; longer than any call may take.
+            readers: The most streams that may be open at once.
+            silence: Seconds after which the connection to a server that sends nothing is closed; more than any call
+                may take.
 
         Raises:
-            SettingError: The DSN can't be used.
+            SettingError: The DSN can't be used, or the store has a schema that can't be migrated.
             StoreLockedError: Another process holds the embedded store.
             StoreUnavailableError: The server can't be reached.
         """
@@ -75,16 +79,16 @@ class Store:
 
     @staticmethod
     def refuse_if_held(folder: Path) -> None:
-        """Make sure that no process holds the embedded store in a folder.
+        """Refuse a folder whose embedded store another process holds.
 
         Raises:
-            StoreLockedError: One does.
+            StoreLockedError: Another process holds the store.
         """
         refuse_if_locked(folder)
 
     @property
     def embedded(self) -> bool:
-        """Tell whether the engine runs in this process."""
+        """Whether the engine runs in this process."""
         return self._engine.embedded
 
     def __enter__(self) -> Self:
@@ -96,7 +100,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Stop and close everything; further calls fail."""
+        """Close the connections; the store can't be used any more."""
         if not self._closed.is_set():
             self._closed.set()
             self._stopper.shutdown(wait=True)
@@ -105,55 +109,64 @@ class Store:
     # ---- changing the store ----
 
     def apply_schema(self, cluster: str | None = None) -> None:
-        """Carry the store forward to the latest schema: take the steps that it lacks, in order.
+        """Migrate the store to the latest schema: apply the migrations that it lacks, in order.
 
         Args:
-            cluster: Make the form for this cluster; None: the form that the store has, or that of one server.
+            cluster: The cluster to make the tables on; None: the one that the store is on, or one server.
 
         Raises:
-            SettingError: The store is older than the first step, of a later pageroles, or in another form.
+            SettingError: The store is older than the first migration, has the schema of a later version of pageroles,
+                or is on one server or another cluster.
         """
         state = self._schema_state()
         _refuse_foreign(state)
         if cluster and state.exists and cluster != state.cluster:
             raise SettingError(
-                f"the store is already there, {f'on the cluster {state.cluster}' if state.cluster else 'on one server'}"
-                f", and can't become one on the cluster {cluster}: give an empty database"
+                f"the store exists {f'on the cluster {state.cluster}' if state.cluster else 'on one server'} and can't "
+                f"be moved to the cluster {cluster}: give an empty database with --store"
             )
         cluster = cluster or state.cluster
-        missing = [step for step in schema.migrations() if step.version > state.version]
+        missing = [migration for migration in schema.migrations() if migration.version > state.version]
         if missing:
             for statement in schema.version_statements(cluster):
                 self.command(statement)
-        for step in missing:
-            for statement in step.statements(cluster):
+        for migration in missing:
+            for statement in migration.statements(cluster):
                 self.command(statement)
-            self.insert("schema_versions", msgspec.json.encode({"version": step.version, "name": step.name}))
+            row = {"version": migration.version, "name": migration.name}
+            self.insert("schema_versions", msgspec.json.encode(row))
 
     def command(self, text: str, parameters: dict[str, object] | None = None) -> None:
-        """Run one statement that returns nothing."""
+        """Run a statement that changes the store and returns nothing.
+
+        Raises:
+            PagerolesError: ClickHouse can't be reached, or refuses it.
+        """
         with translated(), self._engine.writer() as client:
             client.command(text, parameters=parameters)
 
     def insert(self, table: str, rows: bytes) -> None:
-        """Insert rows given as JSON Lines in ClickHouse's JSONEachRow; they are stored when this returns.
+        """Insert rows as one block; they are stored when this returns.
 
         Args:
             table: A table of the schema.
-            rows: One object per line with the names of the table's plain columns.
+            rows: Rows in ClickHouse's JSONEachRow: one object a line, with the table's plain columns as names.
+
+        Raises:
+            PagerolesError: ClickHouse can't be reached, or refuses the rows.
         """
         with translated(), self._engine.writer() as client:
-            # The driver sends an insert again when the connection broke; the token keeps it from counting twice.
+            # The driver repeats an insert whose connection broke; the token keeps it from being stored twice.
             settings = {**_INSERT_SETTINGS, "insert_deduplication_token": secrets.token_hex(16)}
             client.raw_insert(table, insert_block=rows, fmt="JSONEachRow", settings=settings)
 
     # ---- reading ----
 
     def check(self) -> None:
-        """Make sure that the store answers and has the latest schema.
+        """Check that the store answers and has the latest schema.
 
         Raises:
-            SettingError: The schema is missing, or of another version.
+            SettingError: The schema is missing or has another version.
             StoreUnavailableError: The server can't be reached.
         """
         state = self._schema_state()
@@ -163,7 +176,7 @@ class Store:
         if state.version < schema.latest():
             raise SettingError(
                 f"the store has version {state.version} of the schema, and this pageroles needs {schema.latest()}: "
-                "run `pageroles schema`, which carries it forward and keeps its sessions"
+                "run `pageroles schema`, which migrates the store and keeps its sessions"
             )
 
     def _schema_state(self) -> _SchemaState:
@@ -188,7 +201,7 @@ class Store:
         return [tuple(row) for row in found]
 
     def rows(self, statement: Statement, call: Call) -> Sequence[Sequence[object]]:
-        """Return the rows of a small answer.
+        """Return all rows of a query; for small results.
 
         Raises:
             PagerolesError: As for `stream`.
@@ -199,12 +212,15 @@ class Store:
 
     @contextlib.contextmanager
     def stream(self, statement: Statement, call: Call) -> Iterator[Iterator[bytes]]:
-        """Stream an answer as chunks of ClickHouse's Native format, cut anywhere.
+        """Stream the result of a query.
+
+        Yields:
+            The bytes of ClickHouse's Native format, in chunks that are cut anywhere.
 
         Raises:
             CancelledError: The call was cancelled; the query is stopped.
             DeadlineError: The call's time is over; the query is stopped.
-            OverloadedError: ClickHouse refuses to take on more.
+            OverloadedError: ClickHouse is busy.
             StoreUnavailableError: The connection failed.
             InternalError: ClickHouse refused the query.
         """
@@ -218,14 +234,14 @@ class Store:
                 source.close()
 
     def call(self, seconds: float) -> Call:
-        """Start a call whose cancel stops its queries here."""
+        """Return a new call of at most `seconds`; to cancel it stops its queries in this store."""
         call = Call(seconds)
         call.on_cancel(lambda: self._stop_soon(call.tag))
         return call
 
     def _stop_soon(self, tag: str) -> None:
         if not self._closed.is_set():
-            with contextlib.suppress(RuntimeError):  # closed in between
+            with contextlib.suppress(RuntimeError):  # closed since the check
                 self._stopper.submit(self._stop, tag)
 
     def _stop(self, tag: str) -> None:
@@ -236,11 +252,11 @@ class Store:
             _log.warning("query not stopped", tag=tag, error=str(error))
 
 
-# A batch may reach over any number of months.
 _INSERT_SETTINGS = {
+    # A batch may have sessions of any number of months.
     "max_partitions_per_insert_block": 0,
     "date_time_input_format": "best_effort",
-    # Rows for other shards are there, not on their way, when an insert returns.
+    # On a cluster an insert returns only when the other shards have stored their rows.
     "distributed_foreground_insert": 1,
 }
 _COLUMNS = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'sessions'"
@@ -248,7 +264,7 @@ _CLUSTER = (
     "anyOrNull(extract(engine_full, '^Distributed\\(\\'?(\\w+)')) FILTER (WHERE name = 'sessions' "
     "AND engine = 'Distributed')"
 )
-# Whether the store says which steps of the schema it has, and the cluster that it lies on.
+# Whether the store has the table of versions, and the cluster that it is on.
 _TABLES = f"SELECT countIf(name = 'schema_versions'), {_CLUSTER} FROM system.tables WHERE database = currentDatabase()"
 _VERSION = "SELECT max(version) FROM schema_versions"
 _PLACES = (
@@ -260,13 +276,13 @@ _PLACES = (
 
 
 class _SchemaState(NamedTuple):
-    """What a store has of the schema.
+    """The state of a store's schema.
 
     Attributes:
-        exists: It has sessions.
-        is_first: Its sessions have what the first step brings.
-        version: The last step that it has; 0: it does not say.
-        cluster: The cluster it lies on; None: one server.
+        exists: Whether the table `sessions` exists.
+        is_first: Whether that table has the columns of the first migration.
+        version: The last migration that was applied; 0: none is recorded.
+        cluster: The cluster that the store is on; None: one server.
     """
 
     exists: bool
@@ -276,33 +292,33 @@ class _SchemaState(NamedTuple):
 
 
 def _refuse_foreign(state: _SchemaState) -> None:
-    """Refuse a store that no step leads from."""
+    """Refuse a store that can't be migrated."""
     if state.exists and not state.is_first:
         raise SettingError(
-            "the store was made by an early version, and its tables lack what reports read: load the sessions into a "
-            "new one"
+            "the store was made by an early version, whose tables reports can't read: load the sessions into a new "
+            "store"
         )
     if state.version > schema.latest():
         raise SettingError(
-            f"the store has version {state.version} of the schema, and this pageroles knows {schema.latest()}: "
+            f"the store has version {state.version} of the schema, and this pageroles only knows {schema.latest()}: "
             "update pageroles"
         )
 
 
 def _settings(call: Call) -> str:
-    """Return the settings of a query, written in its text: handed over apart they would end streaming."""
+    """Return the settings of a query as SQL: the driver does not stream a query with settings of its own."""
     return (
         f" SETTINGS max_execution_time = {call.remaining():.3f}, log_comment = '{call.tag}', max_threads = 1, "
         f"max_block_size = {_BLOCK_ROWS}, do_not_merge_across_partitions_select_final = 1, "
-        # On a cluster a user's sessions lie on one shard, so what one shard asks of them it can answer itself.
+        # On a cluster all sessions of a user are on one shard, which can answer a subquery about them itself.
         "distributed_product_mode = 'local'"
     )
 
 
 def _chunks(source: Any, call: Call) -> Iterator[bytes]:
-    """Read a stream to its end, and find ClickHouse's own words where it broke off."""
+    """Read a stream to its end; where it breaks off, raise the fault that ClickHouse wrote into it."""
     last: collections.deque[bytes] = collections.deque(maxlen=_LAST_CHUNKS)
-    # Over HTTP `read` would gather up to its size, and lose what came before a break; `stream` gives what comes.
+    # Over HTTP `read` waits for a whole chunk, and loses what came before a break; `stream` returns what comes.
     pieces = source.stream(_CHUNK_BYTES) if hasattr(source, "stream") else iter(lambda: source.read(_CHUNK_BYTES), b"")
     try:
         for chunk in pieces:

@@ -1,1 +1,1 @@
-"""Bytes in, bytes out: gRPC and REST. The only folder, with the client, that knows how requests travel."""
+"""gRPC and REST: bytes in, bytes out. Only this folder and the client know how requests travel."""

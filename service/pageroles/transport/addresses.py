@@ -1,4 +1,4 @@
-"""Addresses as they are given to a server or a gateway: `host:port`."""
+"""Parse the addresses of servers and gateways, `host:port`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def split(address: str, option: str) -> tuple[str, int]:
 
     Args:
         address: `host:port`.
-        option: The option that it was given by, for the sentence.
+        option: The option that set it, for the error's sentence.
 
     Raises:
-        SettingError: It has no port, or one that can't be: the system would take 99999 for another.
+        SettingError: The address has no port, or one above 65535, which the system would wrap to another.
     """
-    found = _ADDRESS.fullmatch(address)
-    if found is None or int(found["port"]) > _LAST_PORT:
+    match = _ADDRESS.fullmatch(address)
+    if match is None or int(match["port"]) > _LAST_PORT:
         raise SettingError(
             f"can't use {address!r} as an address: give host:port with a port from 0 to 65535 in {option}"
         )
-    return found["host"].strip("[]"), int(found["port"])
+    return match["host"].strip("[]"), int(match["port"])

@@ -1,8 +1,9 @@
-"""Where a gateway gets its answers: the service in this process, or a gRPC server elsewhere."""
+"""What answers a gateway's requests: the service in this process, or a gRPC server elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -24,52 +25,63 @@ if TYPE_CHECKING:
 
 
 _HEALTH_SECONDS = 2.0
+# gRPC fails a call whose metadata have other characters than printable ASCII; HTTP headers may have them.
+_UNSENDABLE = re.compile(r"[^ -~]")
 
 
 class RefusedError(Exception):
     """A request was refused; `refusal` says how."""
 
     def __init__(self, refusal: Refusal) -> None:
-        """Hold the refusal."""
+        """Keep the refusal."""
         super().__init__(refusal.message)
         self.refusal = refusal
 
 
 class StreamedReply(NamedTuple):
-    """An answer: serialized PagesResponses in the order of StreamPages, and what goes along as headers."""
+    """An answer as it comes from a backend.
+
+    Attributes:
+        messages: Serialized PagesResponses, in the order of StreamPages.
+        metadata: The names and values of the quota's headers; empty where the domain has no quota.
+    """
 
     messages: AsyncIterator[bytes]
     metadata: tuple[tuple[str, str], ...]
 
 
 class Backend(Protocol):
-    """Answers requests for a gateway."""
+    """Answers the requests of a gateway."""
 
     async def answer(self, incoming: IncomingRequest) -> StreamedReply:
         """Answer a request; cancelling the task stops its queries.
 
         Raises:
-            RefusedError: Whatever went wrong.
+            RefusedError: The request was refused, or failed.
         """
 
     async def ready(self) -> bool:
-        """Tell whether requests can be answered."""
+        """Return whether requests can be answered."""
 
     async def close(self) -> None:
-        """Let go of connections and threads."""
+        """Release connections and threads."""
 
 
 class LocalBackend:
     """The service in this process."""
 
     def __init__(self, pages_service: PagesService) -> None:
-        """Ask `pages_service`; it stays open."""
+        """Ask `pages_service`, which `close` leaves open."""
         self._service = pages_service
-        # Room for those that are refused, too: they must not wait for those that are taken.
+        # More threads than requests at work: a request to refuse must not wait for one of them to end.
         self._pool = ThreadPoolExecutor(pages_service.max_requests + 8, thread_name_prefix="rest")
 
     async def answer(self, incoming: IncomingRequest) -> StreamedReply:
-        """Answer a request; cancelling the task stops its queries."""
+        """Answer a request; cancelling the task stops its queries.
+
+        Raises:
+            RefusedError: The request was refused, or failed.
+        """
         loop = asyncio.get_running_loop()
         calls: list[Call] = []
         try:
@@ -80,15 +92,15 @@ class LocalBackend:
             for call in calls:
                 call.cancel()
             raise
-        return StreamedReply(self._in_turn(reply.report.messages()), headers.quota_metadata(reply.quota))
+        return StreamedReply(self._from_thread(reply.report.messages()), headers.quota_metadata(reply.quota))
 
-    async def _in_turn(self, messages: Iterator[bytes]) -> AsyncIterator[bytes]:
+    async def _from_thread(self, messages: Iterator[bytes]) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
         while (message := await loop.run_in_executor(self._pool, next, messages, None)) is not None:
             yield message
 
     async def ready(self) -> bool:
-        """Tell whether requests can be answered."""
+        """Return True: the service is in this process."""
         return True
 
     async def close(self) -> None:
@@ -100,20 +112,24 @@ class RemoteBackend:
     """A gRPC server elsewhere."""
 
     def __init__(self, target: str) -> None:
-        """Ask the server at `target`, `host:port`.
+        """Ask the server at `target`, `host:port`; the connection is opened at the first request.
 
         Raises:
-            SettingError: The target is no address.
+            SettingError: `target` is not an address.
         """
         addresses.split(target, "--target")
         self._target = target
         self._channel: grpc.aio.Channel | None = None
 
     async def answer(self, incoming: IncomingRequest) -> StreamedReply:
-        """Answer a request; cancelling the task cancels the call."""
+        """Answer a request; cancelling the task cancels the call to the server.
+
+        Raises:
+            RefusedError: The server refused or failed, or can't be reached.
+        """
         metadata = [(headers.REQUEST_ID.metadata, incoming.request_id)]
-        metadata += [(headers.AUTHENTICATION.metadata, incoming.key)] if incoming.key is not None else []
-        metadata += [(headers.DOMAIN.metadata, incoming.domain)] if incoming.domain is not None else []
+        metadata += [(headers.AUTHENTICATION.metadata, _sendable(incoming.key))] if incoming.key is not None else []
+        metadata += [(headers.DOMAIN.metadata, _sendable(incoming.domain))] if incoming.domain is not None else []
         method: Any = self._connected().unary_stream(
             f"/{SERVICE}/StreamPages", request_serializer=pages_pb2.PagesRequest.SerializeToString
         )
@@ -122,10 +138,10 @@ class RemoteBackend:
             first = await call.read()
             if first is grpc.aio.EOF:
                 raise RefusedError(faults.Refusal(Status.INTERNAL, "the server gave no answer"))
-            told = headers.quota_part(await call.initial_metadata())
+            quota = headers.quota_only(await call.initial_metadata())
         except grpc.aio.AioRpcError as error:
             raise RefusedError(faults.from_grpc(error)) from error
-        return StreamedReply(_rest(first, call), told)
+        return StreamedReply(_messages(first, call), quota)
 
     def _connected(self) -> grpc.aio.Channel:
         if self._channel is None:
@@ -135,13 +151,13 @@ class RemoteBackend:
         return self._channel
 
     async def ready(self) -> bool:
-        """Ask the server whether it serves."""
+        """Return whether the server says, within 2 seconds, that it serves."""
         health: Any = health_pb2_grpc.HealthStub(self._connected())
         try:
-            answer = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=_HEALTH_SECONDS)
+            response = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=_HEALTH_SECONDS)
         except grpc.aio.AioRpcError:
             return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -149,7 +165,12 @@ class RemoteBackend:
             await self._channel.close()
 
 
-async def _rest(first: bytes, call: Any) -> AsyncIterator[bytes]:
+def _sendable(value: str) -> str:
+    """Return a value with `?` in place of what metadata can't carry; it stays a key or domain that does not exist."""
+    return _UNSENDABLE.sub("?", value)
+
+
+async def _messages(first: bytes, call: Any) -> AsyncIterator[bytes]:
     try:
         yield first
         while (message := await call.read()) is not grpc.aio.EOF:

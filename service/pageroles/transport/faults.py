@@ -1,4 +1,4 @@
-"""Fault ↔ gRPC status ↔ HTTP status: the one place where faults meet a wire."""
+"""Convert faults to gRPC statuses and HTTP responses, and gRPC statuses back to faults. No other module does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pageroles.errors import QuotaState
 
-# Not in the standard, but known by it: the caller left before the answer.
+# A common status outside of the standard: the client closed the connection before the answer.
 CLIENT_CLOSED_REQUEST = 499
 
 _HTTP_STATUS = {
@@ -34,10 +34,10 @@ _HTTP_STATUS = {
     Status.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
     Status.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-# A gateway's words where not the server but gRPC itself refuses: its own words speak of addresses.
-_OF_THE_CONNECTION = {
+# A gateway's sentences where the connection failed, not the server: gRPC's own would show addresses.
+_CONNECTION_SENTENCES = {
     Status.UNAVAILABLE: "the server behind this gateway can't be reached; try again",
-    Status.DEADLINE_EXCEEDED: "the time for this request is over; ask for a shorter window",
+    Status.DEADLINE_EXCEEDED: "the request took too long; ask for a shorter window",
     Status.RESOURCE_EXHAUSTED: "the server behind this gateway is busy; try again",
 }
 _DEFAULT_RETRY_SECONDS = 1
@@ -45,14 +45,14 @@ _DEFAULT_RETRY_SECONDS = 1
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a caller is told of a fault, whichever way it came.
+    """What a caller learns of a fault, over gRPC and REST alike.
 
     Attributes:
         status: The status.
-        message: A sentence, in gRPC's words.
-        field: The field at fault; empty where none is.
-        retry_after: Seconds after which to try again; None where the fault does not say.
-        quota: The quota that is used up; None where it is not about that.
+        message: What is wrong and what to change, in gRPC's words.
+        field: The field at fault; empty where no field is.
+        retry_after: Seconds after which to try again; None where trying again does not help.
+        quota: The quota that is used up; None for other faults.
     """
 
     status: Status
@@ -66,8 +66,11 @@ class Refusal:
 
 
 def to_refusal(error: PagerolesError, request_id: str) -> Refusal:
-    """Return what a caller is told of a fault; of one of ours no more than the id under which the log has the rest."""
-    message = f"something went wrong on our side; quote {request_id} when you report it" if error.ours else str(error)
+    """Return what a caller learns of a fault.
+
+    Of an internal fault that is the request's id alone; the log has the rest under this id.
+    """
+    message = f"internal error; quote {request_id} when you report it" if error.ours else str(error)
     return Refusal(
         error.status,
         message,
@@ -88,11 +91,11 @@ class _GrpcStatus(grpc.Status):
 
 
 def to_grpc(refusal: Refusal, request_id: str) -> grpc.Status:
-    """Return the status with details that a refusal becomes over gRPC."""
+    """Return the gRPC status of a refusal, with its details and trailing metadata."""
     code = grpc.StatusCode[refusal.status.name]
     details = [_packed(detail) for detail in _details(refusal)]
     status = rpc_status.to_status(status_pb2.Status(code=code.value[0], message=refusal.message, details=details))
-    # Aborting with a status replaces the trailing metadata that were set before.
+    # The status carries all trailing metadata: aborting drops what was set before.
     trailing = (
         *status.trailing_metadata,
         (headers.REQUEST_ID.metadata, request_id),
@@ -102,26 +105,26 @@ def to_grpc(refusal: Refusal, request_id: str) -> grpc.Status:
 
 
 def from_grpc(error: grpc.aio.AioRpcError) -> Refusal:
-    """Return what a caller is told of a fault that another server refused with."""
+    """Return the refusal that another server's gRPC status carries, or one for a connection that failed."""
     status = Status.__members__.get(error.code().name, Status.INTERNAL)
     trailing = {name: value for name, value in error.trailing_metadata() or () if isinstance(value, str)}
     if headers.REQUEST_ID.metadata not in trailing:
-        message = _OF_THE_CONNECTION.get(status, "the server behind this gateway failed; try again")
+        message = _CONNECTION_SENTENCES.get(status, "the server behind this gateway failed; try again")
         return Refusal(status, message)
     field, retry_after, quota = "", None, None
-    packed = rpc_status.from_call(cast("grpc.Call", error))  # has what it asks for
+    packed = rpc_status.from_call(cast("grpc.Call", error))  # AioRpcError has the methods that it calls
     for detail in packed.details if packed else ():
-        bad, busy, spent = (
+        bad_request, retry_info, quota_failure = (
             error_details_pb2.BadRequest(),
             error_details_pb2.RetryInfo(),
             error_details_pb2.QuotaFailure(),
         )
-        if detail.Unpack(bad):
-            field = bad.field_violations[0].field
-        elif detail.Unpack(busy):
-            retry_after = float(busy.retry_delay.seconds)
-        elif detail.Unpack(spent):
-            quota = headers.to_quota(spent.violations[0].subject.removeprefix("domain:"), trailing)
+        if detail.Unpack(bad_request):
+            field = bad_request.field_violations[0].field
+        elif detail.Unpack(retry_info):
+            retry_after = float(retry_info.retry_delay.seconds)
+        elif detail.Unpack(quota_failure):
+            quota = headers.to_quota(quota_failure.violations[0].subject.removeprefix("domain:"), trailing)
     return Refusal(status, error.details() or error.code().name, field, retry_after, quota)
 
 
@@ -129,12 +132,12 @@ def _details(refusal: Refusal) -> list[Message]:
     details: list[Message] = []
     if refusal.status is Status.INVALID_ARGUMENT:
         description = refusal.message.removeprefix(f"{refusal.field}: ")
-        wrong = error_details_pb2.BadRequest.FieldViolation(field=refusal.field, description=description)
-        details.append(error_details_pb2.BadRequest(field_violations=[wrong]))
+        field = error_details_pb2.BadRequest.FieldViolation(field=refusal.field, description=description)
+        details.append(error_details_pb2.BadRequest(field_violations=[field]))
     if refusal.quota is not None:
         subject = f"domain:{refusal.quota.domain}"
-        spent = error_details_pb2.QuotaFailure.Violation(subject=subject, description=refusal.message)
-        details.append(error_details_pb2.QuotaFailure(violations=[spent]))
+        quota = error_details_pb2.QuotaFailure.Violation(subject=subject, description=refusal.message)
+        details.append(error_details_pb2.QuotaFailure(violations=[quota]))
     if refusal.retry_after is not None:
         delay = duration_pb2.Duration(seconds=math.ceil(refusal.retry_after))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
@@ -151,16 +154,16 @@ def _packed(detail: Message) -> any_pb2.Any:
 
 
 def to_http(refusal: Refusal) -> tuple[int, dict[str, object], dict[str, str]]:
-    """Return the HTTP status, the body and the headers that a refusal becomes over REST."""
+    """Return the HTTP status, the body and the headers of a refusal."""
     status = _HTTP_STATUS[refusal.status]
     body: dict[str, object] = {"error": headers.worded_for_http(refusal.message)}
-    named = dict(headers.quota_metadata(refusal.quota))
+    response_headers = dict(headers.quota_metadata(refusal.quota))
     if refusal.field:
         body["field"] = refusal.field
     if refusal.quota is not None:
         body |= {"limit": refusal.quota.limit, "used": refusal.quota.used, "domain": refusal.quota.domain}
     if refusal.retry_after is not None:
-        named[headers.RETRY_AFTER.metadata] = str(max(math.ceil(refusal.retry_after), 1))
+        response_headers[headers.RETRY_AFTER.metadata] = str(max(math.ceil(refusal.retry_after), 1))
     elif status == HTTPStatus.SERVICE_UNAVAILABLE:
-        named[headers.RETRY_AFTER.metadata] = str(_DEFAULT_RETRY_SECONDS)
-    return int(status), body, named
+        response_headers[headers.RETRY_AFTER.metadata] = str(_DEFAULT_RETRY_SECONDS)
+    return int(status), body, response_headers

@@ -1,4 +1,4 @@
-"""The gRPC transport: metadata in, statuses out, deadlines and cancel passed on."""
+"""The gRPC server: reads metadata, answers with statuses, and passes on deadlines and cancellation."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 SERVICE = "pageroles.v1.PageRolesService"
 
-# Threads beyond those of the requests: they refuse, and answer health checks.
+# Threads beyond those of the requests at work: they refuse further requests and answer health checks.
 _SPARE_THREADS = 8
 
 _CHANNEL_OPTIONS = [
-    # Two servers on one port would share its callers; the second shall fail instead.
+    # Without this a second server on the same port would start, and take a part of the requests.
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
@@ -34,13 +34,13 @@ _CHANNEL_OPTIONS = [
 
 
 class _Servicer:
-    """The two methods of the contract, on serialized answers that the core wrote."""
+    """The methods of PageRolesService. Answers are bytes that the core has serialized."""
 
     def __init__(self, pages_service: PagesService) -> None:
         self._service = pages_service
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler[pages_pb2.PagesRequest, bytes]]:
-        """Return the methods as grpc registers them."""
+        """Return the methods by name, as grpc registers them."""
         read, write = pages_pb2.PagesRequest.FromString, _already_serialized
         return {
             "Pages": grpc.unary_unary_rpc_method_handler(self.pages, read, write),
@@ -75,30 +75,34 @@ class _Servicer:
         except PagerolesError as error:
             refusal = faults.to_refusal(error, incoming.request_id)
             _abort(context, faults.to_grpc(refusal, incoming.request_id))
-        sent = ((headers.REQUEST_ID.metadata, incoming.request_id), *headers.quota_metadata(reply.quota))
-        # First as well as last: a gateway must know them before it passes on the first byte.
-        context.send_initial_metadata(sent)
-        context.set_trailing_metadata(sent)
+        answered = ((headers.REQUEST_ID.metadata, incoming.request_id), *headers.quota_metadata(reply.quota))
+        # Also ahead of the answer: a gateway needs them before it passes on the first byte.
+        context.send_initial_metadata(answered)
+        context.set_trailing_metadata(answered)
         return reply.report
 
 
 def _abort(context: grpc.ServicerContext, status: grpc.Status) -> NoReturn:
     context.abort_with_status(status)
-    raise AssertionError  # abort_with_status raises
+    raise AssertionError("abort_with_status always raises")
 
 
 def _already_serialized(message: bytes) -> bytes:
-    """Pass on what the core wrote; grpc never ends a call whose serializer gives anything but bytes."""
+    """Return the message as it is; grpc would never end a call whose serializer returns anything but bytes."""
     if type(message) is not bytes:
         raise TypeError(f"a serialized message is bytes, not {type(message).__name__}")
     return message
 
 
 class GrpcServer:
-    """A running gRPC server; started when made."""
+    """A gRPC server, with health checks and reflection; it starts when it is created.
+
+    Attributes:
+        port: The port that it listens on.
+    """
 
     def __init__(self, pages_service: PagesService, address: str) -> None:
-        """Serve at `address`, `host:port`; port 0 lets the system choose.
+        """Listen at `address`, `host:port`; port 0 takes any free port.
 
         Raises:
             SettingError: The address can't be used.
@@ -116,7 +120,7 @@ class GrpcServer:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError:
             raise SettingError(
-                f"can't serve at {address}: the port is taken or the address is not of this machine; "
+                f"can't serve at {address}: the port is taken, or this machine does not have the address; "
                 "choose another with --grpc-address"
             ) from None
         self._server.start()
@@ -124,6 +128,6 @@ class GrpcServer:
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     def stop(self, grace: float) -> None:
-        """Take no new requests, let those in flight finish for up to `grace` seconds, then end the rest."""
+        """Accept no new requests, give those in flight `grace` seconds to finish, and cancel the rest."""
         self._health.enter_graceful_shutdown()
         self._server.stop(grace).wait()

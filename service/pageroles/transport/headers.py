@@ -1,4 +1,4 @@
-"""What goes along with a request and its answer: gRPC's metadata and HTTP's headers, in one table."""
+"""One table of the names that requests and answers carry beside their bodies: gRPC metadata and HTTP headers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Header:
-    """One name.
+    """A name that a request or an answer carries.
 
     Attributes:
-        http: The name as HTTP's documents spell it.
-        description: What its value says.
+        http: The name as HTTP spells it.
+        description: What its value means, for the OpenAPI document.
         kind: The JSON Schema type of its value.
     """
 
@@ -32,7 +32,7 @@ class Header:
 
     @property
     def metadata(self) -> str:
-        """Return the name in gRPC's metadata, and in HTTP/2."""
+        """The name in gRPC metadata: lower case, which HTTP takes as well."""
         return self.http.lower()
 
 
@@ -45,51 +45,52 @@ USED = Header("X-RateLimit-Used", "Requests of this month, this one included.", 
 REMAINING = Header("X-RateLimit-Remaining", "Requests left this month.", "integer")
 RESET = Header("X-RateLimit-Reset", "When the month is over, in seconds since 1970-01-01 UTC.", "integer")
 
-ASKED = (AUTHENTICATION, DOMAIN, REQUEST_ID)
-QUOTA = (LIMIT, USED, REMAINING, RESET)
-ANSWERED = (REQUEST_ID, *QUOTA, RETRY_AFTER)
+OF_REQUESTS = (AUTHENTICATION, DOMAIN, REQUEST_ID)
+OF_QUOTAS = (LIMIT, USED, REMAINING, RESET)
+OF_ANSWERS = (REQUEST_ID, *OF_QUOTAS, RETRY_AFTER)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
-# Faults are worded for gRPC; a caller over HTTP is told of headers.
-_IN_HTTP = {
+# Faults are worded for gRPC. HTTP has headers where gRPC has metadata.
+_HTTP_WORDS = {
     sentences.KEY_PLACE: f"the header `{AUTHENTICATION.http}`",
     sentences.DOMAIN_PLACE: f"the header `{DOMAIN.http}`",
 }
 
 
-def request_id(given: str | None) -> str:
-    """Return the caller's id for a request where it is fit for logs and headers, else a new one."""
-    return given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+def request_id(proposed: str | None) -> str:
+    """Return the id of a request: the caller's, if it is 1 to 64 letters, digits and `._-`, else a random one."""
+    return proposed if proposed and _REQUEST_ID.fullmatch(proposed) else secrets.token_hex(8)
 
 
 def worded_for_http(sentence: str) -> str:
-    """Return a sentence with HTTP's names in place of gRPC's."""
-    for grpc_words, http_words in _IN_HTTP.items():
+    """Return a sentence with HTTP's words in place of gRPC's."""
+    for grpc_words, http_words in _HTTP_WORDS.items():
         sentence = sentence.replace(grpc_words, http_words)
     return sentence
 
 
 def quota_metadata(quota: QuotaState | None) -> tuple[tuple[str, str], ...]:
-    """Return the metadata that tell a domain's quota; REST sends them as headers."""
+    """Return a quota as metadata, which REST sends as headers; empty for None."""
     if quota is None:
         return ()
     reset = math.ceil(quota.resets_at.timestamp())
     values = (quota.limit, quota.used, quota.remaining, reset)
-    return tuple((header.metadata, str(value)) for header, value in zip(QUOTA, values, strict=True))
+    return tuple((header.metadata, str(value)) for header, value in zip(OF_QUOTAS, values, strict=True))
 
 
-def quota_part(metadata: Iterable[tuple[str, object]]) -> tuple[tuple[str, str], ...]:
-    """Return those of some metadata that tell a domain's quota."""
-    names = {header.metadata for header in QUOTA}
+def quota_only(metadata: Iterable[tuple[str, object]]) -> tuple[tuple[str, str], ...]:
+    """Return the part of some metadata that describes a quota; empty where nothing does."""
+    names = {header.metadata for header in OF_QUOTAS}
     return tuple((name, value) for name, value in metadata if name in names and isinstance(value, str))
 
 
 def to_quota(domain: str, metadata: Mapping[str, str]) -> QuotaState:
-    """Return the quota that metadata tell, as `quota_metadata` wrote it.
+    """Return the quota of a domain from metadata that `quota_metadata` made.
 
     Raises:
-        KeyError, ValueError: The metadata tell none.
+        KeyError: A part of the quota is missing.
+        ValueError: A value is not a number.
     """
     return QuotaState(
         domain=domain,

@@ -1,4 +1,4 @@
-"""The OpenAPI document, made from the models that read and write the bodies."""
+"""The OpenAPI document, made from the models of the bodies and the table of headers."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ _FAULTS = {
     "400": "A bad parameter; `error` says what to change, `field` names it.",
     "401": "No key, or a key that is unknown or revoked.",
     "403": "The key does not read the domain that the request names.",
-    "405": "Another method than POST.",
-    "408": "The body did not come in time.",
+    "405": "The method is not POST.",
+    "408": "The body did not arrive in time.",
     "413": "The body is larger than 64 KiB.",
     "415": "The body is not sent as `application/json`.",
     "429": "The domain's requests of this month are used up, or the server is busy; see `Retry-After`.",
-    "500": "A fault of the server's; `error` carries an id to quote.",
+    "500": "An internal error; `error` carries an id to quote.",
     "503": "The store can't be reached; try again.",
     "504": "The report took too long; ask for a shorter window.",
 }
@@ -70,7 +70,7 @@ _FAULTS = {
 
 @functools.cache
 def document() -> bytes:
-    """Return the document as JSON."""
+    """Return the document as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(_document()), indent=1)
 
 
@@ -131,7 +131,8 @@ def _operation() -> dict[str, Any]:
                 }
             },
         },
-        "responses": {"200": _found()} | {status: _fault(status, text) for status, text in _FAULTS.items()},
+        "responses": {"200": _report_response()}
+        | {status: _fault_response(status, text) for status, text in _FAULTS.items()},
     }
 
 
@@ -145,11 +146,11 @@ def _parameter(header: headers.Header) -> dict[str, Any]:
     }
 
 
-def _found() -> dict[str, Any]:
+def _report_response() -> dict[str, Any]:
     models = [_REF.format(name="PagesAnswer"), _REF.format(name="NoResults")]
     return {
         "description": "The report, or the message that no session matched.",
-        "headers": _answered(headers.REQUEST_ID, *headers.QUOTA),
+        "headers": _response_headers(headers.REQUEST_ID, *headers.OF_QUOTAS),
         "content": {
             "application/json": {
                 "schema": {"oneOf": [{"$ref": model} for model in models]},
@@ -162,18 +163,18 @@ def _found() -> dict[str, Any]:
     }
 
 
-def _fault(status: str, description: str) -> dict[str, Any]:
-    busy = status == "429"
-    model = "QuotaFault" if busy else "Fault"
-    named = [headers.REQUEST_ID, *(headers.QUOTA if busy else ())]
+def _fault_response(status: str, description: str) -> dict[str, Any]:
+    exhausted = status == "429"
+    model = "QuotaFault" if exhausted else "Fault"
+    names = [headers.REQUEST_ID, *(headers.OF_QUOTAS if exhausted else ())]
     if status in {"429", "503"}:
-        named.append(headers.RETRY_AFTER)
+        names.append(headers.RETRY_AFTER)
     return {
         "description": description,
-        "headers": _answered(*named),
+        "headers": _response_headers(*names),
         "content": {"application/json": {"schema": {"$ref": _REF.format(name=model)}}},
     }
 
 
-def _answered(*named: headers.Header) -> dict[str, Any]:
-    return {header.http: {"description": header.description, "schema": {"type": header.kind}} for header in named}
+def _response_headers(*names: headers.Header) -> dict[str, Any]:
+    return {header.http: {"description": header.description, "schema": {"type": header.kind}} for header in names}

@@ -1,4 +1,4 @@
-"""Server reflection, under its name and under the one that older clients ask for."""
+"""Server reflection, in version v1 and in v1alpha, which older clients ask for."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ V1 = "grpc.reflection.v1.ServerReflection"
 
 
 def enable(services: Iterable[str], server: grpc.Server) -> None:
-    """Serve what a server offers, over both versions of reflection.
+    """Add both versions of reflection to a server.
 
     Args:
         services: Full names of the services to list beside reflection itself.
-        server: A server that was not started yet.
+        server: A server that has not been started.
     """
     _describe_v1(descriptor_pool.Default())
     servicer = reflection.ReflectionServicer((*services, V1, V1ALPHA))
-    # grpcio-reflection knows v1alpha alone. The messages of v1 are the same bytes, so one servicer reads both.
+    # grpcio-reflection has v1alpha only. The messages of v1 are the same bytes, so one servicer serves both.
     handlers = {
         "ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(
             servicer.ServerReflectionInfo,
@@ -39,13 +39,13 @@ def enable(services: Iterable[str], server: grpc.Server) -> None:
 
 
 def _describe_v1(pool: DescriptorPool) -> None:
-    """Make v1 known, so that reflection can describe itself: it is v1alpha but for the name."""
+    """Add v1 to the pool, so that reflection can describe itself: a copy of v1alpha under the other name."""
     try:
         pool.FindServiceByName(V1)
     except KeyError:
         file = descriptor_pb2.FileDescriptorProto()
         reflection_pb2.DESCRIPTOR.CopyToProto(file)
         text = text_format.MessageToString(file).replace("grpc.reflection.v1alpha", "grpc.reflection.v1")
-        described = text_format.Parse(text, descriptor_pb2.FileDescriptorProto())
-        described.name = "grpc/reflection/v1/reflection.proto"
-        pool.Add(described)
+        renamed = text_format.Parse(text, descriptor_pb2.FileDescriptorProto())
+        renamed.name = "grpc/reflection/v1/reflection.proto"
+        pool.Add(renamed)

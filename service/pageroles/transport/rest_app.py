@@ -1,4 +1,4 @@
-"""The JSON gateway: an ASGI application that translates, and decides nothing that gRPC does not decide as well."""
+"""The JSON gateway: an ASGI application that translates REST. What is decided, the service decides, as for gRPC."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 PATH = "/api/v1/pages"
 
-# Below this an answer goes out whole, with its length; above, as a stream.
+# A smaller answer is sent whole, with its length; a larger one as a stream.
 _WHOLE_BYTES = 256 << 10
-# A body of at most 64 KiB that takes longer is not on its way.
+# Ample for 64 KiB, the most that a body may have.
 _BODY_SECONDS = 10.0
 _GZIP_FROM_BYTES = 1024
 
@@ -48,9 +48,9 @@ def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequen
     """Return the gateway in front of a backend.
 
     Args:
-        backend: Where answers come from.
-        max_seconds: The longest that a request may take.
-        allowed_origins: Origins whose pages may ask from a browser; none by default.
+        backend: What answers the requests; it is closed when the application ends.
+        max_seconds: The longest time that a request may take, in seconds.
+        allowed_origins: Origins whose pages may call REST from a browser; by default none.
     """
     gateway = _Gateway(backend, max_seconds)
     middleware = [Middleware(CommonHeaders), Middleware(GZipMiddleware, minimum_size=_GZIP_FROM_BYTES)]
@@ -59,8 +59,8 @@ def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequen
             CORSMiddleware,
             allow_origins=list(allowed_origins),
             allow_methods=["POST"],
-            allow_headers=["Content-Type", *(header.http for header in headers.ASKED)],
-            expose_headers=[header.http for header in headers.ANSWERED],
+            allow_headers=["Content-Type", *(header.http for header in headers.OF_REQUESTS)],
+            expose_headers=[header.http for header in headers.OF_ANSWERS],
             max_age=600,
         )
         middleware.insert(1, cors)
@@ -93,7 +93,7 @@ class _Gateway:
         self._max_seconds = max_seconds
 
     async def pages(self, request: Request) -> Response:
-        """Answer one question."""
+        """Answer a question with a report."""
         request_id = request.state.request_id
         try:
             body = await _body(request)
@@ -115,17 +115,24 @@ class _Gateway:
         return await _answer(reply)
 
     async def health(self, _: Request) -> Response:
-        """Tell whether requests can be answered."""
+        """Answer 200 where requests can be answered, else 503."""
         if await self._backend.ready():
             return _json({"status": "ok"})
-        return _json({"error": "the server behind this gateway can't be reached"}, HTTPStatus.SERVICE_UNAVAILABLE)
+        return _json(
+            {"error": "the server behind this gateway can't be reached; try again"}, HTTPStatus.SERVICE_UNAVAILABLE
+        )
 
 
 async def _body(request: Request) -> bytes:
-    """Read a body of JSON that is neither too large nor too slow."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    """Read a body of JSON.
+
+    Raises:
+        HTTPException: It is larger than 64 KiB, takes longer than 10 seconds, or is not sent as JSON.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     too_large = HTTPException(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {rest_body.MAX_BODY_BYTES:,} bytes"
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"the body is larger than {rest_body.MAX_BODY_BYTES:,} bytes; shorten it: a question needs far less",
     )
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > rest_body.MAX_BODY_BYTES:
@@ -138,8 +145,8 @@ async def _body(request: Request) -> bytes:
                 if len(body) > rest_body.MAX_BODY_BYTES:
                     raise too_large
     except TimeoutError:
-        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time") from None
-    if body.strip() and kind not in {"application/json", ""}:
+        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time; send it again") from None
+    if body.strip() and media_type not in {"application/json", ""}:
         raise HTTPException(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be JSON: send it with Content-Type: application/json"
         )
@@ -147,10 +154,11 @@ async def _body(request: Request) -> bytes:
 
 
 async def _until_disconnect(request: Request, backend: Backend, incoming: IncomingRequest) -> StreamedReply:
-    """Answer a request, and stop when its client hangs up.
+    """Answer a request; cancel it when its client disconnects.
 
     Raises:
-        ClientDisconnect: It did.
+        ClientDisconnect: The client disconnected before the answer was ready.
+        RefusedError: The backend refused.
     """
     outcomes: list[StreamedReply | RefusedError] = []
 
@@ -174,28 +182,28 @@ async def _until_disconnect(request: Request, backend: Backend, incoming: Incomi
 
 
 async def _answer(reply: StreamedReply) -> Response:
-    """Write an answer: whole where it is small, as a stream where it is large."""
-    named = dict(reply.metadata) | {"cache-control": "no-store"}
+    """Return an answer as a response: whole if it is small, as a stream if it is large."""
+    response_headers = dict(reply.metadata) | {"cache-control": "no-store"}
     chunks = _as_json(reply.messages)
-    begun = bytearray()
+    buffer = bytearray()
     async for chunk in chunks:
-        begun += chunk
-        if len(begun) >= _WHOLE_BYTES:
-            body = _continued(bytes(begun), chunks)
-            return StreamingResponse(body, headers=named, media_type="application/json")
-    return Response(bytes(begun), headers=named, media_type="application/json")
+        buffer += chunk
+        if len(buffer) >= _WHOLE_BYTES:
+            body = _continued(bytes(buffer), chunks)
+            return StreamingResponse(body, headers=response_headers, media_type="application/json")
+    return Response(bytes(buffer), headers=response_headers, media_type="application/json")
 
 
 async def _as_json(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     answer = JsonAnswer()
     async for message in messages:
-        # A message is at most 1 MiB: a few milliseconds, less than a hop to a thread is worth.
+        # At most 1 MiB, a few milliseconds: not worth another thread.
         yield answer.feed(message)
     yield answer.finish()
 
 
-async def _continued(begun: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield begun
+async def _continued(start: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield start
     async for chunk in chunks:
         yield chunk
 
@@ -216,13 +224,13 @@ def _json(body: object, status: int = HTTPStatus.OK, headers: dict[str, str] | N
 
 
 def _fault(refusal: faults.Refusal) -> Response:
-    status, body, named = faults.to_http(refusal)
-    return _json(body, status, named | {"cache-control": "no-store"})
+    status, body, response_headers = faults.to_http(refusal)
+    return _json(body, status, response_headers | {"cache-control": "no-store"})
 
 
 _SENTENCES = {
-    HTTPStatus.NOT_FOUND: f"there is nothing here; ask with POST {PATH}, read /docs, or look at /",
-    HTTPStatus.METHOD_NOT_ALLOWED: f"this method is not served here; ask with POST {PATH}",
+    HTTPStatus.NOT_FOUND: f"there is nothing at this path; send questions with POST {PATH}, and see /docs",
+    HTTPStatus.METHOD_NOT_ALLOWED: f"this path does not take this method; send questions with POST {PATH}",
 }
 
 

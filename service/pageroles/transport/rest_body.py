@@ -1,4 +1,4 @@
-"""The body of a REST request → PagesRequest, with a sentence for each way in which it can be wrong."""
+"""Read the body of a REST request as a PagesRequest; each mistake in it has a sentence."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from pageroles.transport.rest_schema import PARAMETERS
 if TYPE_CHECKING:
     from pageroles.v1 import pages_pb2
 
-# Filters have at most 8 KiB each; what is larger is no question.
+# A filter has at most 8 KiB, and few are ever long.
 MAX_BODY_BYTES = 64 << 10
 
 
 def read(body: bytes) -> pages_pb2.PagesRequest:
-    """Return the request that a body asks; an empty one asks with all defaults.
+    """Return the request of a body; an empty body is a request with all defaults.
 
     Raises:
-        InvalidArgumentError: The body can't be read; the sentence says what to change.
+        InvalidArgumentError: The body is not a JSON object, or a parameter is unknown or of the wrong type.
     """
-    given = _parameters(body)
-    for name, value in given.items():
+    parameters = _parameters(body)
+    for name, value in parameters.items():
         if name not in PARAMETERS:
             raise InvalidArgumentError(name, sentences.unknown_name("parameter", name, PARAMETERS))
         if not isinstance(value, str):
             advice = "; leave it out" if value is None else ""
             raise InvalidArgumentError(name, f"must be a string, not {sentences.kind_of(value)}{advice}")
-    return to_request(given)
+    return to_request(parameters)
 
 
 def _parameters(body: bytes) -> dict[str, Any]:
     if not body.strip():
         return {}
     try:
-        given = msgspec.json.decode(body)
+        parameters = msgspec.json.decode(body)
     except RecursionError:
         raise InvalidArgumentError("", "the body is nested too deeply; give one flat JSON object") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidArgumentError("", sentences.not_json("the body", error)) from None
-    if not isinstance(given, dict):
-        raise InvalidArgumentError("", f"the body must be a JSON object, not {sentences.kind_of(given)}")
-    return cast("dict[str, Any]", given)
+    if not isinstance(parameters, dict):
+        raise InvalidArgumentError("", f"the body must be a JSON object, not {sentences.kind_of(parameters)}")
+    return cast("dict[str, Any]", parameters)

@@ -1,4 +1,4 @@
-"""What every HTTP answer carries: the request's id, and headers that keep browsers safe."""
+"""Add to every HTTP response the request's id and headers that protect browsers."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# The reference page sets styles from its script.
+# The script of the reference page sets styles.
 _CSP_DOCS = _CSP.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 
 
 class CommonHeaders:
-    """Gives each request an id, and each answer its headers."""
+    """ASGI middleware that gives each request an id, and each response the common headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap an application."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
+        """Handle a request, whose id is then in its state."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -44,11 +44,11 @@ class CommonHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                named = MutableHeaders(scope=message)
-                named[headers.REQUEST_ID.metadata] = request_id
-                named["content-security-policy"] = csp
+                response_headers = MutableHeaders(scope=message)
+                response_headers[headers.REQUEST_ID.metadata] = request_id
+                response_headers["content-security-policy"] = csp
                 for name, value in _EVERYWHERE.items():
-                    named.setdefault(name, value)
+                    response_headers.setdefault(name, value)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

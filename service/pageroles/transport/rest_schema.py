@@ -1,4 +1,4 @@
-"""The models of REST's bodies, from which the OpenAPI document is made."""
+"""The models of REST's bodies, from which the OpenAPI document is made; their docstrings stand in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pageroles.question.filters import FILTERS
 from pageroles.question.request import SCOPES
 from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES
 
-# For readers of the document; `question/window.py` reads dates, and says more.
+# For the document only: `question/window.py` reads the dates, and its sentences say more.
 _DATE = r"^$|^\d{4}-\d{2}-\d{2}([Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?([Zz]|[+-]\d{2}(:?\d{2})?)?)?$"
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -23,13 +23,13 @@ def _text(description: str, *examples: str, pattern: str | None = None) -> msgsp
 def _optional(kind: Any, meta: msgspec.Meta) -> Any:
     """Return the type of a parameter that may be left out.
 
-    A default in the document would make generated clients demand the parameter: so there is none.
+    It has no default in the document, because generated clients would then require the parameter.
     """
     return Annotated[kind, meta] | msgspec.UnsetType
 
 
 _START = _text(
-    "Start of the window: a date (00:00:00 UTC) or an ISO 8601 date-time. Sessions that started then or later are in. "
+    "Start of the window: a date (00:00:00 UTC) or an ISO 8601 date-time. Sessions that start then or later are in. "
     "Default: 30 days before now, or before `end_date` where that is earlier.",
     "2025-07-01",
     "2025-07-01T09:30:00Z",
@@ -100,7 +100,7 @@ DropOffPage: Any = _page("DropOffPage", DROP_OFF_ROLES, "Where sessions ended.")
 
 
 class PagesAnswer(msgspec.Struct, forbid_unknown_fields=True):
-    """The report: pages by what they did for conversions, and by where sessions ended; most sessions first."""
+    """The report: pages with their roles in conversions and in drop-offs, those of most sessions first."""
 
     time_frame: TimeFrame
     summary_totals: SummaryTotals
@@ -118,7 +118,7 @@ NO_RESULTS: str = get_args(get_type_hints(NoResults)["message"])[0]
 
 
 class Fault(msgspec.Struct, omit_defaults=True):
-    """What went wrong: a sentence that says what to change."""
+    """What is wrong: a sentence that says what to change."""
 
     error: str
     field: Annotated[str, _text("The parameter at fault, where one is.", "start_date")] | msgspec.UnsetType = (

@@ -1,4 +1,4 @@
-"""Runs the gateway: uvicorn in a thread of its own, with limits on what strangers may take up."""
+"""Run the gateway: uvicorn in a thread, with limits on the connections and bytes that anyone may use."""
 
 from __future__ import annotations
 
@@ -20,38 +20,47 @@ if TYPE_CHECKING:
 
 _MOST_CONNECTIONS = 1000
 _MOST_HEADER_BYTES = 16 << 10
-# A connection that has not sent the head of a request by then is closed.
+# A new connection is closed if it has not sent the head of a request after this time.
 _HEAD_SECONDS = 10.0
 _IDLE_SECONDS = 60
 _START_SECONDS = 10.0
 
 
 class _PromptProtocol(H11Protocol):
-    """HTTP/1.1 that gives a new connection some seconds for its first request; uvicorn itself waits for ever."""
+    """HTTP/1.1 that closes a new connection which sends no request; uvicorn itself would wait for ever."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._late = self.loop.call_later(_HEAD_SECONDS, self._close_if_silent)
+        self._timer = self.loop.call_later(_HEAD_SECONDS, self._close_if_silent)
 
     def _close_if_silent(self) -> None:
         if self.cycle is None:
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._late.cancel()
+        self._timer.cancel()
         super().connection_lost(exc)
 
 
 class HttpServer:
-    """A running HTTP server; started when made."""
+    """An HTTP server; it starts when it is created.
+
+    Attributes:
+        port: The port that it listens on.
+    """
 
     def __init__(self, application: Starlette, address: str, *, grace: float = 30.0) -> None:
-        """Serve at `address`, `host:port`; port 0 lets the system choose.
+        """Listen at an address.
+
+        Args:
+            application: What answers the requests.
+            address: `host:port`; port 0 takes any free port.
+            grace: Seconds that requests in flight get to finish when the server stops.
 
         Raises:
             SettingError: The address can't be used.
         """
-        self._socket = _bound(address)
+        self._socket = _listening_socket(address)
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
             application,
@@ -71,41 +80,41 @@ class HttpServer:
         self._wait_until_started()
 
     def _run(self) -> None:
-        with contextlib.suppress(SystemExit):  # how uvicorn says that it could not start
+        with contextlib.suppress(SystemExit):  # uvicorn exits where it can't start
             self._server.run(sockets=[self._socket])
 
     def _wait_until_started(self) -> None:
-        waited = threading.Event()
+        never = threading.Event()
         for _ in range(int(_START_SECONDS / 0.01)):
             if self._server.started or not self._thread.is_alive():
                 break
-            waited.wait(0.01)
+            never.wait(0.01)
 
     def stop(self) -> None:
-        """Take no new requests, let those in flight finish, then end."""
+        """Accept no new requests, let those in flight finish within the grace period, and end."""
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
 
 
-def _bound(address: str) -> socket.socket:
+def _listening_socket(address: str) -> socket.socket:
     host, port = addresses.split(address, "--http-address")
     try:
-        found: list[Any] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        family, kind, _, _, place = found[0]
-        # asyncio turns off Nagle's delay, 40 ms here, only for sockets that say that they are TCP.
-        bound = socket.socket(family, kind, socket.IPPROTO_TCP)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        resolved: list[Any] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, kind, _, _, socket_address = resolved[0]
+        # asyncio turns off Nagle's delay, 40 ms here, only for sockets whose protocol says TCP.
+        listener = socket.socket(family, kind, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            bound.bind(place)
-            bound.listen(1024)
+            listener.bind(socket_address)
+            listener.listen(1024)
         except OSError:
-            bound.close()
+            listener.close()
             raise
         else:
-            return bound
+            return listener
     except OSError:
         raise SettingError(
-            f"can't serve at {address}: the port is taken or the address is not of this machine; "
+            f"can't serve at {address}: the port is taken, or this machine does not have the address; "
             "choose another with --http-address"
         ) from None

@@ -1,6 +1,6 @@
-// One question to the API of the same origin.
+// Asks the API of the same origin.
 
-// What came instead of an answer. `status` 0: nothing came; "unreadable": something that is no answer.
+// A reply without an answer. `status` is that of HTTP; 0: no reply came; "unreadable": the reply is not one of the API.
 export class Refusal extends Error {
   constructor(status, { message = "", field = null, requestId = "", retrySeconds = null, quota = null } = {}) {
     super(message);
@@ -8,9 +8,9 @@ export class Refusal extends Error {
   }
 }
 
-// Asks, and returns the answer as it came. Rejects with a Refusal, or with an AbortError once `signal` aborts.
+// Asks, and returns the answer as it came. Throws a Refusal, or an AbortError when `signal` aborts.
 //
-// `domain` is for keys that read all domains; else it is empty.
+// `domain` is empty, except for a key that reads all domains.
 export async function ask({ key, domain, body, signal }) {
   let response;
   let text;
@@ -37,7 +37,7 @@ export async function ask({ key, domain, body, signal }) {
       message: typeof found?.error === "string" ? found.error : "",
       field: typeof found?.field === "string" ? found.field : null,
       requestId,
-      quota: Number.isInteger(found?.limit) && Number.isInteger(found?.used) ? { limit: found.limit, used: found.used } : null,
+      quota: quota(found),
       retrySeconds: retrySeconds(response.headers.get("Retry-After")),
     });
   }
@@ -59,7 +59,13 @@ function isAnswer(found) {
     && Array.isArray(found.conversion_performance) && Array.isArray(found.drop_off_performance);
 }
 
-// `Retry-After` is a number of seconds or a date.
+// Returns the requests of a month that a spent quota allows, and those made; null where the refusal is of another kind.
+function quota(found) {
+  const { limit, used } = found ?? {};
+  return Number.isInteger(limit) && Number.isInteger(used) ? { limit, used } : null;
+}
+
+// Returns the seconds to wait; the header holds them, or a date.
 function retrySeconds(header) {
   if (header === null) return null;
   const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;

@@ -1,20 +1,23 @@
-// The chart of one side: the top pages in a role, one column of bars per role, all to one scale.
+// The chart of one side: the top pages in a role, with a column of bars for each role, all to one scale.
 
-import { byId, make, number, split } from "./dom.js";
+import { byId, make } from "./dom.js";
+import { topRows } from "./rows.js";
 import { SIDES } from "./state.js";
+import { number, split } from "./texts.js";
 
 const PAGES = 12;
 const SVG = "http://www.w3.org/2000/svg";
 
-// Shows the pages with the most sessions in the role `top`; `chosen` is called with another role that was chosen.
+// Shows the pages with the most sessions in the role `top`. Calls `chosen` with the role that a person chooses instead.
 export function showChart(side, rows, top, { oneOrigin, chosen }) {
   const { roles } = SIDES[side];
-  const pages = rows.filter((row) => row[top].sessions > 0).sort((a, b) => b[top].sessions - a[top].sessions).slice(0, PAGES);
+  const pages = topRows(rows, top, PAGES);
   const most = Math.max(1, ...pages.flatMap((row) => roles.map(({ name }) => row[name].sessions)));
   const chart = byId("chart");
-  // Choosing by keyboard must not lose the choice: the radio buttons stay while the side does.
+  // The radio buttons stay as long as the side does: a new one would take the keyboard's focus away.
   if (chart.dataset.side !== side) {
     chart.dataset.side = side;
+    chart.style.setProperty("--roles", roles.length);
     chart.replaceChildren(choices(side, chosen), legend(roles), make("ol", { className: "bars" }),
       make("p", { className: "muted none", textContent: "No page has this role." }));
   }
@@ -52,7 +55,7 @@ function bars(row, roles, most, oneOrigin) {
   return line;
 }
 
-// Lengths are attributes of the drawing, for the page allows no inline styles.
+// Makes a bar. Its length is an attribute, for the page allows no `style` attributes.
 function bar(share) {
   const drawing = document.createElementNS(SVG, "svg");
   drawing.setAttribute("width", `${share === 0 ? 0 : Math.max(0.5, share * 100)}%`);

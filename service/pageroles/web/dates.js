@@ -1,11 +1,11 @@
-// Dates as the API takes them, as the two kinds of input hold them, and the ready-made ones. All in UTC.
+// Dates as the API takes them and as the two kinds of input hold them, and ready-made ones. All in UTC. Pure.
 
 const DAY = 86_400_000;
 
 const day = (instant) => new Date(instant).toISOString().slice(0, 10);
 const monthStart = (year, month) => day(Date.UTC(year, month, 1));
 
-// Returns the ready-made dates at an instant: their label, start and end.
+// Returns the ready-made dates at an instant: label, start and end of each.
 export function presets(now) {
   const today = new Date(now);
   const [year, month] = [today.getUTCFullYear(), today.getUTCMonth()];
@@ -18,7 +18,7 @@ export function presets(now) {
   ];
 }
 
-// Returns the kind of input and the value that hold a date of the API; null: none can.
+// Returns the kind of input and the value that hold a date of the API, or null where neither kind can.
 export function toInput(text) {
   if (/^\d{4}-\d\d-\d\d$/.test(text)) {
     return isNaN(Date.parse(text)) || day(Date.parse(text)) !== text ? null : { type: "date", value: text };
@@ -30,7 +30,7 @@ export function toInput(text) {
   return isNaN(instant) ? null : { type: "datetime-local", value: new Date(instant).toISOString().slice(0, -1) };
 }
 
-// Returns a date of the API for what an input holds.
+// Returns the date of the API that an input holds.
 export function fromInput({ type, value }) {
   if (type === "date" || value === "") return value;
   return new Date(`${value}Z`).toISOString().replace(".000Z", "Z");
@@ -43,7 +43,7 @@ export function otherKind({ type, value }, isEnd) {
   return value.slice(0, 10);
 }
 
-// Returns `2025-07-01T00:00:00Z` for people.
+// Returns `2025-07-01T00:00:00Z` as people read it.
 export function shown(text) {
   return text.replace("T", " ").replace(/Z$/, "");
 }

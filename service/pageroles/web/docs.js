@@ -1,4 +1,4 @@
-// The reference page: the document of this server, and its own origin to try it against.
+// Shows the API reference of this server, and sends its trial requests to the same server.
 SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#swagger-ui",

@@ -1,13 +1,17 @@
-// The page: asks, shows what came, and keeps the address in step with what is shown.
+// The page: asks, shows the answer, and keeps the address in step with it.
 
 import { ask, Refusal } from "./api.js";
 import { showChart } from "./chart.js";
 import { presets, shown } from "./dates.js";
-import { byId, make, number, split } from "./dom.js";
+import { byId, make } from "./dom.js";
 import { Form } from "./form.js";
 import { describe, waiting } from "./problem.js";
-import { emptyView, FILTERS, readLink, sameQuestion, SIDES, toBody, writeLink } from "./state.js";
-import { arrange, PagesTable } from "./table.js";
+import { arrange, haveOneOrigin } from "./rows.js";
+import {
+  emptyView, filtersSet, isNarrowed, readLink, sameQuestion, SCOPES, SIDES, toBody, writeLink,
+} from "./state.js";
+import { PagesTable } from "./table.js";
+import { number } from "./texts.js";
 
 const PANELS = ["intro", "loading", "problem", "empty", "report"];
 const NARROW = matchMedia("(max-width: 56rem)");
@@ -15,11 +19,11 @@ const NARROW = matchMedia("(max-width: 56rem)");
 const form = new Form(markChanged);
 const table = new PagesTable(sortBy);
 let view = emptyView();
-let answered = null; // the question and answer that are shown
-let asking = null; // the controller of the question that is under way
+let answered = null; // the question and the answer on show
+let asking = null; // the controller that can cancel the question under way
 let countdown = 0;
 
-// What is shown
+// Showing
 
 function showPanel(name) {
   for (const panel of PANELS) byId(panel).hidden = panel !== name;
@@ -52,7 +56,7 @@ function showAnswer() {
     byId("empty").querySelector(".asked").prepend(make("span", {
       textContent: `${shown(question.start_date) || "30 days"} to ${shown(question.end_date) || "now"}` }));
     byId("empty-text").textContent = answer.message;
-    byId("loosen").hidden = !hasFilters(question);
+    byId("loosen").hidden = !isNarrowed(question);
     showPanel("empty");
     return;
   }
@@ -66,24 +70,18 @@ function showAnswer() {
   }
   const share = (100 * totals.total_conversion_users) / Math.max(1, totals.total_users);
   byId("share").textContent = `${share.toFixed(share < 10 ? 1 : 0)}%`;
-  const origins = new Set(Object.values(SIDES).flatMap(({ list }) => answer[list].map(({ url }) => split(url)[0] || url)));
-  answered.oneOrigin = origins.size === 1;
+  answered.oneOrigin = haveOneOrigin(Object.values(SIDES).flatMap(({ list }) => answer[list]));
   showTabs();
   showSide();
   showPanel("report");
 }
 
-function hasFilters(question) {
-  return question.touch_scope !== "any" || FILTERS.some((name) => question[name] !== "");
-}
-
-// The question in short, since the form may have changed meanwhile.
+// Makes a short form of the question that was asked; the form may have changed since.
 function asked(question) {
-  const filters = FILTERS.filter((name) => question[name] !== "");
   return [
     ...(question.domain === "" ? [] : [make("b", { textContent: question.domain })]),
-    make("span", { textContent: question.touch_scope === "any" ? "any session" : `${question.touch_scope} sessions` }),
-    ...filters.map((name) => make("span", {}, `${name} `, make("b", { textContent: question[name] }))),
+    make("span", { textContent: question.touch_scope === SCOPES[0] ? "any session" : `${question.touch_scope} sessions` }),
+    ...filtersSet(question).map((name) => make("span", {}, `${name} `, make("b", { textContent: question[name] }))),
   ];
 }
 
@@ -118,7 +116,7 @@ function showSide() {
   byId("none").textContent = all.length === 0 ? SIDES[side].none : "No page has these words in its URL.";
 }
 
-// Looking at an answer
+// Choosing what to see of an answer
 
 function choose(changes) {
   view = { ...view, ...changes };
@@ -266,18 +264,18 @@ byId("copy").addEventListener("click", async () => {
   try {
     await navigator.clipboard.writeText(link);
     byId("link").hidden = true;
-    say("Link copied; it holds no key");
+    say("Link copied, without the key");
     byId("copy").textContent = "Copied";
     setTimeout(() => (byId("copy").textContent = "Copy link"), 2000);
   } catch {
-    // No clipboard here (the page came over plain HTTP, or may not use it): show the link to copy by hand.
+    // A page that came over plain HTTP has no clipboard. It shows the link, to copy by hand.
     byId("link").value = link;
     byId("link").hidden = false;
     byId("link").select();
   }
 });
 
-// Shows what the address says: an answer that is there, or a question to ask, or the beginning.
+// Shows what the address says: the answer that is there, a question to ask, or the start.
 function followAddress() {
   asking?.abort();
   asking = null;
@@ -295,13 +293,18 @@ function followAddress() {
   showPanel("intro");
   const unread = form.write(question);
   markChanged();
-  if (NARROW.matches) byId("filters").open = hasFilters({ ...question, touch_scope: "any" });
-  if (unread.length > 0) note(`The link has a ${unread.join(" and ")} that is no date; left empty.`);
+  if (NARROW.matches) byId("filters").open = filtersSet(question).length > 0;
+  if (unread.length > 0) note(unreadable(unread));
   else if (asks && form.keyText() !== "") start({ push: false });
   else if (asks) {
-    note("The question of the link is set. Give your API key and ask.");
+    note("The form has the question of the link. Give your API key and ask.");
     form.key.focus();
   }
+}
+
+function unreadable(names) {
+  const is = names.length === 1 ? "is not a date, so it was" : "are not dates, so they were";
+  return `The ${names.join(" and the ")} in the link ${is} left empty.`;
 }
 
 function lastDays() {
@@ -310,7 +313,7 @@ function lastDays() {
 }
 
 byId("skip").addEventListener("click", (event) => {
-  event.preventDefault(); // the address belongs to the question
+  event.preventDefault(); // the address stands for the question
   byId("answer").focus();
 });
 addEventListener("popstate", followAddress);

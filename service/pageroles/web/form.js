@@ -1,21 +1,24 @@
-// The form: a question in, a question out, and what is wrong with it, said at the field.
+// The form: shows a question, reads it, and says at each field what is wrong with it.
 
+import * as contract from "./contract.js";
 import { fromInput, otherKind, presets, toInput } from "./dates.js";
 import { byId, make } from "./dom.js";
-import { emptyQuestion, FILTERS, holdsKey, sameQuestion } from "./state.js";
+import { filterFields, scopeChoices } from "./fields.js";
+import { emptyQuestion, FILTERS, filtersSet, holdsKey, sameQuestion } from "./state.js";
 
 const STORED = "pageroles.key";
 const PLAIN = /^[\x21-\x7e]*$/; // what a header can carry
 const DATES = ["start_date", "end_date"];
 
 export class Form {
-  // `changed` is called after each change that a person makes.
+  // Calls `changed` after each change that a person makes.
   constructor(changed) {
     this.element = byId("question");
     this.key = byId("key");
     this.remembers = byId("remember");
     this.times = byId("times");
     this.presetButtons = [];
+    this.#makeFields();
     this.#showPresets(changed);
     this.times.addEventListener("change", () => {
       DATES.forEach((name) => this.#setKind(name, this.times.checked ? "datetime-local" : "date"));
@@ -28,7 +31,7 @@ export class Form {
     });
     this.key.value = sessionStorage.getItem(STORED) ?? "";
     this.remembers.checked = this.key.value !== "";
-    // A browser may keep a page that was left, to come back to it: the key goes at once.
+    // A browser may keep a page that a person leaves. The key must not stay in it.
     addEventListener("pagehide", () => {
       if (!this.remembers.checked) this.key.value = "";
     });
@@ -39,7 +42,7 @@ export class Form {
     return this.key.value.trim();
   }
 
-  // Keeps the key in this tab if, and only if, that was asked for.
+  // Keeps the key in this tab, only where the person asked for it.
   keepKey() {
     if (this.remembers.checked && this.keyText() !== "") sessionStorage.setItem(STORED, this.keyText());
   }
@@ -56,7 +59,7 @@ export class Form {
     return question;
   }
 
-  // Fills the form; returns the names of the dates that it can't show and left empty.
+  // Fills the form. Returns the names of the dates that it can't show; these it leaves empty.
   write(question) {
     const unread = [];
     for (const name of DATES) {
@@ -82,12 +85,12 @@ export class Form {
     this.write({ ...emptyQuestion(), domain, start_date, end_date });
   }
 
-  // Marks what no server needs to be asked about; returns whether that was nothing.
+  // Marks what is wrong without asking the server. Returns whether all is right.
   check() {
     this.unmarkAll();
     const key = this.keyText();
     for (const name of [...FILTERS].reverse()) {
-      if (holdsKey(byId(name).value, key)) this.mark(name, "This holds your API key, which belongs in its own field only.");
+      if (holdsKey(byId(name).value, key)) this.mark(name, "This holds your API key. Give the key in its own field only.");
     }
     for (const name of [...DATES].reverse()) {
       if (byId(name).validity.badInput) this.mark(name, "This date is not complete.");
@@ -98,7 +101,7 @@ export class Form {
     return this.element.querySelector("[aria-invalid]") === null;
   }
 
-  // Says at a field what is wrong with it and goes there; returns whether there is such a field.
+  // Says at a field what is wrong with it, and moves there. Returns whether there is such a field.
   mark(name, text) {
     const field = name === "key" || Object.hasOwn(emptyQuestion(), name) ? byId(name) : null;
     if (field === null) return false;
@@ -131,10 +134,10 @@ export class Form {
     for (const name of ["key", ...Object.keys(emptyQuestion())]) this.unmark(name);
   }
 
-  // Brings what the form says about itself up to date.
+  // Updates the number of filters and the pressed dates.
   refresh() {
     const question = this.read();
-    const set = FILTERS.filter((name) => question[name] !== "").length;
+    const set = filtersSet(question).length;
     byId("filters-set").textContent = set > 0 ? ` ${set}` : "";
     for (const [button, { start, end }] of this.presetButtons) {
       button.setAttribute("aria-pressed", String(question.start_date === start && question.end_date === end));
@@ -143,6 +146,14 @@ export class Form {
 
   differsFrom(question) {
     return !sameQuestion(this.read(), question);
+  }
+
+  // Makes the fields of the contract's filters and the choices of its scopes.
+  #makeFields() {
+    for (const group of this.element.querySelectorAll("[data-filters-of]")) {
+      group.append(...filterFields(contract.FILTERS, group.dataset.filtersOf).map(filterField));
+    }
+    byId("touch_scope").append(...scopeChoices(contract.SCOPES).map(scopeChoice));
   }
 
   #showPresets(changed) {
@@ -164,4 +175,30 @@ export class Form {
     Object.assign(input, { type: kind, value, step: kind === "date" ? "" : "any" });
     this.refresh();
   }
+}
+
+function filterField({ name, label, hint, placeholder, takesUrl, suggested }) {
+  const attributes = { autocapitalize: "off", spellcheck: "false" };
+  const input = make("input", { id: name, type: "text", placeholder, attributes });
+  const field = make("div", { className: "field" }, make("label", { htmlFor: name, textContent: label }), input);
+  if (takesUrl) {
+    field.classList.add("wide");
+    input.inputMode = "url";
+  }
+  if (hint !== "") {
+    const said = make("p", { className: "hint", id: `${name}-hint`, textContent: hint });
+    input.setAttribute("aria-describedby", said.id);
+    field.append(said);
+  }
+  if (suggested.length > 0) {
+    const list = make("datalist", { id: `${name}-values` }, ...suggested.map((value) => make("option", { value })));
+    input.setAttribute("list", list.id);
+    field.append(list);
+  }
+  return field;
+}
+
+function scopeChoice({ value, label, means, isDefault }) {
+  const input = make("input", { type: "radio", name: "touch_scope", value, defaultChecked: isDefault });
+  return make("label", {}, input, make("span", {}, make("b", { textContent: label }), ` ${means}`));
 }

@@ -1,52 +1,76 @@
-// A question and a view of its answer, and the link that stands for both. Pure: knows nothing of the page.
+// A question, a view of its answer, and the link that stands for both. Pure.
 
-export const FILTERS = [
-  "source", "medium", "campaign", "content", "term", "landing_page", "conversion_page", "meta_type", "meta_id",
-];
-export const SCOPES = ["any", "first", "converting", "assist", "after"];
+import * as contract from "./contract.js";
+import { formFields } from "./fields.js";
+import { capital } from "./texts.js";
 
-// Both sides of an answer. `kind` names a colour; `does` ends the sentence "a page counts where …".
-export const SIDES = {
+export const FILTERS = formFields(contract.FILTERS).map(({ name }) => name); // in the order of the form
+export const SCOPES = contract.SCOPES;
+const [ANY] = SCOPES; // the default
+
+const SIDES_SAY = {
   conversion: {
     list: "conversion_performance",
     title: "Where people convert",
     none: "No page had a part in a conversion.",
-    roles: [
-      { name: "conversion", label: "Conversion", kind: "conversion", does: "a conversion happened on it" },
-      { name: "conversion_assist", label: "Assist", kind: "assist", does: "it was visited before the conversion" },
-      { name: "landing_assisted_conversion", label: "Landing", kind: "landing", does: "the session began on it" },
-    ],
   },
   drop_off: {
     list: "drop_off_performance",
     title: "Where people leave",
-    none: "No session here ended without a conversion.",
-    roles: [
-      { name: "drop_off", label: "Drop-off", kind: "drop_off", does: "it was the last page of the session" },
-      { name: "drop_off_assist", label: "Assist", kind: "assist", does: "it was the step before leaving" },
-      { name: "landing_assisted_drop_off", label: "Landing", kind: "landing", does: "the session began on it" },
-    ],
+    none: "No page had a part in a drop-off.",
   },
 };
 
+// `kind` names a colour; `does` ends the sentence "a page has the role where …".
+const ROLES_SAY = {
+  conversion: { kind: "conversion", does: "a conversion happened on it" },
+  conversion_assist: { kind: "assist", does: "it was visited before the conversion" },
+  landing_assisted_conversion: { kind: "landing", does: "the session began on it" },
+  drop_off: { kind: "drop_off", does: "it was the last page of the session" },
+  drop_off_assist: { kind: "assist", does: "it was the step before leaving" },
+  landing_assisted_drop_off: { kind: "landing", does: "the session began on it" },
+};
+
+// Returns both sides of an answer with the roles of the contract. A role without words here has its heading alone.
+export function sidesOf(roles) {
+  return Object.fromEntries(Object.entries(SIDES_SAY).map(([side, words]) => [side, {
+    ...words,
+    roles: roles[side].map(({ name, heading }) => ({
+      name, label: capital(heading), ...(ROLES_SAY[name] ?? { kind: "other", does: "" }),
+    })),
+  }]));
+}
+
+export const SIDES = sidesOf(contract.ROLES);
+
 const KEY = /pr_[0-9a-f]{12}_[\w-]{43}/;
 
-// Tells whether a text holds an API key, which belongs in no link.
+// Tells whether a text holds an API key. No link may hold one.
 export function holdsKey(text, key = "") {
   return KEY.test(text) || (key.length > 7 && text.includes(key));
 }
 
-// All that a question is made of; `domain` is for keys that read all domains.
+// Returns a question that sets nothing. Its `domain` is for keys that read all domains.
 export function emptyQuestion() {
   const texts = ["domain", "start_date", "end_date", ...FILTERS];
-  return { ...Object.fromEntries(texts.map((name) => [name, ""])), touch_scope: "any" };
+  return { ...Object.fromEntries(texts.map((name) => [name, ""])), touch_scope: ANY };
 }
 
 export function sameQuestion(one, other) {
   return Object.keys(one).every((name) => one[name] === other[name]);
 }
 
-// The body of a request: only what is set. The domain goes in a header.
+// Returns the names of the filters that are set.
+export function filtersSet(question) {
+  return FILTERS.filter((name) => question[name] !== "");
+}
+
+// Tells whether a filter is set, or a part of the journey chosen.
+export function isNarrowed(question) {
+  return question.touch_scope !== ANY || filtersSet(question).length > 0;
+}
+
+// Returns the body of a request: what is set, without the domain, which goes in a header.
 export function toBody({ domain: _, ...question }) {
   return Object.fromEntries(Object.entries(question).filter(([, value]) => value !== ""));
 }
@@ -65,13 +89,15 @@ export function emptyView() {
   };
 }
 
-// Every column of a side, as `url` or `role.measure`.
+// Returns the names of a side's columns: `url`, and `role.measure` for each role.
 export function columns(side) {
   return ["url", ...SIDES[side].roles.flatMap(({ name }) => [`${name}.sessions`, `${name}.users`])];
 }
 
-// Returns the fragment of a link, without its `#`. Where a date was left to the server, `frame` (the window that it
-// used) pins it.
+// Returns the fragment of a link, without its `#`.
+//
+// A date that the question leaves empty is taken from `frame`, the window that the server used: the link then shows the
+// same answer on another day.
 export function writeLink(question, view, { frame = null, key = "" } = {}) {
   const link = new URLSearchParams();
   const put = (name, value, usual = "") => {
@@ -81,7 +107,7 @@ export function writeLink(question, view, { frame = null, key = "" } = {}) {
   put("start_date", question.start_date || (frame?.start ?? "").replace(/T00:00:00Z$/, ""));
   put("end_date", question.end_date || (frame?.end ?? ""));
   for (const name of FILTERS) put(name, question[name]);
-  put("touch_scope", question.touch_scope, "any");
+  put("touch_scope", question.touch_scope, ANY);
   put("tab", view.tab, "conversion");
   for (const side of Object.keys(SIDES)) {
     put(`${side}_sort`, sortText(view.sort[side]), sortText(defaultSort(side)));
@@ -91,7 +117,7 @@ export function writeLink(question, view, { frame = null, key = "" } = {}) {
   return link.toString().replaceAll("%2F", "/").replaceAll("%3A", ":");
 }
 
-// Reads a fragment, with or without its `#`; what it does not know, it leaves out.
+// Reads a fragment, with or without its `#`, and ignores what it does not know.
 export function readLink(fragment) {
   const link = new URLSearchParams(fragment.replace(/^#/, ""));
   const question = emptyQuestion();

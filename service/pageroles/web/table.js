@@ -1,37 +1,23 @@
-// The table of one side: every column sorts, a search narrows it, and rows appear a hundred at a time.
+// The table of one side. Every column sorts it; it shows a hundred more rows at a time.
 
-import { byId, make, number, split } from "./dom.js";
+import { byId, make } from "./dom.js";
 import { SIDES } from "./state.js";
+import { number, split } from "./texts.js";
 
 const STEP = 100;
-const LARGE = 1_000_000; // such numbers are laid out otherwise on a phone
-
-// Returns the rows whose URL holds every word of the search, in the order asked for.
-//
-// Rows that tie keep the order of the answer, as do all rows in the order that the answer has anyway.
-export function arrange(rows, search, { column, descending }) {
-  const words = search.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = rows.filter(({ url }) => {
-    const text = url.toLowerCase();
-    return words.every((word) => text.includes(word));
-  });
-  const sign = descending ? -1 : 1;
-  if (column === "url") return found.sort((a, b) => sign * (a.url < b.url ? -1 : Number(a.url > b.url)));
-  const [role, measure] = column.split(".");
-  return found.sort((a, b) => sign * (a[role][measure] - b[role][measure]));
-}
+const LARGE = 1_000_000; // a phone shows such numbers in another layout
 
 export class PagesTable {
   #rows = [];
   #shown = 0;
 
-  // `sorted` is called with a column that was pressed.
+  // Calls `sorted` with a column that a person presses.
   constructor(sorted) {
     this.sorted = sorted;
     byId("more").addEventListener("click", () => this.#more());
   }
 
-  // Shows arranged rows of a side.
+  // Shows rows of a side, in the order given.
   show(side, rows, sort, { oneOrigin }) {
     const table = byId("table");
     if (table.dataset.side !== side) this.#build(table, side);
@@ -67,6 +53,7 @@ export class PagesTable {
     this.body = make("tbody", { attributes: { role: "rowgroup" } });
     table.replaceChildren(caption, make("thead", { attributes: { role: "rowgroup" } }, groups, measures), this.body);
     table.dataset.side = side;
+    table.style.setProperty("--roles", roles.length);
   }
 
   #header(column, label, before, attributes) {
@@ -82,7 +69,7 @@ export class PagesTable {
   #more() {
     const first = this.#shown;
     this.#append(byId("table").dataset.side);
-    // The button may be gone now: go on from the first row that is new.
+    // With the last rows the button goes, so the focus moves to the first new row.
     if (byId("more").hidden) {
       const header = this.body.children[first].firstElementChild;
       header.tabIndex = -1;

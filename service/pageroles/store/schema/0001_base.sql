@@ -1,19 +1,19 @@
 -- The store of pageroles.
 --
--- Writers fill the plain columns of `sessions` and nothing else. All the rest is worked out by ClickHouse at
--- insert: the MATERIALIZED columns below, and the tables that the views feed. docs/semantics.md defines each.
+-- Writers insert the plain columns of `sessions` and nothing else. ClickHouse computes the rest at insert: the
+-- MATERIALIZED columns below, and the tables that views fill. docs/semantics.md defines their meaning.
 --
--- A key is the 64-bit sipHash64 of the string it stands for; 0 means "none".
+-- A key is the 64-bit sipHash64 of a string; 0 means "none".
 
 
--- One row per session. Writing a session again (the same domain, session_id, user_id and started_at) replaces
--- it: the row with the latest written_at counts, and of equal ones the last inserted. Read it with FINAL.
+-- One row for each session. A session that is written again (with the same domain, session_id, user_id and started_at)
+-- is replaced: the row with the latest written_at counts, of equal ones the last inserted. Read the table with FINAL.
 --
--- Sorted by sixteenths of the users, so that the work is cut into ranges of the user key that each lie in one piece,
--- with every user whole in one of them; then by day, so that a short window reads little.
+-- It is sorted by user bucket, then by day. A report is cut into ranges of the user key, each range lies in one piece,
+-- and all sessions of a user are in one range. By day, a short window reads little.
 --
--- What reports read of every session is not compressed: hashes hardly shrink, and unpacking them took longer than all
--- else that ClickHouse does for a report.
+-- The columns that reports read of every session are not compressed: hashes hardly shrink, and decompression took
+-- longer than all else that ClickHouse does for a report.
 CREATE TABLE IF NOT EXISTS {{ table("sessions") }}
 (
     `domain` LowCardinality(String) COMMENT 'The tenant: the domain that an API key belongs to',
@@ -45,8 +45,8 @@ CREATE TABLE IF NOT EXISTS {{ table("sessions") }}
     `user_sixteenth` UInt8 MATERIALIZED bitShiftRight(user_key, 60) COMMENT 'The first four bits of the user key',
     `session_key` UInt64 MATERIALIZED sipHash64(session_id) CODEC(NONE),
 
-    -- The label in front keeps a leading `www.` and tells a bare public suffix from a domain; a host without a
-    -- registrable domain (an address, a bare name) tells nothing of the source.
+    -- The label in front keeps a leading `www.`, and tells a bare public suffix from a domain. A host without a
+    -- registrable domain (an address, a bare name) is no source.
     `referrer_domain` LowCardinality(String) MATERIALIZED if(
         isIPv4String(domainRFC(referrer)) OR isIPv6String(domainRFC(referrer))
             OR cutToFirstSignificantSubdomain('http://label.' || lower(domainRFC(referrer)))
@@ -67,7 +67,7 @@ CREATE TABLE IF NOT EXISTS {{ table("sessions") }}
 
     `page_keys` Array(UInt64) MATERIALIZED arrayMap(
         url -> sipHash64({{ canonical("url") }}),
-        -- The position keeps the order of views that happened together: arraySort alone is not stable.
+        -- The position keeps the order of views at the same time: arraySort alone is not stable.
         arraySort((url, at, position) -> (at, position),
                   page_views.url, page_views.viewed_at, arrayEnumerate(page_views.url)))
         COMMENT 'Canonical pages in order of viewing',
@@ -76,8 +76,8 @@ CREATE TABLE IF NOT EXISTS {{ table("sessions") }}
     `before_exit_key` UInt64 MATERIALIZED arrayLast(key -> key != page_keys[-1], page_keys)
         COMMENT 'The last page that is not the exit page' CODEC(NONE),
 
-    -- The first 42 bits of each of the three keys, one after the other, then a bit for `converting`: in the order of
-    -- significance 0, converting, landing, exit, before exit.
+    -- The user key, then 128 bits. From the most significant: an unused bit, a bit for `converting`, and the first 42
+    -- bits of landing_key, exit_key and before_exit_key.
     `packed` FixedString(24) MATERIALIZED CAST(
         concat(
             reinterpret(user_key, 'FixedString(8)'),
@@ -101,7 +101,7 @@ CREATE TABLE IF NOT EXISTS {{ table("sessions") }}
         COMMENT 'Canonical page of each conversion',
     `assist_views` Array(UInt32) MATERIALIZED arrayMap(
         (key, at) -> arrayCount(viewed_at -> viewed_at <= at, page_views.viewed_at)
-            -- The view on which the conversion happened is the conversion's own, except the landing view.
+            -- The view on which the conversion occurred is the conversion's own, unless it is the landing view.
             - (arrayCount(viewed_at -> viewed_at <= at, page_views.viewed_at) > 1
                AND page_keys[arrayCount(viewed_at -> viewed_at <= at, page_views.viewed_at)] = key),
         conversion_keys, conversions.occurred_at)
@@ -115,11 +115,11 @@ SETTINGS index_granularity = 8192;
 {{ distributed("sessions", by="sipHash64(user_id)") }}
 
 
--- The few sessions that converted, with all that a report asks of them, over all history: who converted first,
--- and when. Sorted by user, so that a range of the user key is read as one piece.
+-- The sessions with a conversion, which are few, with all that a report reads of them: over the whole history they
+-- show who converted first, and when. Sorted by user, so that a range of the user key is read in one piece.
 --
--- A session without a conversion enters as a deletion mark, so that it takes back an earlier version that had
--- one. FINAL hides the marks; merges of a whole partition remove them.
+-- A session without a conversion is inserted as a deletion mark: it removes an earlier version that had one. FINAL
+-- hides the marks; a merge of a whole partition removes them.
 CREATE TABLE IF NOT EXISTS {{ table("converting_sessions") }}
 (
     `domain` LowCardinality(String),
@@ -181,7 +181,7 @@ SELECT
 FROM {{ local("sessions") }};
 
 
--- When each user was first seen. A session's start never changes, so replacing sessions leaves it right.
+-- When each user was first seen. A session that is replaced keeps its start, so this stays right.
 CREATE TABLE IF NOT EXISTS {{ table("users") }}
 (
     `domain` LowCardinality(String),
@@ -198,7 +198,7 @@ FROM {{ local("sessions") }}
 GROUP BY domain, user_key;
 
 
--- The names of the page keys.
+-- The URLs of the page keys.
 CREATE TABLE IF NOT EXISTS {{ table("pages") }}
 (
     `domain` LowCardinality(String),
@@ -219,7 +219,7 @@ FROM
 );
 
 
--- API keys: only hashes. A later row of the same id replaces the earlier one, as a revocation does.
+-- The hashes of the API keys. A later row of an id replaces the earlier one: so a key is revoked.
 CREATE TABLE IF NOT EXISTS {{ table("api_keys") }}
 (
     `id` String,
@@ -235,7 +235,7 @@ ORDER BY id;
 {{ distributed("api_keys", by="sipHash64(id)") }}
 
 
--- How many requests a domain may make in a month; NULL: as many as it likes.
+-- The requests that a domain may make in a month; NULL: no quota.
 CREATE TABLE IF NOT EXISTS {{ table("quotas") }}
 (
     `domain` String,
@@ -246,7 +246,7 @@ ENGINE = {{ engine("ReplacingMergeTree(written_at)") }}
 ORDER BY domain;
 {{ distributed("quotas", by="sipHash64(domain)") }}
 
--- Requests counted against the quotas, by all servers; rows add up.
+-- The requests counted against the quotas, by all servers; the rows add up.
 CREATE TABLE IF NOT EXISTS {{ table("quota_usage") }}
 (
     `domain` String,

@@ -1,19 +1,19 @@
-"""The schema of the store as numbered migrations: templates of SQL, for one server and for a cluster alike.
+"""The schema of the store as numbered migrations: SQL templates for one server and for a cluster.
 
-A migration is a file `NNNN_name.sql` in this folder; `docs/operating.md`, "The schema", says how stores are carried
-forward. Statements end with a semicolon at the end of a line, and each may be run again, so that a migration that was
-cut short is run from its beginning. A file is never changed in meaning once a store has it: a change is a new file.
+A migration is a file `NNNN_name.sql` in this folder; `docs/operating.md`, "The schema", says how stores are migrated.
+Statements end with a semicolon at the end of a line. Each may be run again, so that a migration that was cut short is
+run from its beginning. Once a store has a migration, its meaning never changes: a change is a new file.
 
-What templates may use:
+Templates may use:
 
-    {{ table("sessions") }}     the name in CREATE TABLE; on a cluster that of each server's own part
-    {{ local("sessions") }}     the table that has a server's own rows, for FROM in views
-    {{ on_cluster }}            what follows a name, empty without a cluster
+    {{ table("sessions") }}     the name in CREATE TABLE; on a cluster that of the table with a server's own rows
+    {{ local("sessions") }}     the table with a server's own rows, for FROM in views
+    {{ on_cluster }}            ON CLUSTER, after a name in ALTER; empty without a cluster
     {{ alter("sessions", "ADD COLUMN …") }}   a change of a table and, on a cluster, of the table over all servers
-    {{ alter_own("sessions", "…") }}          a change of a server's own part alone, as of an engine's settings
+    {{ alter_own("sessions", "…") }}          a change of the table with a server's own rows alone, as of its settings
     {{ view("feed", to="users") }}   the head of a materialized view
     {{ engine("MergeTree") }}   an engine, replicated on a cluster
-    {{ distributed("sessions", by="user_key") }}   the table over all servers; nothing without a cluster
+    {{ distributed("sessions", by="user_key") }}   the table over all servers; empty without a cluster
     {{ canonical("url") }}      the canonical page of a URL
 """
 
@@ -23,14 +23,10 @@ import dataclasses
 import importlib.resources
 import importlib.resources.abc
 import re
-from typing import TYPE_CHECKING
 
 import jinja2
 
 from pageroles.errors import InvalidArgumentError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _MIGRATION = re.compile(r"(\d{4})_(\w+)\.sql", re.ASCII)
 _VERSIONS = "versions.sql"
@@ -41,12 +37,12 @@ _NAME = re.compile(r"\w+", re.ASCII)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Migration:
-    """One step of the schema.
+    """A migration of the schema.
 
     Attributes:
-        version: Its number; steps are taken in order.
-        name: What it brings.
-        template: SQL, as this module's text describes.
+        version: Its number, from 1; migrations are applied in this order.
+        name: What it adds.
+        template: SQL, as the module's docstring describes.
     """
 
     version: int
@@ -54,42 +50,47 @@ class Migration:
     template: str
 
     def statements(self, cluster: str | None = None) -> list[str]:
-        """Return its statements in order, in the form for a cluster where one is named."""
+        """Return its statements in order, for a cluster or, where None, for one server."""
         return _split(rendered(self.template, cluster))
 
 
 def migrations() -> list[Migration]:
-    """Return all steps of the schema, in order."""
-    files = [(found, file) for file in _folder().iterdir() if (found := _MIGRATION.fullmatch(file.name))]
-    steps = [Migration(int(found[1]), found[2], file.read_text(encoding="utf-8")) for found, file in files]
-    return sorted(steps, key=lambda step: step.version)
+    """Return all migrations, in order."""
+    files = [(match, file) for file in _folder().iterdir() if (match := _MIGRATION.fullmatch(file.name))]
+    unsorted = [Migration(int(match[1]), match[2], file.read_text(encoding="utf-8")) for match, file in files]
+    return sorted(unsorted, key=lambda migration: migration.version)
 
 
 def latest() -> int:
-    """Return the version of a store that has all steps."""
+    """Return the version of the last migration."""
     return migrations()[-1].version
 
 
 def version_statements(cluster: str | None = None) -> list[str]:
-    """Return the statements that make the table of versions."""
+    """Return the statements that create the table of versions."""
     return _split(rendered(_folder().joinpath(_VERSIONS).read_text(encoding="utf-8"), cluster))
 
 
 def script(cluster: str | None = None) -> str:
-    """Return the whole schema as one SQL script, comments and all."""
-    texts = [_folder().joinpath(_VERSIONS).read_text(encoding="utf-8"), *(step.template for step in migrations())]
+    """Return the whole schema as one SQL script, with its comments."""
+    versions = _folder().joinpath(_VERSIONS).read_text(encoding="utf-8")
+    texts = [versions, *(migration.template for migration in migrations())]
     return "\n\n".join(rendered(text, cluster).strip() + "\n" for text in texts)
 
 
 def statements(cluster: str | None = None) -> list[str]:
-    """Return the statements of the whole schema in order; each may be run again."""
-    return [*version_statements(cluster), *_all(migrations(), cluster)]
+    """Return the statements of the whole schema, in order; each may be run again."""
+    own = [statement for migration in migrations() for statement in migration.statements(cluster)]
+    return [*version_statements(cluster), *own]
 
 
 def canonical(url: str) -> str:
-    """Return the SQL of the canonical page of a URL (docs/semantics.md), given as an SQL expression.
+    """Return the SQL of the canonical page (docs/semantics.md) of a URL.
 
-    `cutFragment` comes first: `cutQueryString` alone, or `cutQueryStringAndFragment`, leaves `#y` of `/p#y?z`.
+    `cutFragment` comes first: `cutQueryString` alone, or `cutQueryStringAndFragment`, would leave `#y` of `/p#y?z`.
+
+    Args:
+        url: An SQL expression.
     """
     cut = f"trimRight(cutQueryString(cutFragment({url})), '/')"
     return f"if(empty({cut}), '/', {cut})"
@@ -98,19 +99,21 @@ def canonical(url: str) -> str:
 def rendered(template: str, cluster: str | None) -> str:
     """Return a template as SQL.
 
-    On a cluster every table becomes two: `NAME_local`, replicated within a shard by ClickHouse's own engines (with the
-    paths of the servers' `default_replica_path`), and `NAME`, distributed over the shards. Rows of a user lie on one
-    shard, so users add up over shards, and a view feeds its own shard's table.
+    On a cluster every table becomes two: `NAME_local`, replicated within a shard by ClickHouse's own engines (in the
+    servers' `default_replica_path`), and `NAME`, distributed over the shards. All rows of a user are on one shard, so
+    users add up over shards, and a view feeds the table of its own shard.
 
     Args:
-        template: SQL, as this module's text describes.
-        cluster: A name under `remote_servers` of the servers' configuration; None: one server.
+        template: SQL, as the module's docstring describes.
+        cluster: A name under `remote_servers` in the servers' configuration; None: one server.
 
     Raises:
         InvalidArgumentError: The name has other characters than letters, digits and underscores.
     """
     if cluster is not None and not _NAME.fullmatch(cluster):
-        raise InvalidArgumentError("cluster", f"{cluster!r} is no name of a cluster: letters, digits and underscores")
+        raise InvalidArgumentError(
+            "cluster", f"{cluster!r} is no name of a cluster; give letters, digits and underscores"
+        )
     own, on_cluster = ("_local", f" ON CLUSTER {cluster}") if cluster else ("", "")
 
     def distributed(name: str, by: str) -> str:
@@ -128,7 +131,7 @@ def rendered(template: str, cluster: str | None) -> str:
         whole = f"\nALTER TABLE {name}{on_cluster} {change};" if cluster else ""
         return alter_own(name, change) + whole
 
-    # The templates are files of this folder and make SQL, not HTML.
+    # The templates are this folder's own files, and make SQL, not HTML.
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)  # noqa: S701
     return environment.from_string(template).render(
         cluster=cluster,
@@ -146,10 +149,6 @@ def rendered(template: str, cluster: str | None) -> str:
 
 def _folder() -> importlib.resources.abc.Traversable:
     return importlib.resources.files(__name__)
-
-
-def _all(steps: Iterable[Migration], cluster: str | None) -> list[str]:
-    return [statement for step in steps for statement in step.statements(cluster)]
 
 
 def _split(text: str) -> list[str]:

@@ -1,4 +1,4 @@
--- Which migrations the store has, a row each.
+-- The migrations that were applied to the store, one row each.
 CREATE TABLE IF NOT EXISTS {{ table("schema_versions") }}
 (
     `version` UInt32 COMMENT 'The number of a migration',

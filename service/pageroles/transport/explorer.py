@@ -1,0 +1,48 @@
+"""The explorer's copy of what the contract and its tables name: `web/contract.js`, which `make proto` writes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pageroles.question.filters import FILTERS
+from pageroles.question.request import SCOPES
+from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES, heading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_HEAD = "// Written by `make proto` from the contract and the table of filters. Do not edit.\n"
+
+
+def contract_module() -> str:
+    """Return the ES module that gives the explorer its filters, scopes and roles.
+
+    It exports `FILTERS` (name, of, label, example, hint; in the order of the contract), `SCOPES` (names, the default
+    first) and `ROLES` (name and heading of each role, by side).
+    """
+    filters = (
+        {"name": each.name, "of": each.of.value, "label": each.label, "example": each.example, "hint": each.hint}
+        for each in FILTERS
+    )
+    sides = {"conversion": CONVERSION_ROLES, "drop_off": DROP_OFF_ROLES}
+    roles = "".join(
+        f"  {side}: [\n{_lines(({'name': role, 'heading': heading(role)} for role in named), 4)}  ],\n"
+        for side, named in sides.items()
+    )
+    return (
+        f"{_HEAD}\n"
+        f"export const FILTERS = [\n{_lines(filters, 2)}];\n\n"
+        f"export const SCOPES = {_text(SCOPES)};\n\n"
+        f"export const ROLES = {{\n{roles}}};\n"
+    )
+
+
+def _lines(objects: Iterable[Mapping[str, str]], margin: int) -> str:
+    """Return objects of JavaScript, one a line."""
+    texts = (", ".join(f"{name}: {_text(value)}" for name, value in each.items()) for each in objects)
+    return "".join(f"{' ' * margin}{{ {text} }},\n" for text in texts)
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
