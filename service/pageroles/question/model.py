@@ -24,10 +24,10 @@ class Window:
     """The time in which the sessions of a report started; both ends are included.
 
     Attributes:
-        start: First instant, UTC, in whole milliseconds.
-        end: Last instant, UTC, in whole milliseconds.
-        shown_end: The end as an answer shows it: 23:59:59 where `end` is the last millisecond of a day that
-            was given as a date alone, else `end`.
+        start: The first millisecond, UTC.
+        end: The last millisecond, UTC.
+        shown_end: The end as an answer shows it, which stands for `end` where it is asked for again: the second that
+            `end` is the last millisecond of, or `end` itself where the end was given in milliseconds.
     """
 
     start: datetime
