@@ -1,4 +1,4 @@
-"""Dates of a request → the window that a report covers. Pure: the caller says what time it is."""
+"""Dates of a request → the window that a report covers. Pure: the caller tells the time."""
 
 from __future__ import annotations
 
