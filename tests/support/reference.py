@@ -7,6 +7,7 @@ which they are loaded (JSON Lines), and shares no code with the service.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -89,6 +90,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FRACTION = re.compile(r"[.,](\d+)", re.ASCII)
 
 
+@functools.lru_cache(maxsize=100_000)
 def exact(text: str) -> Fraction:
     """Read an ISO 8601 date or date-time, UTC where it has no offset: seconds since 1970, with all its digits."""
     at = datetime.fromisoformat(_FRACTION.sub("", text))
