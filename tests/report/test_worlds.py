@@ -12,7 +12,8 @@ import grpc
 import pytest
 
 from pageroles.v1 import pages_pb2, pages_pb2_grpc
-from support.reference import CONVERSION_ROLES, DROP_OFF_ROLES, InvalidRequestError, report, written
+from support import reference
+from support.reference import CONVERSION_ROLES, DROP_OFF_ROLES, InvalidRequestError, report
 from support.wire import message
 from support.worlds import World, domain, request, rounds, to_store_rows, world
 
@@ -129,7 +130,7 @@ def rest(response: pages_pb2.PagesResponse) -> dict[str, Any]:
 
 
 def shown(at: Timestamp) -> str:
-    return written(at.ToDatetime(UTC))
+    return reference.shown(at.ToDatetime(UTC))
 
 
 def row(page: pages_pb2.ConversionPage | pages_pb2.DropOffPage, roles: tuple[str, ...]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from support.reference import Conversion, Session, report
+from support.reference import Conversion, Erase, Session, report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,16 +41,13 @@ def conversion(url: str = "", at: str = "10:59:00", kind: str = "custom", name: 
     return {"url": url, "type": kind, "id": name, "occurred_at": f"2025-07-03T{at}Z"}
 
 
-def ask(deliveries: Sequence[Session], **request: str) -> dict[str, Any]:
+def ask(deliveries: Sequence[Session | Erase], **request: str) -> dict[str, Any]:
     return report(deliveries, "a.com", JULY | request, NOW)
 
 
-def included(deliveries: Sequence[Session], **request: str) -> set[str]:
-    """Return the sessions that a request includes; each session's only page is named after it."""
-    answer = ask(
-        [{**it, "page_views": [{"url": f"/{it['session_id']}", "viewed_at": it["started_at"]}]} for it in deliveries],
-        **request,
-    )
+def included(deliveries: Sequence[Session | Erase], **request: str) -> set[str]:
+    """Tell which sessions a request includes: each session's only page is named after it."""
+    answer = ask([it if isinstance(it, Erase) else _on_own_page(it) for it in deliveries], **request)
     rows = [*answer.get("conversion_performance", []), *answer.get("drop_off_performance", [])]
     return {
         row["url"][1:]
@@ -59,7 +56,11 @@ def included(deliveries: Sequence[Session], **request: str) -> set[str]:
     }
 
 
-def roles(deliveries: Sequence[Session], **request: str) -> dict[str, dict[str, int]]:
+def _on_own_page(session: Session) -> Session:
+    return {**session, "page_views": [{"url": f"/{session['session_id']}", "viewed_at": session["started_at"]}]}
+
+
+def roles(deliveries: Sequence[Session | Erase], **request: str) -> dict[str, dict[str, int]]:
     """Return the sessions of each page in each role, zeros left out."""
     answer = ask(deliveries, **request)
     counts: dict[str, dict[str, int]] = {}

@@ -1,17 +1,20 @@
 """The report of one domain in plain Python: slow, and right by looking at it.
 
-The oracle of the tests. It follows docs/semantics.md sentence by sentence over sessions in the form in which
-they are loaded (JSON Lines), and shares no code with the service.
+The tests compare the service with it. It follows docs/semantics.md sentence by sentence over sessions in the form in
+which they are loaded (JSON Lines), and shares no code with the service.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
-from urllib.parse import urlsplit
+
+from support.siphash import sip_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -44,6 +47,25 @@ class Session(TypedDict):
     utm_term: NotRequired[str]
     page_views: NotRequired[list[PageView]]
     conversions: NotRequired[list[Conversion]]
+    # Orders the versions of a session, in microseconds.
+    written_at: NotRequired[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Erase:
+    """A delivery that takes back earlier ones: those that all of its conditions fit; without any, all of the domain.
+
+    Attributes:
+        domain: Whose sessions.
+        user_id: The sessions of which any stored version was this user's.
+        session_id: This session.
+        before: The sessions that started before this time, by the version that counts.
+    """
+
+    domain: str
+    user_id: str | None = None
+    session_id: str | None = None
+    before: str | None = None
 
 
 class InvalidRequestError(ValueError):
@@ -55,12 +77,37 @@ class InvalidRequestError(ValueError):
 
 
 # The fields of a session that are texts.
-TEXTS = tuple(name for name in Session.__annotations__ if name not in {"page_views", "conversions"})
+TEXTS = tuple(name for name in Session.__annotations__ if name not in {"page_views", "conversions", "written_at"})
 
 MESSAGE = "No page data found for the given parameters."
 CONVERSION_ROLES = ("conversion", "conversion_assist", "landing_assisted_conversion")
 DROP_OFF_ROLES = ("drop_off", "drop_off_assist", "landing_assisted_drop_off")
 SCOPES = ("any", "first", "converting", "assist", "after")
+
+# ---- time ----
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FRACTION = re.compile(r"[.,](\d+)", re.ASCII)
+
+
+@functools.lru_cache(maxsize=100_000)
+def exact(text: str) -> Fraction:
+    """Read an ISO 8601 date or date-time, UTC where it has no offset: seconds since 1970, with all its digits."""
+    at = datetime.fromisoformat(_FRACTION.sub("", text))
+    at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    digits = _FRACTION.search(text)
+    return (at - _EPOCH) // timedelta(seconds=1) + Fraction(f"0.{digits[1]}" if digits else 0)
+
+
+def moment(text: str) -> datetime:
+    """Read an ISO 8601 date or date-time, UTC where it has no offset, in whole milliseconds."""
+    return _EPOCH + exact(text) * 1000 // 1 * timedelta(milliseconds=1)
+
+
+def shown(at: datetime) -> str:
+    """Write a time as answers do: whole seconds, or milliseconds where there are any."""
+    return at.isoformat(timespec="milliseconds" if at.microsecond else "seconds").replace("+00:00", "Z")
+
 
 # ---- the window ----
 
@@ -71,80 +118,191 @@ class Window(NamedTuple):
     shown_end: datetime
 
 
-_LONGEST = timedelta(days=30)
-_MILLISECOND = timedelta(milliseconds=1)
+class Named(NamedTuple):
+    """What a date names: from its first to its last millisecond."""
+
+    first: datetime
+    last: datetime
+
+    @property
+    def has_milliseconds(self) -> bool:
+        return self.first == self.last
+
+
+_MONTH = timedelta(days=30)
+_LONGEST = timedelta(days=31, hours=1)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_OFFSET = r"(?:Z|[+-]\d{2}(?::?\d{2})?)?"
+_MINUTE = re.compile(rf"{_DATE.pattern}[T ]\d{{2}}:\d{{2}}{_OFFSET}", re.ASCII | re.IGNORECASE)
+_SECOND = re.compile(
+    rf"{_DATE.pattern}[T ]\d{{2}}:\d{{2}}:\d{{2}}(?:[.,]\d{{1,9}})?{_OFFSET}", re.ASCII | re.IGNORECASE
+)
 
 
 def window(request: Mapping[str, str], now: datetime) -> Window:
     now = now.astimezone(UTC).replace(microsecond=0)
     start_text, end_text = request.get("start_date", ""), request.get("end_date", "")
-    end_given = _date("end_date", end_text) if end_text else now
+    end = named("end_date", end_text or shown(now))
     if start_text:
-        start = _date("start_date", start_text)
-    elif end_given <= now - _LONGEST:
-        start = end_given - _LONGEST
+        start = named("start_date", start_text).first
+    elif end.first <= now - _MONTH:
+        start = _a_month_before(end.first)
     else:
-        start = now - _LONGEST
+        start = now - _MONTH
 
-    end = shown_end = end_given
-    if _DATE.fullmatch(end_text):
-        end = end_given + timedelta(days=1) - _MILLISECOND
-        shown_end = end.replace(microsecond=0)
-    if start > end:
+    if start > end.last:
         raise InvalidRequestError("start_date", "it is later than the end of the window")
-    if end_given - start > _LONGEST:
-        start = end_given - _LONGEST
-    return Window(start, end, shown_end)
+    if end.last - start > _LONGEST:
+        start = _a_month_before(end.first)
+    return Window(start, end.last, end.last if end.has_milliseconds else end.last.replace(microsecond=0))
 
 
-def _date(field: str, text: str) -> datetime:
-    if not _DATE.match(text):
-        raise InvalidRequestError(field, "neither YYYY-MM-DD nor an ISO 8601 date-time")
+def named(field: str, text: str) -> Named:
     try:
-        return moment(text)
-    except ValueError as error:
+        first = moment(text.upper())
+    except (ValueError, OverflowError) as error:
         raise InvalidRequestError(field, str(error)) from error
+    if _DATE.fullmatch(text):
+        last = first.replace(hour=23, minute=59, second=59, microsecond=999_000)
+    elif _MINUTE.fullmatch(text):
+        last = first.replace(second=59, microsecond=999_000)
+    elif _SECOND.fullmatch(text):
+        last = first if first.microsecond else first.replace(microsecond=999_000)
+    else:
+        raise InvalidRequestError(field, "neither YYYY-MM-DD nor an ISO 8601 date-time")
+    return Named(first, last)
 
 
-def moment(text: str) -> datetime:
-    """Read an ISO 8601 date or date-time, UTC where it has no offset, in whole milliseconds."""
-    at = datetime.fromisoformat(text)
-    at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+def _a_month_before(end: datetime) -> datetime:
+    try:
+        return end - _MONTH
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
-def written(at: datetime) -> str:
-    """Write a time as answers do: whole seconds, or milliseconds where there are any."""
-    return at.isoformat(timespec="milliseconds" if at.microsecond else "seconds").replace("+00:00", "Z")
+# ---- versions ----
+
+
+class Version(NamedTuple):
+    """A stored version of a session.
+
+    Attributes:
+        written_at: Microseconds since 1970.
+        started_at: What decides first between versions of one `written_at`.
+        user_key: What decides next.
+        number: How many deliveries came before; the last one is the one of those in one place.
+        session: The version itself.
+    """
+
+    written_at: int
+    started_at: datetime
+    user_key: int
+    number: int
+    session: Session
+
+
+def written(deliveries: Iterable[Session | Erase], now: datetime | None = None) -> list[Session]:
+    """Return the sessions that count once all deliveries have come: of each its version that counts.
+
+    Args:
+        deliveries: Versions of sessions and erasures, in the order in which they come.
+        now: When they come, for those that have no `written_at`; default: now.
+    """
+    clock = microseconds(exact((now or datetime.now(UTC)).isoformat()))
+    stored: dict[tuple[str, str], list[Version]] = defaultdict(list)
+    for number, delivery in enumerate(deliveries):
+        if isinstance(delivery, Erase):
+            for key in [key for key, versions in stored.items() if erases(delivery, versions)]:
+                del stored[key]
+            continue
+        versions = stored[delivery["domain"], delivery["session_id"]]
+        at = delivery.get("written_at")
+        written_at = microseconds(exact(at)) if at else max([clock, *(it.written_at + 1 for it in versions)])
+        started_at, user_key = moment(delivery["started_at"]), sip_hash(delivery["user_id"])
+        versions.append(Version(written_at, started_at, user_key, number, delivery))
+    return [counting(versions).session for versions in stored.values()]
+
+
+def counting(versions: Iterable[Version]) -> Version:
+    """Return the version that counts: of the latest of `written_at`, the last stored or the later place."""
+    return max(versions, key=lambda it: (it.written_at, it.started_at, it.user_key, it.number))
+
+
+def erases(erasure: Erase, versions: Sequence[Version]) -> bool:
+    """Tell whether an erasure is of the session of these versions."""
+    session = versions[0].session
+    return (
+        session["domain"] == erasure.domain
+        and erasure.session_id in {None, session["session_id"]}
+        and erasure.user_id in {None, *(version.session["user_id"] for version in versions)}
+        and (erasure.before is None or counting(versions).started_at < moment(erasure.before))
+    )
+
+
+def microseconds(seconds: Fraction) -> int:
+    return int(seconds * 1_000_000 // 1)
 
 
 # ---- one session ----
 
-# Enough of the public suffix list for the referrers in the tests; where nothing fits, the last label is the suffix.
-_SUFFIXES = {"co.uk", "org.uk", "com.au", "co.jp", "com.br"}
+_WEB_URL = re.compile(r"https?://(?:[^/?#]*@)?(?P<host>[^/?#@:\[\]]*)(?::\d*)?(?:[/?#].*)?", re.IGNORECASE | re.DOTALL)
+_APP = re.compile(r"(?:android|ios)-app://(?P<id>[^/?#]*).*", re.IGNORECASE | re.DOTALL)
+
+# Enough of the public suffix list for the referrers in the tests: rules, wildcards, and an exception to one of them.
+_SUFFIXES = {"co.uk", "org.uk", "com.au", "co.jp", "com.br", "com.bd", "*.ck", "!www.ck"}
 
 
 def effective_source(session: Session) -> str:
-    return (
-        session.get("utm_source")
-        or session.get("source")
-        or registrable_domain(session.get("referrer", ""))
-        or "(direct)"
-    )
+    return session.get("utm_source") or session.get("source") or told_by_referrer(session) or "(direct)"
 
 
 def effective_medium(session: Session) -> str:
     return session.get("utm_medium") or session.get("medium") or "(none)"
 
 
-def registrable_domain(referrer: str) -> str:
-    """Return the referrer's primary domain in lower case, or an empty string where it has none."""
-    host = urlsplit(referrer if "//" in referrer else f"//{referrer}").hostname or ""
-    labels = host.split(".")
-    if all(label.isdecimal() for label in labels):  # an IPv4 address
+def told_by_referrer(session: Session) -> str:
+    """Return the site or the app that the referrer tells, or an empty string where it tells nothing."""
+    referrer = session.get("referrer", "")
+    if app := _APP.fullmatch(referrer):
+        return app["id"]
+    site = site_of(host(referrer))
+    landing = [host(view["url"]) for view in viewed(session)[:1]]
+    own_sites = {site_of(own) for own in [*landing, without_dot(session["domain"].lower())]}
+    return "" if site in own_sites else site
+
+
+def host(url: str) -> str:
+    """Return the host of an http or https URL in lower case, without a dot at its end; of anything else nothing."""
+    found = _WEB_URL.fullmatch(url)
+    return without_dot(found["host"].lower()) if found else ""
+
+
+def without_dot(name: str) -> str:
+    return name.removesuffix(".")
+
+
+def site_of(name: str) -> str:
+    """Return the registrable domain of a host, or an empty string where it has none: an address, or no name."""
+    labels = name.split(".")
+    if not all(labels) or all(label.isdecimal() for label in labels):
         return ""
-    suffix_length = 2 if ".".join(labels[-2:]) in _SUFFIXES else 1
+    return registrable_domain(name)
+
+
+def registrable_domain(name: str) -> str:
+    """Return the registrable domain of a host in lower case; an empty string for a bare public suffix.
+
+    The rule that has most labels counts, an exception before all; where none fits, the last label is the suffix.
+    """
+    labels = name.split(".")
+    suffix_length = 1
+    for length in range(1, len(labels) + 1):
+        of_rule = labels[-length:]
+        if f"!{'.'.join(of_rule)}" in _SUFFIXES:
+            suffix_length = length - 1
+            break
+        if ".".join(of_rule) in _SUFFIXES or ".".join(["*", *of_rule[1:]]) in _SUFFIXES:
+            suffix_length = length
     return ".".join(labels[-suffix_length - 1 :]) if len(labels) > suffix_length else ""
 
 
@@ -153,10 +311,14 @@ def canonical(url: str) -> str:
     return without_query_and_fragment.rstrip("/") or "/"
 
 
+def viewed(session: Session) -> list[PageView]:
+    """Return the page views in order, by all digits of their time; sorting is stable, so ties keep input order."""
+    return sorted(session.get("page_views", []), key=lambda view: exact(view["viewed_at"]))
+
+
 def pages(session: Session) -> list[str]:
-    """Return the canonical pages p1 … pn in order of viewing; sorting is stable, so ties keep input order."""
-    views = sorted(session.get("page_views", []), key=lambda view: moment(view["viewed_at"]))
-    return [canonical(view["url"]) for view in views]
+    """Return the canonical pages p1 … pn in order of viewing."""
+    return [canonical(view["url"]) for view in viewed(session)]
 
 
 def views_until(session: Session, conversion: Conversion) -> int:
@@ -174,12 +336,14 @@ def conversion_page(session: Session, conversion: Conversion) -> str | None:
 
 def assisting_pages(session: Session, conversion: Conversion) -> list[str]:
     """Return the leading page views that assist the conversion."""
-    k = views_until(session, conversion)
-    before = pages(session)[:k]
-    if before and before[-1] == conversion_page(session, conversion):
-        # The view is the conversion's own; a landing page that converts at once assists itself.
-        return before[:-1] if k > 1 else before
-    return before
+    before = pages(session)[: views_until(session, conversion)]
+    own = conversion_page(session, conversion)
+    if not before or before[-1] != own:
+        return before
+    # The view on which it happened, and those of the same page directly before, are the conversion's own.
+    j = max((number for number, page in enumerate(before, 1) if page != own), default=0)
+    # A landing page that converts at once assists itself.
+    return before[: max(j, 1)]
 
 
 def conversion_side(session: Session, conversions: Iterable[Conversion]) -> dict[str, set[str]]:
@@ -238,7 +402,10 @@ def conversion_values(conversion: Conversion) -> dict[str, str]:
 
 def passes_session_filters(session: Session, request: Mapping[str, str]) -> bool:
     has = session_values(session)
-    return all(has.get(name) == request[name] for name in SESSION_FILTERS if request.get(name))
+    wanted = {name: request[name] for name in SESSION_FILTERS if request.get(name)}
+    if "landing_page" in wanted:
+        wanted["landing_page"] = canonical(wanted["landing_page"])
+    return all(has.get(name) == value for name, value in wanted.items())
 
 
 def passes_conversion_filters(conversion: Conversion, request: Mapping[str, str]) -> bool:
@@ -257,8 +424,8 @@ class Visit:
     conversions: list[Conversion]
 
     @property
-    def place(self) -> tuple[datetime, bytes]:
-        return moment(self.session["started_at"]), self.session["session_id"].encode()
+    def place(self) -> tuple[datetime, int]:
+        return moment(self.session["started_at"]), sip_hash(self.session["session_id"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -299,19 +466,19 @@ def journeys(visits: Iterable[Visit]) -> dict[str, Journey]:
 # ---- the report ----
 
 
-def report(deliveries: Sequence[Session], domain: str, request: Mapping[str, str], now: datetime) -> dict[str, Any]:
-    """Return the answer in its REST shape.
-
-    `deliveries` are in order of writing: a later one of the same session replaces the earlier one whole.
+def report(
+    deliveries: Iterable[Session | Erase], domain: str, request: Mapping[str, str], now: datetime
+) -> dict[str, Any]:
+    """Return the answer in its REST shape, asked at `now`, after all deliveries have come.
 
     Raises:
         InvalidRequestError: A date can't be read, or the window would start after its end.
     """
     start, end, shown_end = window(request, now)
-    stored = {session["session_id"]: session for session in deliveries if session["domain"] == domain}
     visits = [
         Visit(session, [it for it in session.get("conversions", []) if passes_conversion_filters(it, request)])
-        for session in stored.values()
+        for session in written(deliveries, now)
+        if session["domain"] == domain
     ]
     journey_of = journeys(visits)
     scope = request.get("touch_scope") or "any"
@@ -333,7 +500,7 @@ def report(deliveries: Sequence[Session], domain: str, request: Mapping[str, str
         if not visit.conversions or journey_of[visit.session["user_id"]].has_converted_before(visit):
             drop_off_performance.add(visit.session, drop_off_side(visit.session))
     return {
-        "time_frame": {"start": written(start), "end": written(shown_end)},
+        "time_frame": {"start": shown(start), "end": shown(shown_end)},
         "summary_totals": {
             "total_sessions": len(included),
             "total_users": len({visit.session["user_id"] for visit in included}),

@@ -1,4 +1,4 @@
-"""The oracle's own tests: each sentence of docs/semantics.md as a case; test_reference_roles.py has the rest."""
+"""The reference's own tests: each sentence of docs/semantics.md as a case; two more files have the rest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support.reference import (
     canonical,
     effective_medium,
     effective_source,
-    written,
+    shown,
 )
 
 # ---- the worked case ----
@@ -103,6 +103,14 @@ def test_an_unknown_scope_is_refused() -> None:
         ({"referrer": "http://localhost/"}, "(direct)", "(none)"),
         ({"referrer": "https://co.uk/"}, "(direct)", "(none)"),
         ({"referrer": "about:blank"}, "(direct)", "(none)"),
+        ({"referrer": "www.b.com"}, "(direct)", "(none)"),
+        ({"referrer": "//www.b.com/"}, "(direct)", "(none)"),
+        ({"referrer": "ftp://www.b.com/"}, "(direct)", "(none)"),
+        ({"referrer": "HTTPS://www.b.com/"}, "b.com", "(none)"),
+        ({"referrer": "https://a.com:80@b.org/"}, "b.org", "(none)"),
+        ({"referrer": "http://[2001:db8::1]:80/"}, "(direct)", "(none)"),
+        ({"referrer": "https://bücher.example/x"}, "bücher.example", "(none)"),
+        ({"referrer": "https://www.xn--bcher-kva.example/x"}, "xn--bcher-kva.example", "(none)"),
         ({"utm_medium": "cpc", "medium": "organic"}, "(direct)", "cpc"),
         ({"medium": "organic"}, "(direct)", "organic"),
     ],
@@ -191,13 +199,23 @@ def test_domains_share_nothing() -> None:
             "2025-07-01T00:00:00.500Z",
             "2025-07-31T00:00:00.500Z",
         ),
-        (
-            "2025-07-01T00:00:00.499Z",
-            "2025-07-31T00:00:00.500Z",
-            "2025-07-01T00:00:00.500Z",
-            "2025-07-31T00:00:00.500Z",
-        ),
-        ("2025-07-01T00:00:00Z", "2025-07-31T23:59:59Z", "2025-07-01T23:59:59Z", "2025-07-31T23:59:59Z"),
+        # At most 31 days and one hour, to the last of what the end names; else 30 days before the end as given.
+        ("2025-07-01T00:00:00Z", "2025-07-31T23:59:59Z", "2025-07-01T00:00:00Z", "2025-07-31T23:59:59Z"),
+        ("2025-07-01T00:00:00Z", "2025-08-01T00:59:59Z", "2025-07-01T00:00:00Z", "2025-08-01T00:59:59Z"),
+        ("2025-07-01T00:00:00Z", "2025-08-01T00:59", "2025-07-01T00:00:00Z", "2025-08-01T00:59:59Z"),
+        ("2025-07-01T00:00:00Z", "2025-08-01T01:00:00Z", "2025-07-02T01:00:00Z", "2025-08-01T01:00:00Z"),
+        ("2025-07-01T00:00:00Z", "2025-08-01T01:00", "2025-07-02T01:00:00Z", "2025-08-01T01:00:59Z"),
+        ("2025-07-01T00:00:00.500Z", "2025-08-01T01:00:00.500", "2025-07-01T00:00:00.500Z", "2025-08-01T01:00:00.500Z"),
+        ("2025-07-01T00:00:00.500Z", "2025-08-01T01:00:00.501", "2025-07-02T01:00:00.501Z", "2025-08-01T01:00:00.501Z"),
+        ("2025-07-01", "2025-08-01", "2025-07-02T00:00:00Z", "2025-08-01T23:59:59Z"),
+        # An end covers its minute, its second or its millisecond whole.
+        ("2025-07-01", "2025-07-01T09:30", "2025-07-01T00:00:00Z", "2025-07-01T09:30:59Z"),
+        ("2025-07-01", "2025-07-01T09:30+02:00", "2025-07-01T00:00:00Z", "2025-07-01T07:30:59Z"),
+        ("2025-07-01", "2025-07-01T09:30:15", "2025-07-01T00:00:00Z", "2025-07-01T09:30:15Z"),
+        ("2025-07-01", "2025-07-01T09:30:15.000", "2025-07-01T00:00:00Z", "2025-07-01T09:30:15Z"),
+        ("2025-07-01", "2025-07-01T09:30:15.0009", "2025-07-01T00:00:00Z", "2025-07-01T09:30:15Z"),
+        ("2025-07-01", "2025-07-01T09:30:15.2509", "2025-07-01T00:00:00Z", "2025-07-01T09:30:15.250Z"),
+        ("2025-07-01", "2025-07-01T09:30:15.999", "2025-07-01T00:00:00Z", "2025-07-01T09:30:15.999Z"),
         # The defaults: now in whole seconds, and 30 days before now or before an end that is not later than that.
         ("", "", "2025-06-20T12:30:15Z", "2025-07-20T12:30:15Z"),
         ("2025-07-01", "", "2025-07-01T00:00:00Z", "2025-07-20T12:30:15Z"),
@@ -231,10 +249,17 @@ def test_the_window_shown(start: str, end: str, shown_start: str, shown_end: str
         ("2025-07-03T09:59:59.999Z", "2025-07-03T10:00:00Z", "2025-07-03T11:00:00Z", False),
         ("2025-07-03T10:00:00Z", "2025-07-03T10:00:00Z", "2025-07-03T11:00:00Z", True),
         ("2025-07-03T11:00:00Z", "2025-07-03T10:00:00Z", "2025-07-03T11:00:00Z", True),
-        ("2025-07-03T11:00:00.001Z", "2025-07-03T10:00:00Z", "2025-07-03T11:00:00Z", False),
+        ("2025-07-03T11:00:00.999Z", "2025-07-03T10:00:00Z", "2025-07-03T11:00:00Z", True),
+        ("2025-07-03T11:00:01Z", "2025-07-03T10:00:00Z", "2025-07-03T11:00:00Z", False),
+        ("2025-07-03T11:00:59.999Z", "2025-07-03T10:00:00Z", "2025-07-03T11:00", True),
+        ("2025-07-03T11:01:00Z", "2025-07-03T10:00:00Z", "2025-07-03T11:00", False),
+        ("2025-07-03T11:00:00.250Z", "2025-07-03", "2025-07-03T11:00:00.250", True),
+        ("2025-07-03T11:00:00.251Z", "2025-07-03", "2025-07-03T11:00:00.250", False),
+        ("2025-07-03T11:00:00.250Z", "2025-07-03", "2025-07-03T11:00:00.000", True),
         ("2025-07-03T11:00:00.500Z", "2025-07-03T11:00:00.500Z", "2025-07-03T11:00:00.500Z", True),
         ("2025-07-20T12:30:15Z", "", "", True),
-        ("2025-07-20T12:30:15.001Z", "", "", False),
+        ("2025-07-20T12:30:15.999Z", "", "", True),
+        ("2025-07-20T12:30:16Z", "", "", False),
     ],
 )
 def test_a_session_belongs_to_the_window_in_which_it_started(
@@ -262,8 +287,8 @@ def test_dates_that_are_refused(field: str, text: str) -> None:
 
 
 def test_times_are_written_in_seconds_or_milliseconds() -> None:
-    assert written(datetime(2025, 7, 1, tzinfo=UTC)) == "2025-07-01T00:00:00Z"
-    assert written(datetime(2025, 7, 1, 0, 0, 0, 500_000, tzinfo=UTC)) == "2025-07-01T00:00:00.500Z"
+    assert shown(datetime(2025, 7, 1, tzinfo=UTC)) == "2025-07-01T00:00:00Z"
+    assert shown(datetime(2025, 7, 1, 0, 0, 0, 500_000, tzinfo=UTC)) == "2025-07-01T00:00:00.500Z"
 
 
 # ---- filters ----
@@ -277,7 +302,8 @@ def test_times_are_written_in_seconds_or_milliseconds() -> None:
         ("campaign", "Summer", "summer"),
         ("content", "a b", "a"),
         ("term", "%", "_"),
-        ("landing_page", "https://a.com/s1", "https://a.com/s1/"),
+        ("landing_page", "https://a.com/s1", "https://a.com/S1"),
+        ("landing_page", "https://a.com/s1//?utm_source=a#b", "a.com/s1"),
         ("conversion_page", "https://a.com/s1/?x", "https://a.com/s1"),
         ("meta_type", "custom", "Custom"),
         ("meta_id", "form-1", "form"),

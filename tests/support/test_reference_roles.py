@@ -1,4 +1,4 @@
-"""The oracle's own tests, second part: journeys, roles, totals, and order."""
+"""The reference's own tests, second part: journeys, roles, totals, and order."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from support.made import ask, conversion, included, roles, row, session
 from support.reference import DROP_OFF_ROLES, Conversion, assisting_pages, conversion_page, pages
+from support.siphash import sip_hash
 
 # ---- journeys ----
 
@@ -28,13 +29,14 @@ def test_the_first_session_of_a_user_who_never_converts() -> None:
     assert included(made, touch_scope="assist") == set()
 
 
-def test_sessions_that_start_together_are_ordered_by_id() -> None:
-    names = ["session-" + "0" * 40 + end for end in ("", "0", "1", "Z", "é", "😀")]
+def test_sessions_that_start_together_are_ordered_by_the_hash_of_their_id() -> None:
+    names = sorted(("session-" + "0" * 40 + end for end in ("", "0", "1", "Z", "é", "😀")), key=sip_hash)
+    assert names != sorted(names)
     for order in permutations(range(6), 2):
         made = [session(name) for name in names]
         made = [made[at] for at in order] + [it for at, it in enumerate(made) if at not in order]
         assert included(made, touch_scope="first") == {names[0]}
-    made = [session(name, conversions=[conversion()] if name.endswith("Z") else []) for name in reversed(names)]
+    made = [session(name, conversions=[conversion()] if name == names[3] else []) for name in reversed(names)]
     assert included(made, touch_scope="assist") == set(names[1:3])
     assert included(made, touch_scope="after") == set(names[4:])
 
@@ -52,6 +54,14 @@ def test_pages_are_in_order_of_viewing_and_ties_keep_input_order() -> None:
     ]
 
 
+def test_digits_finer_than_milliseconds_order_views_and_are_then_dropped() -> None:
+    views = [("/c", "2025-07-03T10:00:00.0005Z"), ("/b", "2025-07-03T10:00:00.000100001Z"),
+             ("/a", "2025-07-03T12:00:00.0001+02:00"), ("/d", "2025-07-03T10:00:00.001Z")]  # fmt: skip
+    visited = session("s", views=views)
+    assert pages(visited) == ["/a", "/b", "/c", "/d"]
+    assert assisting_pages(visited, conversion("/x", "10:00:00")) == ["/a", "/b", "/c"]
+
+
 @pytest.mark.parametrize(
     ("views", "made", "page", "assisting"),
     [
@@ -62,6 +72,13 @@ def test_pages_are_in_order_of_viewing_and_ties_keep_input_order() -> None:
         # The same page viewed before assists.
         ("aba", conversion("/a"), "/a", ["/a", "/b"]),
         ("aa", conversion("/a"), "/a", ["/a"]),
+        ("aaa", conversion(""), "/a", ["/a"]),
+        # A reload of the conversion's page is not a step, wherever else the page was viewed.
+        ("abb", conversion("/b"), "/b", ["/a"]),
+        ("abbb", conversion(""), "/b", ["/a"]),
+        ("babb", conversion("/b"), "/b", ["/b", "/a"]),
+        ("abb", conversion("/b", "10:01:00"), "/b", ["/a"]),
+        ("abbc", conversion("/b"), "/b", ["/a", "/b", "/b", "/c"]),
         # On the landing view the landing page assists itself.
         ("a", conversion("/a"), "/a", ["/a"]),
         ("ab", conversion("/a", "10:00:00"), "/a", ["/a"]),

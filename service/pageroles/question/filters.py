@@ -1,6 +1,7 @@
-"""The filters of a question: one table, which request conversion, SQL, command, OpenAPI and explorer read.
+"""The filters of a question: one table, which the request, the SQL, the command, OpenAPI and the explorer read.
 
-All filters are exact and case-sensitive, and ANDed (docs/semantics.md, "Filters"). An empty value sets none.
+A value matches exactly, case included, and all values that are given must match (docs/semantics.md, "Filters"). An
+empty value sets no filter.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ class Filter:
         name: Its name in the contract.
         of: What is compared: a session, or each of its conversions.
         column: The column that is compared: of `sessions` and `converting_sessions`, or of a conversion in the latter.
-        help: What it is compared with, for the reference and the command.
+        help: What it is compared with, for OpenAPI and the command.
         label: Its name in the explorer's form.
         example: A value as it may be given; the explorer's form shows it in the empty field.
         hint: What the explorer's form says below it; empty: nothing.
-        is_page: The value is a canonical page; the column holds its key.
+        is_page: It compares pages: the value is made canonical, and the column holds the page's key.
     """
 
     name: str
@@ -80,7 +81,8 @@ FILTERS = (
         "source",
         Of.SESSION,
         column="effective_source",
-        help="The effective source: `utm_source`, else the tracked source, else the referrer's domain.",
+        help="The effective source: `utm_source`, else the tracked source, else what the referrer tells (the domain of "
+        "another site, the id of an app), else `(direct)`.",
         label="Source",
         example="google.com",
     ),
@@ -88,7 +90,7 @@ FILTERS = (
         "medium",
         Of.SESSION,
         column="effective_medium",
-        help="The effective medium: `utm_medium`, else the tracked medium.",
+        help="The effective medium: `utm_medium`, else the tracked medium, else `(none)`.",
         label="Medium",
         example="organic",
     ),
@@ -101,10 +103,11 @@ FILTERS = (
         "landing_page",
         Of.SESSION,
         column="landing_key",
-        help="The canonical page on which the session began.",
+        help="The page on which the session began. Any form of its URL finds it: query string, fragment and slashes at "
+        "the end do not matter.",
         label="Landing page",
         example="https://example.com/pricing",
-        hint="As in the answer: no query string, no slash at the end.",
+        hint="Any form of its URL: query string and slashes at the end do not matter.",
         is_page=True,
     ),
 )

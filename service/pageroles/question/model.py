@@ -1,4 +1,4 @@
-"""What a question is made of: frozen values that know nothing of gRPC or ClickHouse."""
+"""The parts of a question: frozen values, which use neither gRPC nor ClickHouse."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pageroles.question.filters import Condition, Of
 
 
 class TouchScope(enum.IntEnum):
-    """A part of a user's journey; the values are those of the enum in the contract."""
+    """A part of a user's journey. The numbers are those of the enum in the contract."""
 
     ANY = 1
     FIRST = 2
@@ -24,10 +24,10 @@ class Window:
     """The time in which the sessions of a report started; both ends are included.
 
     Attributes:
-        start: First instant, UTC, in whole milliseconds.
-        end: Last instant, UTC, in whole milliseconds.
-        shown_end: The end as an answer shows it: 23:59:59 where `end` is the last millisecond of a day that
-            was given as a date alone, else `end`.
+        start: The first millisecond, UTC.
+        end: The last millisecond, UTC.
+        shown_end: The end as an answer shows it, which stands for `end` where it is asked for again: the second that
+            `end` is the last millisecond of, or `end` itself where the end was given in milliseconds.
     """
 
     start: datetime
@@ -36,7 +36,7 @@ class Window:
 
     @property
     def is_whole_days(self) -> bool:
-        """Tell whether it starts with the first instant of a day and ends with the last of one."""
+        """Tell whether it starts with the first millisecond of a day and ends with the last of one."""
         edges = (to_milliseconds(self.start), to_milliseconds(self.end) + 1)
         return all(edge % _MILLISECONDS_OF_A_DAY == 0 for edge in edges)
 

@@ -1,7 +1,8 @@
-"""Names and texts → PagesRequest → PagesQuery: all validation of a request."""
+"""Named texts → PagesRequest → PagesQuery: all validation of a request."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pageroles import sentences
@@ -18,14 +19,17 @@ if TYPE_CHECKING:
 # Longer than any value that the loader stores.
 MAX_FILTER_BYTES = 8192
 
+_QUERY_OR_FRAGMENT = re.compile(r"[?#].*", re.DOTALL)
+
 SCOPES = tuple(scope.name.lower() for scope in TouchScope)
 
 
 def to_request(parameters: Mapping[str, str]) -> pages_pb2.PagesRequest:
-    """Return the request that named texts stand for; `touch_scope` is given by its short name, as `any`.
+    """Return the request that named texts stand for.
 
     Args:
-        parameters: Values by their names in the contract; what is left out is not set.
+        parameters: Values by their names in the contract, `touch_scope` by its short name, such as `any`. What is
+            left out is not set.
 
     Raises:
         InvalidArgumentError: There is no such scope.
@@ -54,9 +58,16 @@ def to_query(request: pages_pb2.PagesRequest, domain: str, now: datetime) -> Pag
     return PagesQuery(
         domain=domain,
         window=covered,
-        conditions=tuple(Condition(each, value) for each, value in values if value),
+        conditions=tuple(
+            Condition(each, canonical(value) if each.is_page else value) for each, value in values if value
+        ),
         touch_scope=_touch_scope(request.touch_scope),
     )
+
+
+def canonical(url: str) -> str:
+    """Return the canonical page of a URL, as the store has it (docs/semantics.md)."""
+    return _QUERY_OR_FRAGMENT.sub("", url).rstrip("/") or "/"
 
 
 def _touch_scope(number: int) -> TouchScope:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pageroles.v1 import pages_pb2
 
-# What the heading of a column says; the table that it stands in says of which side.
+# The headings of columns. Which side is meant, the table's title says.
 _HEADINGS = {
     "conversion": "conversion",
     "conversion_assist": "assist",
@@ -18,7 +18,8 @@ _HEADINGS = {
 
 
 def _roles_of(page: Any) -> tuple[str, ...]:
-    """Return the roles that a page's message counts; a descriptor has a type for each implementation of protobuf."""
+    """Return the roles that a page's message counts."""
+    # Any: each implementation of protobuf has a type of its own for descriptors.
     counts = pages_pb2.RoleCount.DESCRIPTOR
     return tuple(field.name for field in page.fields if field.message_type is counts)
 
@@ -28,5 +29,5 @@ DROP_OFF_ROLES = _roles_of(pages_pb2.DropOffPage.DESCRIPTOR)
 
 
 def heading(role: str) -> str:
-    """Return the heading of a role's column; one that has none here is headed by its own name."""
+    """Return the heading of a role's column; a role without one in the table gets its own name."""
     return _HEADINGS.get(role, role.replace("_", " "))

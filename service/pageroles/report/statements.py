@@ -205,13 +205,13 @@ def conversions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statemen
 def users(query: PagesQuery, keys: KeyRange) -> Statement | None:
     """Select the users who have a session before the window; None where the touch scope does not need them.
 
-    `users` never forgets a start. So users of whom a session went elsewhere are looked up among the sessions themselves.
+    `users` never forgets a start. So users who lost a session to another place are looked up among the sessions.
     """
     if query.touch_scope not in {TouchScope.FIRST, TouchScope.ASSIST}:
         return None
     departed = f"(SELECT s.user_key FROM departures AS s WHERE {_all(_OF_USERS)})"
     of_users = _all([*_OF_USERS, "s.first_seen_at < fromUnixTimestamp64Milli({start:Int64}, 'UTC')"])
-    of_sessions = _all([*_OF_USERS, _IN_SIXTEENTHS, _UP_TO_START_DAY, _BEFORE_WINDOW, "s.gone = 0"])
+    of_sessions = _all([*_OF_USERS, _IN_BUCKETS, _UP_TO_START_DAY, _BEFORE_WINDOW, "s.gone = 0"])
     return Statement(
         f"SELECT s.user_key AS user_key FROM users AS s WHERE {of_users} AND s.user_key NOT IN {departed} UNION ALL "
         f"SELECT DISTINCT s.user_key AS user_key FROM sessions AS s FINAL WHERE {of_sessions} "

@@ -29,15 +29,17 @@ def _optional(kind: Any, meta: msgspec.Meta) -> Any:
 
 
 _START = _text(
-    "Start of the window: a date (00:00:00 UTC) or an ISO 8601 date-time. Sessions that start then or later are in. "
-    "Default: 30 days before now, or before `end_date` where that is earlier.",
+    "Start of the window: a date (00:00:00 UTC) or an ISO 8601 date-time. Sessions that started then or later are in. "
+    "Default: 30 days before now; 30 days before `end_date` where that is not later.",
     "2025-07-01",
     "2025-07-01T09:30:00Z",
     pattern=_DATE,
 )
 _END = _text(
-    "End of the window, in the same forms; a date covers that whole day. Default: now. A window longer than 30 days is "
-    "cut to the last 30 before `end_date`; `time_frame` shows the window that was used.",
+    "End of the window, in the same forms. It covers the whole of what it names: a date its day, `T09:30` its minute, "
+    "`T09:30:15` its second, `T09:30:15.250` its millisecond. Default: now. A window covers at most 31 days and one "
+    "hour, so a month in any offset is whole; a longer one starts 30 days before `end_date`. `time_frame` shows the "
+    "window that was used.",
     "2025-07-31",
     "2025-07-31T23:59:59Z",
     pattern=_DATE,
@@ -68,7 +70,10 @@ PARAMETERS = PagesBody.__struct_fields__
 
 
 class TimeFrame(msgspec.Struct):
-    """The window that was used, UTC, both ends included."""
+    """The window that was used, UTC, both ends included. Asked for again, it gives the same answer.
+
+    The end covers the whole second that it names, or the millisecond.
+    """
 
     start: Annotated[str, _text("Start.", "2025-07-01T00:00:00Z")]
     end: Annotated[str, _text("End.", "2025-07-31T23:59:59Z")]
