@@ -10,7 +10,6 @@ __all__ = [
     "CoreError",
     "JsonAnswer",
     "Tally",
-    "TieError",
     "UnorderedError",
     "__build__",
     "__version__",
@@ -26,14 +25,6 @@ class CoreError(Exception):
     """Data or a question that the core refuses; the text says which and why.
 
     Nothing of what was refused has been counted. A stream that was refused can't be read on.
-    """
-
-class TieError(CoreError):
-    """A unit that can't be counted without the ids of its sessions.
-
-    Sessions of a user started together, the answer depends on which came first, and the sessions
-    streams had no `session_id`. Nothing of the unit is counted, its rows are forgotten, and the tally
-    goes on: begin and feed the unit again, all its streams, with `session_id`.
     """
 
 class UnorderedError(CoreError):
@@ -89,10 +80,6 @@ class Tally:
             CoreError: Sessions of a unit were fed already.
         """
 
-    @property
-    def units_finished(self) -> int:
-        """How many of the units begun last are counted, while they are fed or after one was tied."""
-
     def feed_sessions(self, chunk: bytes) -> None:
         """Take a chunk of the units' sessions in the window.
 
@@ -100,28 +87,25 @@ class Tally:
 
         Columns, in any order: `user_key`, `landing_key`, `exit_key`, `before_exit_key` (`UInt64`) for a
         tally of whole keys; `packed` (`FixedString(24)`, as `schema.sql` has it) for one of leading bits,
-        where sessions that say that they are converting are left to the other stream; and some of those
-        that follow, which may differ from block to block.
+        where sessions that say that they are converting are left to the other stream, and those that say that
+        they are gone count nowhere; and some of those that follow, which may differ from block to block.
 
         `included` (`UInt8`: 1, or 0 for a session that fails the session filters and is only
         evidence for who came first); all are included where it is absent. `started_at` (`Int64`, ms
-        since the epoch). `session_id` (`String`). The scopes first, assist and after need
-        `started_at`, and `session_id` where sessions started together (`TieError`); the others
-        do without, and ignore `started_at` and `session_id`.
+        since the epoch). `session_key` (`UInt64`, a hash of the session's id: of a user's sessions that
+        started together, the least comes first). The scopes first, assist and after need both; the others do
+        without, and ignore `started_at`.
 
-        `session_key` (`UInt64`, a hash of the session's id), `written_at` (`Int64`, any unit) and
-        `converting` (`UInt8`: 1 where this version of the session has a conversion; `packed` has it in
-        itself). Without them
-        the stream has only sessions that have no conversion at all, each once. With them it has
-        every version of every session: of a user's rows with the same `session_key`, the one with
-        the greatest `written_at` counts (of several, the last in the stream), and where that one is
-        converting, none does, since the other stream has the session. All versions of a session must
-        come in this form. `session_key` may come without the other two, for the order; then each
-        session comes once.
+        `written_at` (`Int64`, any unit), `day` (`UInt16`, of the start), with `session_key`; and with whole
+        keys `converting` (`UInt8`: 1 where this version of the session has a conversion) and `gone` (`UInt8`: 1
+        where it says that the session has left this place), which `packed` has in itself. Without `written_at`,
+        the stream has the last versions alone, each session at its place once. With it, it has every version of
+        every session: of a user's rows with the same `session_key` and `day`, the one with the greatest
+        `written_at` counts (of several, the last in the stream), and where that one is converting or gone, none
+        does: the other stream has the session, or another place. All versions of a session must come in this
+        form.
 
         Raises:
-            TieError: A unit must be fed again with `session_id`. Nothing of it is counted, the rest of the stream
-                is not wanted, and it and those after it are to be begun again.
             UnorderedError: Units did not come one after the other.
             CoreError: The bytes are no such blocks, or what `finish_units` refuses.
         """
@@ -130,15 +114,13 @@ class Tally:
         """Take a chunk of the unit's sessions that have conversions, of the whole history.
 
         Columns, in any order: `user_key` (`UInt64`), `started_at` (`Int64`, ms since the epoch),
+        `session_key` (`UInt64`, as in the sessions stream),
         `included` (`UInt8`: 1 in the window and past the session filters),
         `conversions` (`UInt32`: how many pass the conversion filters; 0 is possible),
         `landing_key`, `exit_key`, `before_exit_key` (`UInt64`), `page_keys` (`Array(UInt64)`, in
         viewing order), `conversion_keys` (`Array(UInt64)`, one for each of `conversions`) and
         `assist_views` (`Array(UInt32)`, likewise: how many of the first `page_keys` assist it).
-        The arrays of rows that are not included are ignored. `session_id` (`String`) is needed where
-        sessions started together (`TieError`). `session_key` (`UInt64`) may be there, too: where the
-        sessions stream has keys and no ids, it keeps a session that is replaced between the reading of
-        the two from being tied with itself.
+        The arrays of rows that are not included are ignored.
 
         Raises:
             CoreError: The bytes are no such blocks, or a row disagrees with itself.
@@ -157,7 +139,6 @@ class Tally:
         """Count the rows of the units that are left, and forget them.
 
         Raises:
-            TieError: As for `feed_sessions`.
             CoreError: A stream stopped inside a block, or was refused before. Nothing of that unit is counted.
         """
 

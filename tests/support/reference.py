@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
 from urllib.parse import urlsplit
 
+from support.siphash import siphash
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -257,8 +259,8 @@ class Visit:
     conversions: list[Conversion]
 
     @property
-    def place(self) -> tuple[datetime, bytes]:
-        return moment(self.session["started_at"]), self.session["session_id"].encode()
+    def place(self) -> tuple[datetime, int]:
+        return moment(self.session["started_at"]), siphash(self.session["session_id"].encode())
 
 
 @dataclasses.dataclass(frozen=True)
