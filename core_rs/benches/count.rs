@@ -28,7 +28,6 @@ fn units(criterion: &mut Criterion) {
             (Form::Versions, Scope::Any),
             (Form::Dated, Scope::First),
             (Form::DatedVersions, Scope::First),
-            (Form::DatedVersionsWithIds, Scope::First),
         ] {
             let stream = traffic::sessions(traffic::SESSIONS, pages, form);
             let mut tally = Tally::new(scope, false).with_keys(KeyWidth::Leading);

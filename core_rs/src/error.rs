@@ -22,9 +22,6 @@ pub enum Error {
         /// Bytes of the stream that arrived.
         at: u64,
     },
-    /// The answer depends on the order of two sessions that started at the same time, and their ids, which decide on
-    /// it, were not fed.
-    Tied,
     /// Two pages share the leading bits of their keys. Only whole keys tell them apart.
     Ambiguous,
     /// There is more of something than the counters can hold.
@@ -57,10 +54,6 @@ impl fmt::Display for Error {
                     "{stream} stream is truncated: it ends inside a block, at byte {at}"
                 )
             }
-            Self::Tied => f.write_str(
-                "sessions of a user started together and their order matters: feed the unit again \
-                 with column session_id",
-            ),
             Self::Ambiguous => f.write_str(
                 "two pages have the same leading bits of their keys: count with whole keys",
             ),

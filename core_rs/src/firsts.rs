@@ -4,21 +4,18 @@
 //! look-ups: a third less time than to bring the rows of each user together first.
 
 use crate::group::{Chunks, Keyed};
+use crate::journey::Moment;
 
 /// A row that may be its user's earliest.
 pub(crate) trait Started: Keyed + Copy {
-    /// When it started.
-    fn started_at(&self) -> i64;
-    /// Of two rows that started at the same time, the one to keep.
-    fn or(&self, other: &Self) -> Self;
+    /// Its place in its user's journey.
+    fn moment(&self) -> Moment;
 }
 
 /// A user's earliest row.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct First<R> {
-    pub(crate) row: R,
-    /// Whether another one started at the same time.
-    pub(crate) is_tied: bool,
+struct First<R> {
+    row: R,
     is_taken: bool,
 }
 
@@ -65,7 +62,6 @@ impl<R: Started> Firsts<R> {
     fn add(&mut self, row: &R) {
         let first = First {
             row: *row,
-            is_tied: false,
             is_taken: false,
         };
         match self.find(row.user()) {
@@ -75,11 +71,8 @@ impl<R: Started> Firsts<R> {
             }
             Ok(known) => {
                 let known = &mut self.found[known];
-                if row.started_at() < known.row.started_at() {
+                if row.moment() < known.row.moment() {
                     *known = first;
-                } else if row.started_at() == known.row.started_at() {
-                    known.row = known.row.or(row);
-                    known.is_tied = true;
                 }
             }
         }
@@ -102,14 +95,15 @@ impl<R: Started> Firsts<R> {
     }
 
     /// Takes a user's earliest row.
-    pub(crate) fn take(&mut self, user: u64) -> Option<First<R>> {
+    pub(crate) fn take(&mut self, user: u64) -> Option<R> {
         let first = self.find(user).ok().map(|place| &mut self.found[place])?;
         first.is_taken = true;
-        Some(*first)
+        Some(first.row)
     }
 
     /// The rows that were not taken.
-    pub(crate) fn others(&self) -> impl Iterator<Item = &First<R>> {
-        self.found.iter().filter(|first| !first.is_taken)
+    pub(crate) fn others(&self) -> impl Iterator<Item = &R> {
+        let others = self.found.iter().filter(|first| !first.is_taken);
+        others.map(|first| &first.row)
     }
 }

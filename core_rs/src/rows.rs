@@ -7,7 +7,7 @@ use crate::firsts::{Firsts, Started};
 use crate::group::{Keyed, Partitions, Range};
 use crate::index::BATCH;
 use crate::journey::{Moment, Selection};
-use crate::native::{self, Arrays, Fixed, Strings, layout};
+use crate::native::{self, Arrays, Fixed, layout};
 use crate::pages::{KeyWidth, PageId, Pages};
 use crate::roles::{Conversions, Ends};
 
@@ -27,20 +27,22 @@ layout! {
         before_exit_key: Fixed<u64>,
         /// Milliseconds since the epoch.
         started_at: Fixed<i64>,
-        /// The session's id.
-        session_id: Strings,
+        /// A hash of the session's id. Of sessions that started together, the least comes first.
+        session_key: Fixed<u64>,
         /// 1: passes the filters. 0: needed only for the user's journey. All pass where this column is absent.
         included: Fixed<u8>,
-        /// A hash of the session's id.
-        session_key: Fixed<u64>,
-        /// When this version of the session was written. Only the last one counts.
+        /// When this version of the session was written. Of the versions at one place, only the last one counts.
         written_at: Fixed<i64>,
+        /// The day of this version's start. User, day and key of a session are its place.
+        day: Fixed<u16>,
         /// 1: this version has a conversion, so the conversions stream has it.
         converting: Fixed<u8>,
+        /// 1: the session has left this place.
+        gone: Fixed<u8>,
     }
     optional {
-        packed, user_key, landing_key, exit_key, before_exit_key, started_at, session_id, included,
-        session_key, written_at, converting
+        packed, user_key, landing_key, exit_key, before_exit_key, started_at, session_key, included, written_at,
+        day, converting, gone
     }
 }
 
@@ -51,8 +53,8 @@ layout! {
         user_key: Fixed<u64>,
         /// Milliseconds since the epoch.
         started_at: Fixed<i64>,
-        /// The session's id.
-        session_id: Strings,
+        /// A hash of the session's id, as the sessions stream has it.
+        session_key: Fixed<u64>,
         /// 1: in the window and passes the session filters.
         included: Fixed<u8>,
         /// Number of conversions that pass the conversion filters.
@@ -69,10 +71,8 @@ layout! {
         conversion_keys: Arrays<u64>,
         /// How many of the first pages assist each of these conversions.
         assist_views: Arrays<u32>,
-        /// A hash of the session's id, as the sessions stream has it.
-        session_key: Fixed<u64>,
     }
-    optional { session_id, session_key }
+    optional {}
 }
 
 layout! {
@@ -94,7 +94,6 @@ impl Span {
 
     fn push<T: Copy>(all: &mut Vec<T>, values: impl IntoIterator<Item = T>) -> Self {
         const {
-            assert!(native::MAX_STRING <= Self::LENGTH_MASK);
             assert!(native::MAX_ARRAY <= Self::LENGTH_MASK);
         }
         let start = all.len() as u64;
@@ -120,38 +119,8 @@ enum Standing {
     Included,
     /// It is needed only for the user's journey.
     Evidence,
-    /// The conversions stream has it.
-    Converting,
-}
-
-/// What a number says of a session, to tell it from others that started at the same time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Identity {
-    #[default]
-    Unknown,
-    /// A hash of its id, which tells whether two are one.
-    Key,
-    /// The place of its id, which tells which comes first.
-    Id,
-}
-
-impl Identity {
-    fn of(id: Option<Span>, key: Option<&u64>) -> (u64, Self) {
-        match (id, key) {
-            (Some(Span(id)), _) => (id.get(), Self::Id),
-            (None, Some(&key)) => (key, Self::Key),
-            (None, None) => (0, Self::Unknown),
-        }
-    }
-
-    fn moment(self, started_at: i64, identity: u64, ids: &[u8]) -> Moment<'_> {
-        let id = NonZeroU64::new(identity).filter(|_| self == Self::Id);
-        Moment {
-            started_at,
-            session_id: id.map(|id| Span(id).of(ids)),
-            session_key: (self == Self::Key).then_some(identity),
-        }
-    }
+    /// It is not in this stream: the conversions stream has it, or it has left this place.
+    Elsewhere,
 }
 
 /// Eight bytes without alignment, which makes rows shorter.
@@ -174,9 +143,7 @@ impl Word {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct When {
     started_at: Word,
-    /// As `kind` says.
-    identity: Word,
-    kind: Identity,
+    session_key: Word,
     standing: Standing,
 }
 
@@ -194,8 +161,12 @@ impl Session<When> {
         self.when.standing == Standing::Included
     }
 
-    pub(crate) fn started_at(&self) -> i64 {
-        self.when.started_at.get().cast_signed()
+    #[inline]
+    pub(crate) fn moment(&self) -> Moment {
+        Moment {
+            started_at: self.when.started_at.get().cast_signed(),
+            session_key: self.when.session_key.get(),
+        }
     }
 
     /// The session without its time.
@@ -221,10 +192,17 @@ pub(crate) struct Version<T> {
     session: Session<T>,
     session_key: Word,
     written_at: Word,
+    day: u16,
     standing: Standing,
 }
 
 impl<T> Version<T> {
+    /// What a session has once, apart from its user. Versions at different places are different sessions here: one
+    /// of them has left its place, and says so.
+    fn place(&self) -> (u64, u16) {
+        (self.session_key.get(), self.day)
+    }
+
     fn written_at(&self) -> i64 {
         self.written_at.get().cast_signed()
     }
@@ -239,10 +217,7 @@ const _: () = {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Converted {
     pub(crate) user: u64,
-    started_at: i64,
-    /// As `kind` says.
-    identity: u64,
-    kind: Identity,
+    pub(crate) moment: Moment,
     pub(crate) ends: Ends,
     pub(crate) included: bool,
     pub(crate) conversions: u32,
@@ -276,7 +251,7 @@ pub(crate) struct Unit {
     firsts: Firsts<Start>,
     converted: Ahead<Converted>,
     earlier_users: Ahead<u64>,
-    text: Text,
+    arena: Arena,
 }
 
 /// Rows that may come for several units at once. Units take theirs in the order of users.
@@ -379,7 +354,7 @@ impl Matter for () {
 
 impl Matter for When {
     fn matters(standing: Standing) -> bool {
-        standing != Standing::Converting
+        standing != Standing::Elsewhere
     }
 }
 
@@ -393,7 +368,7 @@ impl<T: Matter> Sessions<T> {
         self.versions.clear();
     }
 
-    /// Adds rows of a block that was checked. Calls `when` for each row in order.
+    /// Adds rows of a block that was checked.
     fn add(
         &mut self,
         range: Range,
@@ -403,6 +378,7 @@ impl<T: Matter> Sessions<T> {
         mut when: impl FnMut(usize, Standing) -> T,
     ) {
         let (keys, written_at) = (block.session_key.values(), block.written_at.values());
+        let days = block.day.values();
         let included = block.included.values();
         let mut session = |row, user, ends, standing| Session {
             user: Word::new(user),
@@ -411,27 +387,28 @@ impl<T: Matter> Sessions<T> {
         };
         if included.is_empty() && written_at.is_empty() {
             // The largest streams are of this form.
-            each_row(block, rows, pages, |row, user, ends, is_converting| {
-                // Always called, because `when` takes the ids one by one.
-                let session = session(row, user, ends, Standing::Included);
-                if !is_converting {
-                    self.once.push(range, session);
+            each_row(block, rows, pages, |row, user, ends, is_elsewhere| {
+                if !is_elsewhere {
+                    self.once
+                        .push(range, session(row, user, ends, Standing::Included));
                 }
             });
             return;
         }
-        each_row(block, rows, pages, |row, user, ends, is_converting| {
+        each_row(block, rows, pages, |row, user, ends, is_elsewhere| {
             let standing = match included.get(row) {
-                _ if is_converting => Standing::Converting,
+                _ if is_elsewhere => Standing::Elsewhere,
                 Some(0) => Standing::Evidence,
                 _ => Standing::Included,
             };
             let session = session(row, user, ends, standing);
-            if let (Some(&session_key), Some(&written_at)) = (keys.get(row), written_at.get(row)) {
+            let version = keys.get(row).zip(written_at.get(row)).zip(days.get(row));
+            if let Some(((&session_key, &written_at), &day)) = version {
                 let version = Version {
                     session,
                     session_key: Word::new(session_key),
                     written_at: Word::new(written_at.cast_unsigned()),
+                    day,
                     standing,
                 };
                 self.versions.push(range, version);
@@ -468,14 +445,14 @@ fn each_latest<T: Matter>(versions: &[Version<T>], mut visit: impl FnMut(&Sessio
     if versions.len() >= MANY {
         let mut sorted = versions.to_vec();
         // Stable: of versions written at the same time, the last one in the stream stays last.
-        sorted.sort_by_key(|version| (version.session_key.get(), version.written_at()));
-        let runs = sorted.chunk_by(|one, next| one.session_key.get() == next.session_key.get());
+        sorted.sort_by_key(|version| (version.place(), version.written_at()));
+        let runs = sorted.chunk_by(|one, next| one.place() == next.place());
         runs.filter_map(<[_]>::last).for_each(visit);
         return;
     }
     for (place, version) in versions.iter().enumerate() {
         let is_replaced = versions.iter().enumerate().any(|(other_place, other)| {
-            other.session_key.get() == version.session_key.get()
+            other.place() == version.place()
                 && (other.written_at(), other_place) > (version.written_at(), place)
         });
         if !is_replaced {
@@ -489,20 +466,23 @@ fn each_latest<T: Matter>(versions: &[Version<T>], mut visit: impl FnMut(&Sessio
 pub(crate) struct Start {
     packed: [Word; 3],
     started_at: Word,
+    session_key: Word,
 }
 
-const _: () = assert!(size_of::<Start>() == 32);
+const _: () = assert!(size_of::<Start>() == 40);
 
 impl Start {
-    /// Set in the last packed word of a session that is needed only for the user's journey.
+    /// Set in the last packed word of a session that is needed only for the user's journey. Packed rows say with that
+    /// bit that they are gone, and these are not kept.
     const EVIDENCE: u64 = 1 << 63;
 
-    fn new(packed: &Packed, started_at: i64, is_included: bool) -> Self {
+    fn new(packed: &Packed, started_at: i64, session_key: u64, is_included: bool) -> Self {
         let [user, low, high] = packed.0;
         let high = high & !Self::EVIDENCE | if is_included { 0 } else { Self::EVIDENCE };
         Self {
             packed: [user, low, high].map(Word::new),
             started_at: Word::new(started_at.cast_unsigned()),
+            session_key: Word::new(session_key),
         }
     }
 
@@ -526,8 +506,8 @@ impl Start {
             ends,
             when: When {
                 started_at: self.started_at,
+                session_key: self.session_key,
                 standing,
-                ..When::default()
             },
         }
     }
@@ -542,18 +522,16 @@ impl Keyed for Start {
 
 impl Started for Start {
     #[inline]
-    fn started_at(&self) -> i64 {
-        self.started_at.get().cast_signed()
-    }
-
-    /// Included where one of them is.
-    fn or(&self, other: &Self) -> Self {
-        if self.is_included() { *self } else { *other }
+    fn moment(&self) -> Moment {
+        Moment {
+            started_at: self.started_at.get().cast_signed(),
+            session_key: self.session_key.get(),
+        }
     }
 }
 
 /// The user and the pages of a session in 24 bytes, little-endian, as the store packs them: the user's key, then a
-/// number of 128 bits. Its highest bit is not used; the next is 1 where the session has a conversion; then come the
+/// number of 128 bits. Its highest bit is 1 where the session has left this place; the next where it has a conversion; then come the
 /// first 42 bits of the keys of the landing page, the exit page and the page before exit.
 struct Packed([u64; 3]);
 
@@ -591,8 +569,8 @@ impl Packed {
     }
 
     #[inline]
-    fn is_converting(&self) -> bool {
-        self.0[2] >> 62 & 1 == 1
+    fn is_elsewhere(&self) -> bool {
+        self.0[2] >> 62 != 0
     }
 
     fn ends(&self, pages: &mut Pages) -> Ends {
@@ -637,7 +615,7 @@ impl Batch {
 }
 
 /// Visits rows of a block in order: the user, the pages as this tally numbers them, and whether the row says that the
-/// session converts.
+/// session converts or is gone.
 #[inline]
 fn each_row(
     block: &SessionColumns,
@@ -663,7 +641,7 @@ fn each_row(
             batch.look_up(pages, &landing[..count], &exit[..count], &before[..count]);
             for (bytes, ends) in packed.iter().zip(batch.ends()) {
                 let packed = Packed::of(bytes);
-                visit(row, packed.user(), ends, packed.is_converting());
+                visit(row, packed.user(), ends, packed.is_elsewhere());
                 row += 1;
             }
         }
@@ -675,8 +653,13 @@ fn each_row(
     for ((users, landing), (exit, before)) in users.zip(first_pages).zip(last_pages) {
         batch.look_up(pages, landing, exit, before);
         for (&user, ends) in users.iter().zip(batch.ends()) {
-            let is_converting = block.converting.values().get(row) == Some(&1);
-            visit(row, user, ends, is_converting);
+            let says = |column: &Fixed<u8>| column.values().get(row) == Some(&1);
+            visit(
+                row,
+                user,
+                ends,
+                says(&block.converting) || says(&block.gone),
+            );
             row += 1;
         }
     }
@@ -719,25 +702,30 @@ impl SessionColumns {
                     .to_owned(),
             );
         }
-        // A packed row itself says whether the session converts.
-        let says_converting = !self.converting.values().is_empty();
         let has_keys = !self.session_key.values().is_empty();
-        if says_converting != (has_versions && !is_packed) || (has_versions && !has_keys) {
-            return Err("columns session_key, written_at and converting come together".to_owned());
+        let has_days = !self.day.values().is_empty();
+        if has_days != has_versions || (has_versions && !has_keys) {
+            return Err("columns session_key, written_at and day come together".to_owned());
         }
-        if selection.scope.needs_order() && self.started_at.values().is_empty() {
-            return Err("the touch scope needs column started_at".to_owned());
+        // A packed row itself says whether the session converts or is gone.
+        let says = [&self.converting, &self.gone].map(|column| !column.values().is_empty());
+        if says != [has_versions && !is_packed; 2] {
+            return Err(
+                "columns converting and gone come with versions whose keys are whole".to_owned(),
+            );
+        }
+        if selection.scope.needs_order() && (self.started_at.values().is_empty() || !has_keys) {
+            return Err("the touch scope needs columns started_at and session_key".to_owned());
         }
         flags("included", &self.included)?;
-        flags("converting", &self.converting)
+        flags("converting", &self.converting)?;
+        flags("gone", &self.gone)
     }
 }
 
 /// The parts of rows that vary in size.
 #[derive(Debug, Default)]
-pub(crate) struct Text {
-    session_ids: Vec<u8>,
-    converted_ids: Vec<u8>,
+pub(crate) struct Arena {
     viewed: Vec<Option<PageId>>,
     targets: Vec<Option<PageId>>,
     assist_views: Vec<u32>,
@@ -754,12 +742,10 @@ pub(crate) struct User<'a> {
 
 /// A user, where only first sessions are asked for.
 pub(crate) enum Found<'a> {
-    /// A user with conversions. Two equal sessions stand for several that started at the same time.
+    /// A user with conversions, and the first of those sessions that have none.
     Converted(User<'a>),
     /// The first session of a user without conversions, if it passes the filters.
     First(Session<()>),
-    /// A user without conversions, two of whose sessions started at the same time.
-    Tied,
 }
 
 impl Unit {
@@ -773,7 +759,7 @@ impl Unit {
             firsts: Firsts::with_seed(seed),
             converted: Ahead::default(),
             earlier_users: Ahead::default(),
-            text: Text::default(),
+            arena: Arena::default(),
         }
     }
 
@@ -802,13 +788,11 @@ impl Unit {
         self.undated.clear();
         self.dated.clear();
         self.starts.clear();
-        self.text.session_ids.clear();
         self.earlier_users.take();
         if self.converted.take() {
-            self.text.converted_ids.clear();
-            self.text.viewed.clear();
-            self.text.targets.clear();
-            self.text.assist_views.clear();
+            self.arena.viewed.clear();
+            self.arena.targets.clear();
+            self.arena.assist_views.clear();
         }
     }
 
@@ -837,22 +821,17 @@ impl Unit {
         let keys = block.session_key.values();
         if selection.may_include_unconverted()
             && pages.width() == KeyWidth::Leading
-            && block.session_id.is_empty()
-            && keys.is_empty()
+            && block.written_at.values().is_empty()
         {
             self.add_starts(block, rows);
             return Ok(());
         }
-        let mut ids = block.session_id.iter().skip(rows.start);
-        let text = &mut self.text.session_ids;
         let when = |row, standing| {
-            let id = ids.next().map(|id| Span::push(text, id.iter().copied()));
-            let (identity, kind) = Identity::of(id, keys.get(row));
             let started_at: i64 = started_at.get(row).copied().unwrap_or_default();
+            let session_key = keys.get(row).copied().unwrap_or_default();
             When {
                 started_at: Word::new(started_at.cast_unsigned()),
-                identity: Word::new(identity),
-                kind,
+                session_key: Word::new(session_key),
                 standing,
             }
         };
@@ -861,22 +840,21 @@ impl Unit {
     }
 
     fn add_starts(&mut self, block: &SessionColumns, rows: ops::Range<usize>) {
-        let packed = block.packed.values().get(rows.clone()).unwrap_or_default();
-        let started_at = block
-            .started_at
-            .values()
-            .get(rows.clone())
-            .unwrap_or_default();
+        let packed = block.packed.values().get(rows.clone());
+        let started_at = block.started_at.values().get(rows.clone());
+        let keys = block.session_key.values().get(rows.clone());
         // All are included where the column is absent.
         let included = block.included.values().get(rows).unwrap_or_default();
         let included = included
             .iter()
             .map(|&flag| flag == 1)
             .chain(iter::repeat(true));
-        for ((packed, &started_at), is_included) in packed.iter().zip(started_at).zip(included) {
+        let moments = (started_at.unwrap_or_default().iter()).zip(keys.unwrap_or_default());
+        let rows = packed.unwrap_or_default().iter().zip(moments);
+        for ((packed, (&started_at, &session_key)), is_included) in rows.zip(included) {
             let packed = Packed::of(packed);
-            if !packed.is_converting() {
-                let start = Start::new(&packed, started_at, is_included);
+            if !packed.is_elsewhere() {
+                let start = Start::new(&packed, started_at, session_key, is_included);
                 self.starts.push(self.range, start);
             }
         }
@@ -891,13 +869,11 @@ impl Unit {
         let mut page_keys = block.page_keys.iter();
         let mut conversion_keys = block.conversion_keys.iter();
         let mut assist_views = block.assist_views.iter();
-        let mut session_ids = block.session_id.iter();
         for (row, &user) in block.user_key.values().iter().enumerate() {
             let at = |column: &Fixed<u64>| column.values().get(row).copied().unwrap_or_default();
             let viewed = page_keys.next().unwrap_or_default();
             let converted = conversion_keys.next().unwrap_or_default();
             let assists = assist_views.next().unwrap_or_default();
-            let session_id = session_ids.next();
             let included = block.included.values().get(row) == Some(&1);
             let conversions = block
                 .conversions
@@ -927,20 +903,19 @@ impl Unit {
             } else {
                 Default::default()
             };
-            let text = &mut self.text;
-            Span::push(&mut text.assist_views, assists.iter().copied());
-            let id = session_id.map(|id| Span::push(&mut text.converted_ids, id.iter().copied()));
-            let (identity, kind) = Identity::of(id, block.session_key.values().get(row));
+            let arena = &mut self.arena;
+            Span::push(&mut arena.assist_views, assists.iter().copied());
             self.converted.rows.push(Converted {
                 user,
-                started_at: block
-                    .started_at
-                    .values()
-                    .get(row)
-                    .copied()
-                    .unwrap_or_default(),
-                identity,
-                kind,
+                moment: Moment {
+                    started_at: block
+                        .started_at
+                        .values()
+                        .get(row)
+                        .copied()
+                        .unwrap_or_default(),
+                    session_key: at(&block.session_key),
+                },
                 ends: Ends {
                     landing: pages.id_of_whole(at(&block.landing_key)),
                     exit: pages.id_of_whole(at(&block.exit_key)),
@@ -949,11 +924,11 @@ impl Unit {
                 included,
                 conversions,
                 viewed: Span::push(
-                    &mut text.viewed,
+                    &mut arena.viewed,
                     viewed.iter().map(|&key| pages.id_of_whole(key)),
                 ),
                 targets: Span::push(
-                    &mut text.targets,
+                    &mut arena.targets,
                     converted.iter().map(|&key| pages.id_of_whole(key)),
                 ),
             });
@@ -995,7 +970,7 @@ impl Unit {
     }
 
     /// Visits the users with their rows, for scopes that need the time of sessions.
-    pub(crate) fn each_user(&mut self, mut visit: impl FnMut(&Text, &User<'_>)) {
+    pub(crate) fn each_user(&mut self, mut visit: impl FnMut(&User<'_>)) {
         let mut converted = self.converted.of_unit();
         let mut earlier = self.earlier_users.of_unit();
         for place in 0..Partitions::<Session<When>>::COUNT {
@@ -1013,7 +988,7 @@ impl Unit {
                     converted: take(&mut converted, |row| row.user == user),
                     came_earlier: earlier.first() == Some(&user),
                 };
-                visit(&self.text, &user);
+                visit(&user);
             }
         }
     }
@@ -1024,11 +999,7 @@ impl Unit {
     }
 
     /// Visits the users with their rows, for the scope of first sessions.
-    pub(crate) fn each_first(
-        &mut self,
-        pages: &mut Pages,
-        mut visit: impl FnMut(&Text, Found<'_>),
-    ) {
+    pub(crate) fn each_first(&mut self, pages: &mut Pages, mut visit: impl FnMut(Found<'_>)) {
         let range = self.range;
         let mut converted = self.converted.of_unit();
         let mut earlier = self.earlier_users.of_unit();
@@ -1041,27 +1012,24 @@ impl Unit {
             for converted in converted.chunk_by(|one, next| one.user == next.user) {
                 let user = converted.first().map_or(0, |row| row.user);
                 let first = self.firsts.take(user);
-                let session = first.map(|first| first.row.dated(first.row.packed().ends(pages)));
-                let together = first.map_or(0, |first| 1 + usize::from(first.is_tied));
+                let session = first.map(|first| first.dated(first.packed().ends(pages)));
                 let user = User {
-                    sessions: &[session.unwrap_or_default(); 2][..together],
+                    sessions: session.as_slice(),
                     converted,
                     came_earlier: earlier.binary_search(&user).is_ok(),
                 };
-                visit(&self.text, Found::Converted(user));
+                visit(Found::Converted(user));
             }
             for &user in earlier {
                 self.firsts.take(user);
             }
-            for first in self.firsts.others().filter(|first| first.row.is_included()) {
-                if first.is_tied {
-                    visit(&self.text, Found::Tied);
-                } else if waiting.add(&first.row.packed()) {
-                    waiting.look_up(pages, |session| visit(&self.text, Found::First(session)));
+            for first in self.firsts.others().filter(|first| first.is_included()) {
+                if waiting.add(&first.packed()) {
+                    waiting.look_up(pages, |session| visit(Found::First(session)));
                 }
             }
         }
-        waiting.look_up(pages, |session| visit(&self.text, Found::First(session)));
+        waiting.look_up(pages, |session| visit(Found::First(session)));
     }
 
     /// Moves the sessions that are kept for [`each_first`](Self::each_first) to those for
@@ -1076,8 +1044,8 @@ impl Unit {
         self.starts.clear();
     }
 
-    pub(crate) fn text(&self) -> &Text {
-        &self.text
+    pub(crate) fn arena(&self) -> &Arena {
+        &self.arena
     }
 }
 
@@ -1136,16 +1104,7 @@ fn take<'a, R>(rows: &mut &'a [R], belongs: impl Fn(&R) -> bool) -> &'a [R] {
     taken
 }
 
-impl Text {
-    pub(crate) fn moment_of_session(&self, row: &Session<When>) -> Moment<'_> {
-        let identity = row.when.identity.get();
-        (row.when.kind).moment(row.started_at(), identity, &self.session_ids)
-    }
-
-    pub(crate) fn moment_of_converted(&self, row: &Converted) -> Moment<'_> {
-        (row.kind).moment(row.started_at, row.identity, &self.converted_ids)
-    }
-
+impl Arena {
     pub(crate) fn conversions(&self, row: &Converted) -> Conversions<'_> {
         Conversions {
             pages: row.viewed.of(&self.viewed),

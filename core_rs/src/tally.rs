@@ -12,8 +12,7 @@ use crate::native::Reader;
 use crate::pages::{KeyWidth, PageColumns, PageId, Pages};
 use crate::roles::{Ends, conversion_side};
 use crate::rows::{
-    ConversionColumns, Converted, Found, Session, SessionColumns, Text, Unit, User, UserColumns,
-    When,
+    ConversionColumns, Converted, Found, Session, SessionColumns, Unit, User, UserColumns, When,
 };
 
 /// The counts of one question, over the units of one worker.
@@ -90,28 +89,16 @@ impl Tally {
         Ok(())
     }
 
-    /// How many of the units begun last are counted.
-    #[must_use]
-    pub fn units_finished(&self) -> usize {
-        self.units.finished
-    }
-
     /// Takes a chunk of the units' sessions ([`SessionColumns`]). When a row of a later unit comes, the units before it
     /// are counted.
     ///
     /// # Errors
     ///
     /// [`Error::Malformed`]: no unit can be finished after that. [`Error::Unordered`]: the row belongs to a unit that
-    /// was counted already, and the tally is of no use. [`Error::Tied`] and others as in
-    /// [`finish_units`](Self::finish_units): after a tie, that unit and those after it can be begun again.
+    /// was counted already, and the tally is of no use. Others as in [`finish_units`](Self::finish_units).
     pub fn feed_sessions(&mut self, chunk: &[u8]) -> Result<()> {
         let (sessions, mut counting) = self.counting();
-        let fed = sessions.feed(chunk, |block| counting.add(block));
-        if fed == Err(Error::Tied) {
-            // The rest of the stream is not needed.
-            *sessions = Reader::default();
-        }
-        fed
+        sessions.feed(chunk, |block| counting.add(block))
     }
 
     /// Takes a chunk of the unit's sessions with conversions ([`ConversionColumns`]).
@@ -143,9 +130,7 @@ impl Tally {
     /// # Errors
     ///
     /// [`Error::Truncated`] where a stream ended inside a block, the error of a failed feed, [`Error::PassedOver`], or
-    /// [`Error::TooMany`]: nothing of that unit is counted. [`Error::Tied`] where the order of sessions that started at
-    /// the same time matters and is unknown: nothing of that unit is counted, and its rows are forgotten, so it can be
-    /// fed again, with ids.
+    /// [`Error::TooMany`]: nothing of that unit is counted.
     pub fn finish_units(&mut self) -> Result<()> {
         self.sessions.finish()?;
         self.conversions.finish()?;
@@ -379,10 +364,6 @@ impl Counting<'_> {
         } else {
             choose_converted(self.selection, self.unit, &mut chosen);
         }
-        if chosen.is_tied {
-            self.unit.clear();
-            return Err(Error::Tied);
-        }
         // Choosing may have added pages.
         if self.pages.is_full() {
             return Err(Error::TooMany("pages"));
@@ -406,7 +387,7 @@ impl Counting<'_> {
 
     /// Counts the conversion side of the converting sessions in these places.
     fn count_conversions(&mut self, chosen: &[usize]) {
-        let text = self.unit.text();
+        let arena = self.unit.arena();
         let mut last_user = None;
         for session in chosen
             .iter()
@@ -416,7 +397,7 @@ impl Counting<'_> {
                 self.counts.begin_converted_user();
             }
             self.counts.begin_conversions(session.conversions);
-            conversion_side(session.ends, text.conversions(session), |role, page| {
+            conversion_side(session.ends, arena.conversions(session), |role, page| {
                 self.counts.add_conversion(role, page);
             });
         }
@@ -430,8 +411,6 @@ struct Chosen {
     sessions: Vec<Session<()>>,
     /// The places of the converting ones, by user.
     conversions: Vec<usize>,
-    /// Whether the order of sessions that started at the same time matters and is unknown.
-    is_tied: bool,
 }
 
 /// Chooses among the sessions with conversions, for scopes that do not need the time of others.
@@ -439,8 +418,8 @@ fn choose_converted(selection: Selection, unit: &Unit, chosen: &mut Chosen) {
     let mut place = 0;
     for sessions in unit.converted().chunk_by(|one, next| one.user == next.user) {
         let mut journey = Journey::default();
-        add_converted(&mut journey, unit.text(), sessions);
-        chosen.add_converted(selection, unit.text(), &journey, sessions, place);
+        add_converted(&mut journey, sessions);
+        chosen.add_converted(selection, &journey, sessions, place);
         place += sessions.len();
     }
 }
@@ -448,14 +427,14 @@ fn choose_converted(selection: Selection, unit: &Unit, chosen: &mut Chosen) {
 /// Chooses among all sessions, for scopes that need their order.
 fn choose_dated(selection: Selection, unit: &mut Unit, chosen: &mut Chosen) {
     let mut place = 0;
-    unit.each_user(|text, user| {
+    unit.each_user(|user| {
         if user.converted.is_empty() {
-            chosen.add_unconverted(selection, text, user);
+            chosen.add_unconverted(selection, user);
             return;
         }
-        let journey = journey(text, user);
-        chosen.add_sessions(selection, text, &journey, user.sessions);
-        chosen.add_converted(selection, text, &journey, user.converted, place);
+        let journey = journey(user);
+        chosen.add_sessions(selection, &journey, user.sessions);
+        chosen.add_converted(selection, &journey, user.converted, place);
         place += user.converted.len();
     });
 }
@@ -463,13 +442,12 @@ fn choose_dated(selection: Selection, unit: &mut Unit, chosen: &mut Chosen) {
 /// Chooses among all sessions, for the scope of first sessions.
 fn choose_first(selection: Selection, unit: &mut Unit, pages: &mut Pages, chosen: &mut Chosen) {
     let mut place = 0;
-    unit.each_first(pages, |text, found| match found {
+    unit.each_first(pages, |found| match found {
         Found::First(session) => chosen.sessions.push(session),
-        Found::Tied => chosen.is_tied = true,
         Found::Converted(user) => {
-            let journey = journey(text, &user);
-            chosen.add_sessions(selection, text, &journey, user.sessions);
-            chosen.add_converted(selection, text, &journey, user.converted, place);
+            let journey = journey(&user);
+            chosen.add_sessions(selection, &journey, user.sessions);
+            chosen.add_converted(selection, &journey, user.converted, place);
             place += user.converted.len();
         }
     });
@@ -478,38 +456,25 @@ fn choose_first(selection: Selection, unit: &mut Unit, pages: &mut Pages, chosen
 impl Chosen {
     /// Chooses among the sessions of a user without any conversion, as most are.
     #[inline]
-    fn add_unconverted(&mut self, selection: Selection, text: &Text, user: &User<'_>) {
+    fn add_unconverted(&mut self, selection: Selection, user: &User<'_>) {
         if !selection.may_include_unconverted() || user.came_earlier {
             return;
         }
-        // In the scope of first sessions, one earliest session settles it.
-        let earliest = user.sessions.iter().map(Session::started_at).min();
-        let mut first = user
-            .sessions
-            .iter()
-            .filter(|row| Some(row.started_at()) == earliest);
-        match (first.next(), first.next()) {
-            (Some(session), None) => {
-                if session.is_included() {
-                    self.sessions.push(session.undated());
-                }
-            }
-            _ => self.add_sessions(selection, text, &journey(text, user), user.sessions),
-        }
+        // In the scope of first sessions, the earliest session settles it.
+        let first = user.sessions.iter().min_by_key(|session| session.moment());
+        let first = first.filter(|session| session.is_included());
+        self.sessions.extend(first.map(Session::undated));
     }
 
     fn add_sessions(
         &mut self,
         selection: Selection,
-        text: &Text,
-        journey: &Journey<'_>,
+        journey: &Journey,
         sessions: &[Session<When>],
     ) {
         for session in sessions.iter().filter(|session| session.is_included()) {
-            match selection.includes(&text.moment_of_session(session), false, journey) {
-                Some(true) => self.sessions.push(session.undated()),
-                Some(false) => {}
-                None => self.is_tied = true,
+            if selection.includes(session.moment(), false, journey) {
+                self.sessions.push(session.undated());
             }
         }
     }
@@ -518,31 +483,19 @@ impl Chosen {
     fn add_converted(
         &mut self,
         selection: Selection,
-        text: &Text,
-        journey: &Journey<'_>,
+        journey: &Journey,
         sessions: &[Converted],
         first_place: usize,
     ) {
         for (place, session) in (first_place..).zip(sessions) {
-            if !session.included {
-                continue;
-            }
-            let moment = text.moment_of_converted(session);
             let converts = session.conversions > 0;
-            match selection.includes(&moment, converts, journey) {
-                Some(true) => {}
-                Some(false) => continue,
-                None => {
-                    self.is_tied = true;
-                    continue;
-                }
+            if !session.included || !selection.includes(session.moment, converts, journey) {
+                continue;
             }
             if converts {
                 self.conversions.push(place);
             }
-            let has_converted_before = journey.has_converted_before(&moment, converts);
-            self.is_tied |= converts && has_converted_before.is_none();
-            let ends = if converts && has_converted_before != Some(true) {
+            let ends = if converts && !journey.has_converted_before(session.moment) {
                 Ends::default()
             } else {
                 session.ends
@@ -553,20 +506,20 @@ impl Chosen {
 }
 
 #[inline]
-fn journey<'a>(text: &'a Text, user: &User<'_>) -> Journey<'a> {
+fn journey(user: &User<'_>) -> Journey {
     let mut journey = Journey::default();
     for session in user.sessions {
-        journey.add(text.moment_of_session(session), false);
+        journey.add(session.moment(), false);
     }
-    add_converted(&mut journey, text, user.converted);
+    add_converted(&mut journey, user.converted);
     if user.came_earlier {
         journey.came_earlier();
     }
     journey
 }
 
-fn add_converted<'a>(journey: &mut Journey<'a>, text: &'a Text, sessions: &[Converted]) {
+fn add_converted(journey: &mut Journey, sessions: &[Converted]) {
     for session in sessions {
-        journey.add(text.moment_of_converted(session), session.conversions > 0);
+        journey.add(session.moment, session.conversions > 0);
     }
 }

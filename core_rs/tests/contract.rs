@@ -126,6 +126,7 @@ fn messages_have_the_fields_of_the_contract() {
             assist_views: 1,
             matches: true,
         }],
+        gone: false,
     };
     let mut tally = Tally::new(Scope::Any, false);
     tally

@@ -20,14 +20,10 @@ fn empty((scope, filter): Question) -> Tally {
 }
 
 fn feed_unit(tally: &mut Tally, streams: &Streams) {
-    try_unit(tally, streams).unwrap();
-}
-
-fn try_unit(tally: &mut Tally, streams: &Streams) -> Result<(), Error> {
     tally.feed_sessions(&streams.sessions).unwrap();
     tally.feed_users(&streams.users).unwrap();
     tally.feed_conversions(&streams.conversions).unwrap();
-    tally.finish_units()
+    tally.finish_units().unwrap();
 }
 
 fn name_pages(tally: &mut Tally) {
@@ -83,46 +79,9 @@ proptest! {
         let world = oracle::last_written(&history);
         for question in questions() {
             let expected = oracle::answer(&world, question);
-            let with_ids = Form { ids: true, ..form };
-            let streams = Streams::of_history(&history, question, with_ids);
             let mut tally = empty(question);
-            feed_unit(&mut tally, &streams);
+            feed_unit(&mut tally, &Streams::of_history(&history, question, form));
             same(&response(&mut tally), &expected, question);
-        }
-    }
-
-    #[test]
-    fn ids_are_asked_for_where_order_matters(
-        history in histories(),
-        form in forms(),
-        before in worlds(),
-    ) {
-        let form = Form { ids: false, ..form };
-        let world = oracle::last_written(&history);
-        let orders = ["", " ", "~"].map(|prefix| reordered(&world, prefix));
-        for question in questions() {
-            let expected = oracle::answer(&world, question);
-            let mut tally = empty(question);
-            feed_unit(&mut tally, &Streams::of(&shifted(&before), question));
-            let totals = tally.totals();
-            match try_unit(&mut tally, &Streams::of_history(&history, question, form)) {
-                Ok(()) => {
-                    // What was decided without ids holds for any order of ids.
-                    for order in &orders {
-                        prop_assert_eq!(&oracle::answer(order, question), &expected);
-                    }
-                }
-                Err(error) => {
-                    prop_assert_eq!(error, Error::Tied);
-                    prop_assert!(oracle::has_ties(&world));
-                    prop_assert_eq!(tally.totals(), totals);
-                    let with_ids = Form { ids: true, ..form };
-                    feed_unit(&mut tally, &Streams::of_history(&history, question, with_ids));
-                }
-            }
-            let mut whole = shifted(&before);
-            whole.extend(world.iter().cloned());
-            same(&response(&mut tally), &oracle::answer(&whole, question), question);
         }
     }
 
@@ -161,7 +120,7 @@ proptest! {
         }
         // Rows of either kind come in the order of units. One kind after the other would not.
         let versions = if form.versions % 2 == 0 { 0 } else { u8::MAX };
-        let form = Form { versions, packed, ..form };
+        let form = Form { versions, packed };
         let world = oracle::last_written(&history);
         let firsts: Vec<u64> = std::iter::once(0).chain(cuts.into_iter().map(|cut| cut + 1)).collect();
         let lasts = firsts.iter().skip(1).map(|next| next - 1).chain([u64::MAX]);
@@ -178,24 +137,13 @@ proptest! {
             let all = Streams::of_history(&history, question, form);
             tally.feed_users(&all.users).unwrap();
             tally.feed_conversions(&all.conversions).unwrap();
-            let mut left = units.as_slice();
-            while let Some(&unit) = left.first() {
-                let together = &left[..at_once.min(left.len())];
+            for together in units.chunks(at_once) {
                 tally.begin_units(together).unwrap();
                 let sessions = of_units(together, question, form).sessions;
-                let fed = sessions.chunks(chunk).try_for_each(|chunk| tally.feed_sessions(chunk));
-                if let Err(error) = fed.and_then(|()| tally.finish_units()) {
-                    prop_assert_eq!(error, Error::Tied);
-                    let finished = tally.units_finished();
-                    prop_assert!(finished < together.len());
-                    let tied = left.get(finished).copied().unwrap_or(unit);
-                    let streams = of_units(&[tied], question, Form { ids: true, ..form });
-                    tally.begin_units(&[tied]).unwrap();
-                    try_unit(&mut tally, &streams).unwrap();
-                    left = &left[finished + 1..];
-                } else {
-                    left = &left[together.len()..];
+                for chunk in sessions.chunks(chunk) {
+                    tally.feed_sessions(chunk).unwrap();
                 }
+                tally.finish_units().unwrap();
             }
             same(&response_of(form, &mut tally), &oracle::answer(&world, question), question);
         }
@@ -216,11 +164,7 @@ proptest! {
         let form = Form { packed: true, ..form };
         for question in questions() {
             let mut tally = empty_of(form, question);
-            if let Err(error) = try_unit(&mut tally, &Streams::of_history(&history, question, form)) {
-                prop_assert_eq!(error, Error::Tied);
-                let form = Form { ids: true, ..form };
-                feed_unit(&mut tally, &Streams::of_history(&history, question, form));
-            }
+            feed_unit(&mut tally, &Streams::of_history(&history, question, form));
             same(&response_of(form, &mut tally), &oracle::answer(&world, question), question);
         }
     }
@@ -294,22 +238,6 @@ proptest! {
     }
 }
 
-/// The same sessions, in which those without conversions have other ids: of those that started at the same time, the
-/// order is another, and the prefix puts them before or after all others.
-fn reordered(world: &[Session], prefix: &str) -> Vec<Session> {
-    let mut world = world.to_vec();
-    for session in &mut world {
-        if session.conversions.is_empty() {
-            let reversed = session
-                .session_id
-                .bytes()
-                .map(|byte| char::from(160 - byte));
-            session.session_id = prefix.chars().chain(reversed).collect();
-        }
-    }
-    world
-}
-
 /// The same sessions of other users.
 fn shifted(world: &[Session]) -> Vec<Session> {
     let mut world = world.to_vec();
@@ -327,62 +255,72 @@ fn cut<'a>(mut stream: &'a [u8], sizes: &'a [usize]) -> impl Iterator<Item = &'a
     })
 }
 
-/// A user's sessions, given by start and number of conversions. Each is on a page of its own. Ids fall as places rise.
+/// A user's sessions, given by start and number of conversions, with keys that rise. Each is on a page of its own.
 fn journey(sessions: &[(i64, usize)]) -> Vec<Session> {
-    (1..)
-        .zip(sessions)
-        .map(|(number, &(started_at, conversions))| Session {
-            user: 7,
-            started_at,
-            session_id: format!("{}", 9 - number),
-            passes: true,
-            pages: vec![number],
-            conversions: vec![
-                Conversion {
-                    page: number,
-                    assist_views: 1,
-                    matches: true,
-                };
-                conversions
-            ],
-        })
-        .collect()
+    let session = |id: String| Session {
+        user: 7,
+        started_at: 0,
+        session_id: id,
+        passes: true,
+        pages: vec![],
+        conversions: vec![],
+        gone: false,
+    };
+    let mut world: Vec<_> = (0..sessions.len())
+        .map(|id| session(id.to_string()))
+        .collect();
+    world.sort_by_key(Session::key);
+    for ((session, page), &(started_at, conversions)) in world.iter_mut().zip(1..).zip(sessions) {
+        session.started_at = started_at;
+        session.pages = vec![page];
+        session.conversions = vec![
+            Conversion {
+                page,
+                assist_views: 1,
+                matches: true,
+            };
+            conversions
+        ];
+    }
+    world
 }
 
-/// The number of sessions counted without ids, or the error. It must be the same for versions and for packed rows.
-fn without_ids(world: &[Session], question: Question) -> Result<u64, Error> {
+/// The number of sessions counted, with the answer that the oracle gives: from versions and from packed rows, in the
+/// order given and the other way round.
+fn counted(world: &[Session], question: Question) -> u64 {
     let versions = Form {
         versions: u8::MAX,
-        ids: false,
-        conversion_keys: true,
         packed: false,
     };
-    let packed = Form {
-        ids: false,
-        ..Form::PACKED
-    };
-    let counted = [versions, packed].map(|form| {
-        let mut world = world.to_vec();
-        if form.packed {
-            world.iter_mut().for_each(make_leading);
-        }
-        let history: Vec<Version> = (world.iter())
-            .map(|session| Version {
+    let forms = [versions, Form::REPLACED, Form::PACKED];
+    let found = forms.map(|form| {
+        [false, true].map(|reversed| {
+            let mut world = world.to_vec();
+            if form.packed {
+                world.iter_mut().for_each(make_leading);
+            }
+            if reversed {
+                world.reverse();
+            }
+            let version = |session: &Session| Version {
                 session: session.clone(),
                 written_at: 0,
-            })
-            .collect();
-        let mut tally = empty_of(form, question);
-        try_unit(&mut tally, &Streams::of_history(&history, question, form))?;
-        assert_eq!(
-            response_of(form, &mut tally),
-            oracle::answer(&world, question).encode_to_vec()
-        );
-        Ok(tally.totals().sessions)
+            };
+            let history: Vec<_> = world.iter().map(version).collect();
+            let mut tally = empty_of(form, question);
+            feed_unit(&mut tally, &Streams::of_history(&history, question, form));
+            let expected = oracle::answer(&world, question);
+            same(&response_of(form, &mut tally), &expected, question);
+            tally.totals().sessions
+        })
     });
-    let [of_versions, of_packed] = counted;
-    assert_eq!(of_versions, of_packed);
-    of_versions
+    assert!(
+        found
+            .iter()
+            .flatten()
+            .all(|sessions| *sessions == found[0][0])
+    );
+    found[0][0]
 }
 
 fn empty_of(form: Form, question: Question) -> Tally {
@@ -413,83 +351,98 @@ fn make_leading(session: &mut Session) {
 }
 
 #[test]
-fn ties_matter_at_the_decisive_instants_only() {
-    let (first, assist, after) = ((2, false), (4, false), (5, false));
-    let later_tie = journey(&[(11, 0), (12, 0), (12, 0), (13, 1), (14, 0), (14, 0)]);
-    assert_eq!(without_ids(&later_tie, first), Ok(1));
-    assert_eq!(without_ids(&later_tie, assist), Ok(2));
-    assert_eq!(without_ids(&later_tie, after), Ok(2));
-
+fn sessions_that_started_together_follow_their_keys() {
+    let (any, first, assist, after) = ((1, false), (2, false), (4, false), (5, false));
+    let pages = |world: &[Session], question| {
+        let answer = PagesResponse::decode(&count(world, question)[..]).unwrap();
+        let rows = [answer.conversion_performance, answer.drop_off_performance].concat();
+        rows.into_iter().map(|row| row.url).collect::<Vec<_>>()
+    };
     let two_first = journey(&[(11, 0), (11, 0), (13, 1)]);
-    assert_eq!(without_ids(&two_first, first), Err(Error::Tied));
-    assert_eq!(without_ids(&two_first, assist), Err(Error::Tied));
-    assert_eq!(without_ids(&two_first, after), Ok(0));
+    assert_eq!(counted(&two_first, first), 1);
+    assert_eq!(pages(&two_first, first), [support::url(1)]);
+    assert_eq!(counted(&two_first, assist), 1);
+    assert_eq!(pages(&two_first, assist), [support::url(2)]);
+    assert_eq!(counted(&two_first, after), 0);
 
     let two_converting = journey(&[(11, 1), (11, 1), (13, 0)]);
-    for scope in [(1, false), first, after] {
-        assert_eq!(without_ids(&two_converting, scope), Err(Error::Tied));
+    assert_eq!(counted(&two_converting, any), 3);
+    assert_eq!(counted(&two_converting, first), 1);
+    assert_eq!(counted(&two_converting, after), 2);
+
+    // The first converts, and the second.
+    for (sessions, of_assist, of_after) in [([(11, 1), (11, 0)], 0, 1), ([(11, 0), (11, 1)], 0, 0)]
+    {
+        let world = journey(&sessions);
+        assert_eq!(counted(&world, first), 1);
+        assert_eq!(counted(&world, assist), of_assist);
+        assert_eq!(counted(&world, after), of_after);
     }
-    assert_eq!(without_ids(&two_converting, (3, false)), Err(Error::Tied));
-    let two_converting_later = journey(&[(10, 1), (11, 1), (11, 1), (13, 0)]);
-    assert_eq!(without_ids(&two_converting_later, (1, false)), Ok(4));
-    assert_eq!(without_ids(&two_converting_later, after), Ok(3));
+    let before_the_conversion = journey(&[(11, 0), (12, 0), (12, 1), (12, 0)]);
+    assert_eq!(counted(&before_the_conversion, first), 1);
+    assert_eq!(counted(&before_the_conversion, assist), 1);
+    assert_eq!(pages(&before_the_conversion, assist), [support::url(2)]);
+    assert_eq!(counted(&before_the_conversion, after), 1);
+    assert_eq!(pages(&before_the_conversion, after), [support::url(4)]);
 
-    let first_converts = journey(&[(11, 1), (11, 0)]);
-    assert_eq!(without_ids(&first_converts, first), Err(Error::Tied));
-    assert_eq!(without_ids(&first_converts, assist), Ok(0));
-    assert_eq!(without_ids(&first_converts, after), Err(Error::Tied));
-
-    let at_the_conversion = journey(&[(11, 0), (12, 0), (12, 1)]);
-    assert_eq!(without_ids(&at_the_conversion, first), Ok(1));
-    assert_eq!(without_ids(&at_the_conversion, assist), Err(Error::Tied));
-    assert_eq!(without_ids(&at_the_conversion, after), Err(Error::Tied));
-
-    // Nobody converts, and users whose first session lies earlier do not matter.
     let none_converts = journey(&[(11, 0), (11, 0)]);
-    assert_eq!(without_ids(&none_converts, (2, true)), Ok(0));
-    assert_eq!(without_ids(&none_converts, assist), Ok(0));
-    let mut filtered = none_converts;
-    for session in &mut filtered {
-        session.passes = false;
-    }
-    assert_eq!(without_ids(&filtered, first), Ok(0));
-    // One of two passes the filters. Whether it is the first is unknown.
-    for place in 0..2 {
+    assert_eq!(counted(&none_converts, (2, true)), 0);
+    assert_eq!(counted(&none_converts, assist), 0);
+    // A first session that the filters drop stays the first.
+    for (place, sessions) in [(0, 0), (1, 1)] {
         let mut half_filtered = journey(&[(11, 0), (11, 0), (13, 1)]);
         half_filtered[place].passes = false;
-        assert_eq!(without_ids(&half_filtered, first), Err(Error::Tied));
+        assert_eq!(counted(&half_filtered, first), sessions);
         half_filtered.pop();
-        assert_eq!(without_ids(&half_filtered, first), Err(Error::Tied));
+        assert_eq!(counted(&half_filtered, first), sessions);
     }
     let seen_before = journey(&[(9, 0), (11, 0), (11, 0)]);
-    assert_eq!(without_ids(&seen_before, first), Ok(0));
+    assert_eq!(counted(&seen_before, first), 0);
 }
 
-/// A session that was replaced between the reading of two streams still counts once.
+/// A session that moved left a row behind that says so. Both rows were written at the same time.
 #[test]
-fn a_session_in_both_streams_is_no_tie() {
-    let converted = journey(&[(11, 1)]);
-    let mut plain = converted.clone();
-    plain[0].conversions.clear();
-    let form = Form {
-        versions: u8::MAX,
-        ids: false,
-        conversion_keys: true,
-        packed: false,
+fn a_session_that_moved_counts_where_it_is() {
+    let at = |started_at, gone| Session {
+        started_at,
+        gone,
+        ..journey(&[(0, 0)])[0].clone()
     };
-    let streams = |world: &[Session], question| {
-        let version = |session: &Session| Version {
-            session: session.clone(),
-            written_at: 0,
-        };
-        let history: Vec<_> = world.iter().map(version).collect();
-        Streams::of_history(&history, question, form)
+    let (here, there) = (11, 18);
+    let version = |session: Session, written_at| Version {
+        session,
+        written_at,
     };
-    for scope in [2, 4, 5] {
-        let question = (scope, false);
-        let mut both = streams(&converted, question);
-        both.sessions = streams(&plain, question).sessions;
-        assert_eq!(try_unit(&mut empty(question), &both), Ok(()));
+    let before = version(at(here, false), 1);
+    let mark = version(at(here, true), 2);
+    let after = version(at(there, false), 2);
+    let back = version(at(here, false), 3);
+    let all = |versions: &[&Version]| versions.iter().map(|&version| version.clone()).collect();
+    let cases: [(Vec<Version>, u64); 6] = [
+        (all(&[&before]), 1),
+        (all(&[&before, &mark]), 0),
+        (all(&[&before, &mark, &after]), 1),
+        (all(&[&after, &mark, &before]), 1),
+        (all(&[&after, &back, &mark, &before]), 2),
+        // Written at the same time: what was stored last holds.
+        (all(&[&version(at(here, false), 2), &mark]), 0),
+    ];
+    for (history, sessions) in cases {
+        for packed in [false, true] {
+            for versions in [0, u8::MAX] {
+                let form = Form { versions, packed };
+                for question in [(1, false), (2, false)] {
+                    let mut tally = empty_of(form, question);
+                    feed_unit(&mut tally, &Streams::of_history(&history, question, form));
+                    let expected = if question.0 == 2 {
+                        sessions.min(1)
+                    } else {
+                        sessions
+                    };
+                    assert_eq!(tally.totals().sessions, expected, "{form:?}: {history:?}");
+                }
+            }
+        }
     }
 }
 
@@ -511,6 +464,8 @@ fn a_user_may_have_very_many_sessions() {
         ("converting", Values::U8(converting.collect())),
         ("session_key", Values::U64(keys.clone())),
         ("written_at", Values::I64(vec![0; keys.len()])),
+        ("day", Values::U16(vec![0; keys.len()])),
+        ("gone", Values::U8(vec![0; keys.len()])),
     ];
     let mut tally = empty((1, false));
     tally.feed_sessions(&block(&columns)).unwrap();
@@ -536,6 +491,7 @@ fn worked_case() -> Vec<Session> {
         passes: true,
         pages: pages.to_vec(),
         conversions: vec![],
+        gone: false,
     };
     let signup = |assist_views| Conversion {
         page: page::SIGNUP,
@@ -761,7 +717,11 @@ fn a_session_of_a_unit_that_was_counted_is_refused() {
     let mut tally = empty(question);
     tally.begin_units(&units).unwrap();
     tally.feed_sessions(&stream(&[1, 9, 20])).unwrap();
-    assert_eq!(tally.units_finished(), 2);
+    assert_eq!(
+        tally.totals().sessions,
+        2,
+        "the first two units are counted"
+    );
     let refused = tally.feed_sessions(&stream(&[21, 10])).unwrap_err();
     assert_eq!(refused, Error::Unordered);
     assert!(refused.to_string().ends_with("each unit by itself"));

@@ -81,7 +81,7 @@ proptest! {
                 written_at: session.started_at % 3,
             })
             .collect();
-        let form = support::Form { versions: u8::MAX, ids: false, conversion_keys: true, packed: false };
+        let form = support::Form { versions: u8::MAX, packed: false };
         let keyed = Streams::of_history(&versions, (2, false), form);
         let keyed = [keyed.sessions, keyed.conversions];
         let streams = valid(&world).into_iter().chain(keyed);
@@ -113,6 +113,7 @@ fn a_stream_cut_inside_a_block_is_truncated() {
             passes: true,
             pages: vec![1, 2],
             conversions: vec![],
+            gone: false,
         },
         support::Session {
             user: 8,
@@ -125,6 +126,7 @@ fn a_stream_cut_inside_a_block_is_truncated() {
                 assist_views: 2,
                 matches: true,
             }],
+            gone: false,
         },
         support::Session {
             user: 9,
@@ -133,6 +135,7 @@ fn a_stream_cut_inside_a_block_is_truncated() {
             passes: true,
             pages: vec![],
             conversions: vec![],
+            gone: false,
         },
     ];
     for (feed, stream) in FEEDS.into_iter().zip(valid(&world)).take(3) {
@@ -313,6 +316,7 @@ fn conversion(replaced: &[(&str, Values)]) -> Vec<u8> {
             assist_views: 1,
             matches: true,
         }],
+        gone: false,
     };
     let mut columns = streams::conversion_columns(&[&&session], false);
     for (name, values) in replaced {
@@ -362,15 +366,20 @@ fn moments_come_whole_and_where_they_are_needed() {
         columns.retain(|(name, _)| *name != column);
         block(&columns)
     };
-    for stream in [undated.clone(), without("started_at")] {
+    for stream in [
+        undated.clone(),
+        without("started_at"),
+        without("session_key"),
+    ] {
         assert_eq!(
             refusal(Tally::feed_sessions, &stream),
-            "the touch scope needs column started_at"
+            "the touch scope needs columns started_at and session_key"
         );
     }
-    for stream in [without("session_id"), without("included")] {
-        assert_eq!(feed_all(Tally::feed_sessions, &stream, 9), Ok(()));
-    }
+    assert_eq!(
+        feed_all(Tally::feed_sessions, &without("included"), 9),
+        Ok(())
+    );
     let mut any = Tally::new(Scope::Any, false);
     any.feed_sessions(&undated).unwrap();
     let dated = streams::session_columns(&[&&session], true);
@@ -398,33 +407,36 @@ fn versions_come_whole() {
         session: plain_session(),
         written_at: 1,
     };
-    let complete = streams::version_columns(&[&&version], true, false);
-    for column in ["session_key", "written_at", "converting"] {
+    let complete = streams::version_columns(&[&&version], true);
+    let without = |left_out: &[&str]| {
         let mut columns = complete.clone();
-        columns.retain(|(name, _)| *name != column);
+        columns.retain(|(name, _)| !left_out.contains(name));
+        block(&columns)
+    };
+    for column in ["session_key", "written_at", "day"] {
         assert_eq!(
-            refusal(Tally::feed_sessions, &block(&columns)),
-            "columns session_key, written_at and converting come together"
+            refusal(Tally::feed_sessions, &without(&[column])),
+            "columns session_key, written_at and day come together"
         );
     }
-    let flags = |name: &str| {
+    for columns in [&["converting"][..], &["gone"], &["written_at", "day"]] {
+        assert_eq!(
+            refusal(Tally::feed_sessions, &without(columns)),
+            "columns converting and gone come with versions whose keys are whole"
+        );
+    }
+    for name in ["converting", "gone", "included"] {
         let mut columns = complete.clone();
         let column = columns.iter_mut().find(|(column, _)| *column == name);
         column.unwrap().1 = Values::U8(vec![2]);
-        refusal(Tally::feed_sessions, &block(&columns))
-    };
-    assert_eq!(
-        flags("converting"),
-        "column converting holds 2, neither 0 nor 1"
-    );
-    assert_eq!(
-        flags("included"),
-        "column included holds 2, neither 0 nor 1"
-    );
-    // A key may come alone: it identifies the session, and replaces nothing.
-    let mut columns = complete;
-    columns.retain(|(name, _)| !matches!(*name, "written_at" | "converting"));
-    assert_eq!(feed_all(Tally::feed_sessions, &block(&columns), 9), Ok(()));
+        assert_eq!(
+            refusal(Tally::feed_sessions, &block(&columns)),
+            format!("column {name} holds 2, neither 0 nor 1")
+        );
+    }
+    // A key may come alone: it puts the session in order, and replaces nothing.
+    let stream = without(&["written_at", "day", "converting", "gone"]);
+    assert_eq!(feed_all(Tally::feed_sessions, &stream, 9), Ok(()));
 }
 
 fn plain_session() -> support::Session {
@@ -435,5 +447,6 @@ fn plain_session() -> support::Session {
         passes: true,
         pages: vec![1],
         conversions: vec![],
+        gone: false,
     }
 }

@@ -10,7 +10,6 @@ __all__ = [
     "CoreError",
     "JsonAnswer",
     "Tally",
-    "TieError",
     "UnorderedError",
     "__build__",
     "__version__",
@@ -27,14 +26,6 @@ class CoreError(Exception):
     """The core refuses data or a question; the text says which and why.
 
     Nothing of the refused data is counted. A refused stream can't be continued.
-    """
-
-class TieError(CoreError):
-    """A unit can't be counted without the ids of its sessions.
-
-    Sessions of a user started together, the answer depends on which came first, and the streams
-    had no `session_id`. Nothing of the unit is counted, and its rows are dropped. The tally can go
-    on: begin the unit again, and feed all its streams with `session_id`.
     """
 
 class UnorderedError(CoreError):
@@ -90,54 +81,47 @@ class Tally:
             CoreError: Sessions of the current unit were already fed.
         """
 
-    @property
-    def units_finished(self) -> int:
-        """The number of the units begun last that are counted, while they are fed or after a `TieError`."""
-
     def feed_sessions(self, chunk: bytes) -> None:
         """Feed a chunk of the units' sessions in the window.
 
         Each unit but the last is counted when a session of a later one comes.
 
-        Columns, in any order: for a tally of whole keys `user_key`, `landing_key`, `exit_key` and
-        `before_exit_key` (`UInt64`); for one of leading bits `packed` (`FixedString(24)`, as the
-        store's schema has it), of which converting sessions are skipped, because the stream of
-        conversions has them. The following columns are optional, and may differ from block to block.
+        Columns, in any order: `user_key`, `landing_key`, `exit_key`, `before_exit_key` (`UInt64`) for a
+        tally of whole keys; `packed` (`FixedString(24)`, as `schema.sql` has it) for one of leading bits,
+        where sessions that say that they are converting are left to the other stream, and those that say that
+        they are gone count nowhere; and some of those that follow, which may differ from block to block.
 
-        `included` (`UInt8`): 1, or 0 for a session that fails the session filters and only shows which
-        session came first. Without it, all sessions are included. `started_at` (`Int64`, ms since the
-        epoch) and `session_id` (`String`): the scopes first, assist and after need `started_at`, and
-        `session_id` where sessions started together (`TieError`); other scopes ignore both.
+        `included` (`UInt8`: 1, or 0 for a session that fails the session filters and is only
+        evidence for who came first); all are included where it is absent. `started_at` (`Int64`, ms
+        since the epoch). `session_key` (`UInt64`, a hash of the session's id: of a user's sessions that
+        started together, the least comes first). The scopes first, assist and after need both; the others do
+        without, and ignore `started_at`.
 
-        `session_key` (`UInt64`, a hash of the session's id), `written_at` (`Int64`, any unit) and
-        `converting` (`UInt8`: 1 where this version of the session has a conversion; `packed` carries
-        it). Without them the stream has only sessions without a conversion, each once. With them it
-        has every version of every session: of a user's rows with the same `session_key`, the one with
-        the greatest `written_at` counts (of several, the last in the stream); if that one is
-        converting, none counts, because the stream of conversions has the session. All versions of a
-        session must come in this form. `session_key` may come without the other two, for the order;
-        then each session comes once.
+        `written_at` (`Int64`, any unit), `day` (`UInt16`, of the start), with `session_key`; and with whole
+        keys `converting` (`UInt8`: 1 where this version of the session has a conversion) and `gone` (`UInt8`: 1
+        where it says that the session has left this place), which `packed` has in itself. Without `written_at`,
+        the stream has the last versions alone, each session at its place once. With it, it has every version of
+        every session: of a user's rows with the same `session_key` and `day`, the one with the greatest
+        `written_at` counts (of several, the last in the stream), and where that one is converting or gone, none
+        does: the other stream has the session, or another place. All versions of a session must come in this
+        form.
 
         Raises:
-            TieError: A unit must be fed again with `session_id`. Nothing of it is counted; drop the rest of the
-                stream, and begin this unit and the later ones again.
-            UnorderedError: The units did not come one after the other.
-            CoreError: The bytes are no such blocks, or `finish_units` would refuse them.
+            UnorderedError: Units did not come one after the other.
+            CoreError: The bytes are no such blocks, or what `finish_units` refuses.
         """
 
     def feed_conversions(self, chunk: bytes) -> None:
         """Feed a chunk of the unit's sessions with conversions, over the whole history.
 
         Columns, in any order: `user_key` (`UInt64`), `started_at` (`Int64`, ms since the epoch),
-        `included` (`UInt8`: 1 for a session in the window that passes the session filters),
+        `session_key` (`UInt64`, as in the sessions stream),
+        `included` (`UInt8`: 1 in the window and past the session filters),
         `conversions` (`UInt32`: how many pass the conversion filters; 0 is possible),
         `landing_key`, `exit_key`, `before_exit_key` (`UInt64`), `page_keys` (`Array(UInt64)`, in
         viewing order), `conversion_keys` (`Array(UInt64)`, one for each of `conversions`) and
         `assist_views` (`Array(UInt32)`, likewise: how many of the first `page_keys` assist it).
-        The arrays of rows that are not included are ignored. `session_id` (`String`) is needed where
-        sessions started together (`TieError`). `session_key` (`UInt64`) is optional: if the sessions
-        stream has keys and no ids, a session that was replaced between the two readings is then not
-        taken for two that started together.
+        The arrays of rows that are not included are ignored.
 
         Raises:
             CoreError: The bytes are no such blocks, or the columns of a row contradict each other.
@@ -156,8 +140,7 @@ class Tally:
         """Count the units that are not counted yet, and drop their rows.
 
         Raises:
-            TieError: As for `feed_sessions`.
-            CoreError: A stream ended inside a block, or was refused before. Nothing of that unit is counted.
+            CoreError: A stream stopped inside a block, or was refused before. Nothing of that unit is counted.
         """
 
     def merge(self, other: Tally) -> None:

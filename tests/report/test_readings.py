@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pageroles._core import TieError, UnorderedError
+from pageroles._core import UnorderedError
 from pageroles.errors import InvalidArgumentError
 from pageroles.question.model import PagesQuery
 from pageroles.question.request import to_query
@@ -81,7 +82,7 @@ PLANS = {
     "all versions": Plan(cut(5, 3), Reading(history_apart=True, versions=True), large=True),
     "all versions, many units": Plan(cut(20, 1), Reading(history_apart=True, versions=True), large=True),
     "all versions, whole keys": Plan(cut(5, 3), Reading(history_apart=True, versions=True, whole_keys=True)),
-    "with ids": Plan(cut(3, 2), Reading(ids=True)),
+    "three units": Plan(cut(3, 2), Reading()),
 }
 
 
@@ -124,24 +125,153 @@ def test_pages_with_the_same_leading_bits_are_told_apart(store: Store, reporter:
     assert exits() == {urls[1]: 2, urls[0]: 1}
 
 
-def test_a_tie_is_counted_with_ids(store: Store, reporter: Reporter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two first sessions of one user, at the same millisecond: only their ids tell which was first."""
-    domain = "tie.example.com"
-    rows = [
-        f'{{"domain": "{domain}", "session_id": "session-{name}", "user_id": "u", '
-        f'"started_at": "2025-07-10T10:00:00.000Z", "page_views.url": ["/{name}"], '
-        f'"page_views.viewed_at": ["2025-07-10T10:00:00.000Z"]}}'
-        for name in ("b", "a")
-    ]
-    store.insert("sessions", "\n".join(rows).encode())
-    refused = watch_refusals(monkeypatch)
-    query = to_query(
-        message({"start_date": "2025-07-01", "end_date": "2025-07-31", "touch_scope": "first"}), domain, NOW
+def stored(domain: str, session: str, **fields: object) -> dict[str, object]:
+    """Return a row of a session on the pages `/a` and `/b`, started on July 10 at ten, as it is inserted."""
+    at = fields.get("started_at", "2025-07-10T10:00:00.000Z")
+    row = {
+        "domain": domain,
+        "session_id": session,
+        "user_id": "u",
+        "started_at": at,
+        "page_views.url": ["/a", "/b"],
+        "page_views.viewed_at": [at, at],
+        "written_at": "2025-07-20T00:00:00Z",
+    }
+    return row | fields
+
+
+def insert(store: Store, *rows: dict[str, object]) -> None:
+    store.insert("sessions", "\n".join(json.dumps(row) for row in rows).encode())
+
+
+def asked_of(domain: str, scope: str = "any", **window: str) -> PagesQuery:
+    window = {"start_date": "2025-07-01", "end_date": "2025-07-31"} | window
+    return to_query(message({**window, "touch_scope": scope}), domain, NOW)
+
+
+def totals(reporter: Reporter, store: Store, query: PagesQuery, plan: Plan) -> tuple[int, int]:
+    """Return the numbers of sessions and of conversions in an answer."""
+    found = pages_pb2.PagesResponse.FromString(answered(reporter, store, query, plan)).summary_totals
+    return found.total_sessions, found.total_conversion_events
+
+
+CONVERTED = {
+    "conversions.url": ["/done"],
+    "conversions.type": ["t"],
+    "conversions.id": ["i"],
+    "conversions.occurred_at": ["2025-07-10T10:00:00.000Z"],
+}
+
+
+@pytest.fixture(scope="module")
+def together(store: Store) -> str:
+    """A domain of one user, whose sessions started together; each is on a page of its own, in the order of keys."""
+    domain, names = "together.example.com", [f"session-{number}" for number in range(6)]
+    keys = store.rows(Statement("SELECT arrayMap(id -> sipHash64(id), {ids:Array(String)})", {"ids": names}),
+                      store.call(10))[0][0]  # fmt: skip
+    assert isinstance(keys, list)
+    by_key = [name for _, name in sorted(zip(keys, names, strict=True))]
+    assert by_key != names, "ids and keys differ in their order"
+    rows = [stored(domain, name, **{"page_views.url": [f"/{by_key.index(name)}"] * 2}) for name in names]
+    insert(store, *(row | CONVERTED if row["session_id"] == by_key[3] else row for row in rows))
+    return domain
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_sessions_that_started_together_follow_their_keys(
+    store: Store, reporter: Reporter, together: str, plan: Plan
+) -> None:
+    def exits(scope: str) -> list[str]:
+        answer = pages_pb2.PagesResponse.FromString(answered(reporter, store, asked_of(together, scope), plan))
+        return [row.url for row in answer.drop_off_performance]
+
+    assert exits("first") == ["/0"]
+    assert exits("assist") == ["/1", "/2"]
+    assert exits("after") == ["/4", "/5"]
+
+
+def gone(domain: str, session: str, **fields: object) -> dict[str, object]:
+    """Return a row that says that a session is elsewhere."""
+    return {**stored(domain, session, **fields), "page_views.url": [], "page_views.viewed_at": [], "gone": 2}
+
+
+@pytest.fixture(scope="module")
+def moved(store: Store) -> str:
+    """A domain whose sessions moved; its rows lie in several parts, and some were written at the same time."""
+    domain, later, last = "moved.example.com", "2025-07-21T00:00:00Z", "2025-07-22T00:00:00Z"
+    elsewhere = "2025-07-12T10:00:00.000Z"
+    insert(store, *(stored(domain, name) for name in ("stays", "to another user", "to another day", "and back")))
+    insert(store, stored(domain, "converted") | CONVERTED, stored(domain, "filler", user_id="v"))
+    for name in ("to another day", "and back"):
+        insert(store, gone(domain, name, written_at=later))
+        insert(store, stored(domain, name, started_at=elsewhere, written_at=later))
+    # The place that is left has the row of the same time, as stored last.
+    insert(store, gone(domain, "to another user"), stored(domain, "to another user", user_id="w"))
+    insert(store, gone(domain, "converted", written_at=later))
+    insert(store, stored(domain, "converted", user_id="w", written_at=later) | CONVERTED)
+    insert(store, gone(domain, "and back", started_at=elsewhere, written_at=last))
+    insert(store, stored(domain, "and back", written_at=last))
+    # An older version that arrives late changes nothing.
+    insert(store, stored(domain, "to another day", written_at="2025-07-19T00:00:00Z"))
+    return domain
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_a_session_that_moved_counts_where_it_is(store: Store, reporter: Reporter, moved: str, plan: Plan) -> None:
+    """Of u: `stays`, `to another day` and `and back`; of v: `filler`; of w: `to another user` and `converted`."""
+    assert totals(reporter, store, asked_of(moved), plan) == (6, 1)
+    assert totals(reporter, store, asked_of(moved, end_date="2025-07-11"), plan) == (5, 1)
+    assert totals(reporter, store, asked_of(moved, start_date="2025-07-12"), plan) == (1, 0)
+    assert totals(reporter, store, asked_of(moved, "first"), plan)[0] == 3
+    assert totals(reporter, store, asked_of(moved, "converting"), plan) == (1, 1)
+    assert answered(reporter, store, asked_of(moved, "after"), plan) == answered(
+        reporter, store, asked_of(moved, "after")
     )
-    answer = answered(reporter, store, query)
-    assert refused == [TieError]
-    assert b"/a" in answer
-    assert b"/b" not in answer
+
+
+@pytest.fixture(scope="module")
+def same_time(store: Store) -> str:
+    """A domain whose sessions have versions written at the same time, each in a part of its own."""
+    domain, users = "same-time.example.com", range(40)
+    for version in range(4):
+        rows = [
+            stored(domain, f"s{user}", user_id=f"u{user}", **{"page_views.url": ["/same", f"/{version}"]})
+            for user in users
+            if (user + version) % 3 or version == 3
+        ]
+        insert(store, *rows)
+    insert(store, *(gone(domain, f"s{user}", user_id=f"u{user}") for user in users if user % 4 == 0))
+    return domain
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+@pytest.mark.parametrize("scope", ["any", "first"])
+def test_of_versions_written_at_the_same_time_the_one_stored_last_counts(
+    store: Store, reporter: Reporter, same_time: str, plan: Plan, scope: str
+) -> None:
+    answer = pages_pb2.PagesResponse.FromString(answered(reporter, store, asked_of(same_time, scope), plan))
+    exits = {row.url: row.drop_off.sessions for row in answer.drop_off_performance if row.drop_off.sessions}
+    assert exits == {"/3": 30}
+
+
+@pytest.fixture(scope="module")
+def within_a_day(store: Store) -> str:
+    """A domain with a session that moved from ten to three; its later version lies in a part of its own."""
+    domain = "within-a-day.example.com"
+    later = {"started_at": "2025-07-10T15:00:00.000Z", "written_at": "2025-07-21T00:00:00Z"}
+    insert(store, stored(domain, "stays", user_id="v"), stored(domain, "moves"))
+    insert(store, stored(domain, "moves", **later))
+    return domain
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+@pytest.mark.parametrize("scope", ["any", "first"])
+def test_a_session_that_moved_out_of_the_window_within_a_day_is_not_counted(
+    store: Store, reporter: Reporter, within_a_day: str, plan: Plan, scope: str
+) -> None:
+    until_noon = asked_of(within_a_day, scope, end_date="2025-07-10T12:00:00Z")
+    assert totals(reporter, store, until_noon, plan) == (1, 0)
+    assert totals(reporter, store, asked_of(within_a_day, scope), plan) == (2, 0)
 
 
 def watch_refusals(monkeypatch: pytest.MonkeyPatch) -> list[type[Exception]]:
@@ -152,7 +282,7 @@ def watch_refusals(monkeypatch: pytest.MonkeyPatch) -> list[type[Exception]]:
     def watched(self: Reporter, *args: object) -> None:
         try:
             count_units(self, *args)  # type: ignore[arg-type]
-        except (TieError, UnorderedError) as error:
+        except UnorderedError as error:
             refused.append(type(error))
             raise
 
@@ -203,12 +333,10 @@ def test_sessions_of_many_units_come_in_one_stream(
     store.command("OPTIMIZE TABLE sessions PARTITION 209305 FINAL")
     refused = watch_refusals(monkeypatch)
     apart, statements_apart = asked()
-    assert TieError in refused
-    refused.clear()
     together, statements_together = asked(in_order=True)
     assert together == apart
     assert len(set(together)) == len(queries)
-    assert set(refused) == {TieError}, "one part is read in order"
+    assert not refused, "one part is read in order"
     assert statements_together < statements_apart / 2
 
     # A second part, of which the plan does not know.

@@ -56,14 +56,14 @@ WITH
                        AND (one.3 = {meta_id:String} OR {meta_id:String} = ''),
                     arrayZip(conversions.url, conversions.type, conversions.id, conversions.occurred_at))) AS tracked
         FROM sessions FINAL
-        WHERE domain = {domain:String}
+        WHERE domain = {domain:String} AND gone = 0
     ),
 
     journeys AS
     (
         SELECT
             *,
-            (started_at, session_id) AS place,
+            (started_at, sipHash64(session_id)) AS place,
             notEmpty(tracked) AS converting,
             min(place) OVER journey AS first,
             countIf(converting) OVER journey > 0 AS ever_converts,

@@ -37,19 +37,13 @@ pub enum Form {
     Dated,
     /// All versions. One session in 16 was written twice, one in 25 converts.
     Versions,
-    /// All versions with starts, without ids.
+    /// All versions with starts.
     DatedVersions,
-    /// All versions with starts and ids.
-    DatedVersionsWithIds,
 }
 
 impl Form {
     fn is_dated(self) -> bool {
         !matches!(self, Self::Once | Self::Versions)
-    }
-
-    fn has_ids(self) -> bool {
-        matches!(self, Self::DatedVersionsWithIds)
     }
 
     fn has_versions(self) -> bool {
@@ -68,11 +62,6 @@ struct Session {
 }
 
 impl Session {
-    fn id(&self) -> Vec<u8> {
-        let digits = mixed(self.number);
-        format!("{digits:016x}-{digits:016x}-ab").into_bytes()
-    }
-
     fn converts(&self) -> bool {
         self.number % 25 == 7
     }
@@ -147,11 +136,8 @@ fn starts(rows: &[Session]) -> (&'static str, Values) {
     ("started_at", Values::I64(starts))
 }
 
-fn ids(rows: &[Session]) -> (&'static str, Values) {
-    (
-        "session_id",
-        Values::Text(rows.iter().map(Session::id).collect()),
-    )
+fn session_keys(rows: &[Session]) -> (&'static str, Values) {
+    ("session_key", u64s(rows, |row| mixed(row.number)))
 }
 
 /// A sessions stream of that many rows.
@@ -161,15 +147,15 @@ pub fn sessions(rows: usize, pages: u64, form: Form) -> Vec<u8> {
         if form.is_dated() {
             columns.push(starts(rows));
         }
-        if form.has_ids() {
-            columns.push(ids(rows));
+        if form.is_dated() || form.has_versions() {
+            columns.push(session_keys(rows));
         }
         if form.is_dated() || form.has_versions() {
             columns.push(("included", Values::U8(vec![1; rows.len()])));
         }
         if form.has_versions() {
-            columns.push(("session_key", u64s(rows, |row| mixed(row.number))));
             columns.push(("written_at", Values::I64(vec![0; rows.len()])));
+            columns.push(("day", Values::U16(vec![20_000; rows.len()])));
         }
         columns
     };
@@ -196,7 +182,7 @@ pub fn conversions(sessions: usize, pages: u64) -> Vec<u8> {
     let mut rows = days(sessions, pages);
     rows.retain(Session::converts);
     let mut columns = ends(&rows);
-    columns.extend([starts(&rows), ids(&rows)]);
+    columns.extend([starts(&rows), session_keys(&rows)]);
     let viewed = |row: &Session| vec![row.landing, row.before_exit.max(1 << 40), row.exit];
     let converted = |row: &Session| vec![row.exit];
     columns.extend([
@@ -208,7 +194,6 @@ pub fn conversions(sessions: usize, pages: u64) -> Vec<u8> {
             Values::U64s(rows.iter().map(converted).collect()),
         ),
         ("assist_views", Values::U32s(vec![vec![2]; rows.len()])),
-        ("session_key", u64s(&rows, |row| mixed(row.number))),
     ]);
     block(&columns)
 }

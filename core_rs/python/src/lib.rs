@@ -21,13 +21,6 @@ create_exception!(
 );
 create_exception!(
     pageroles._core,
-    TieError,
-    CoreError,
-    "A unit that needs the ids of its sessions."
-);
-
-create_exception!(
-    pageroles._core,
     UnorderedError,
     CoreError,
     "Units whose sessions did not come one unit after the other."
@@ -40,7 +33,6 @@ type Message<'py> = PyResult<Bound<'py, PyBytes>>;
 fn raise(error: core::Error) -> PyErr {
     match error {
         core::Error::Ambiguous => AmbiguousPagesError::new_err(error.to_string()),
-        core::Error::Tied => TieError::new_err(error.to_string()),
         core::Error::Unordered => UnorderedError::new_err(error.to_string()),
         _ => CoreError::new_err(error.to_string()),
     }
@@ -67,10 +59,6 @@ impl Tally {
     #[expect(clippy::needless_pass_by_value, reason = "as PyO3 takes lists")]
     fn begin_units(&mut self, units: Vec<(u64, u64)>) -> PyResult<()> {
         self.0.begin_units(&units).map_err(raise)
-    }
-    #[getter]
-    fn units_finished(&self) -> usize {
-        self.0.units_finished()
     }
     fn feed_sessions(&mut self, py: Python<'_>, chunk: &[u8]) -> PyResult<()> {
         py.detach(|| self.0.feed_sessions(chunk)).map_err(raise)
@@ -223,9 +211,7 @@ fn joined<'py, P: AsRef<[u8]> + Sync>(py: Python<'py>, pieces: &[P]) -> Message<
 #[allow(non_upper_case_globals, reason = "Python's names")]
 mod _core {
     #[pymodule_export]
-    use super::{
-        AmbiguousPagesError, CoreError, JsonAnswer, Tally, TieError, UnorderedError, keys,
-    };
+    use super::{AmbiguousPagesError, CoreError, JsonAnswer, Tally, UnorderedError, keys};
     #[pymodule_export]
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]

@@ -70,6 +70,7 @@ macro_rules! number {
 }
 
 number!(u8, "UInt8");
+number!(u16, "UInt16");
 number!(u32, "UInt32");
 number!(u64, "UInt64");
 number!(i64, "Int64");

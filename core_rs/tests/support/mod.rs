@@ -36,6 +36,11 @@ pub fn config() -> ProptestConfig {
 pub const START_MS: i64 = 10;
 pub const END_MS: i64 = 20;
 
+/// The day of a time. Days are short here, so that a world has several.
+fn day(ms: i64) -> u16 {
+    u16::try_from(ms / 5).unwrap()
+}
+
 #[derive(Debug, Clone)]
 pub struct Conversion {
     /// 0: no page.
@@ -55,11 +60,27 @@ pub struct Session {
     pub passes: bool,
     pub pages: Vec<u64>,
     pub conversions: Vec<Conversion>,
+    /// It is elsewhere: this row takes its place.
+    pub gone: bool,
 }
 
 impl Session {
+    pub fn day(&self) -> u16 {
+        day(self.started_at)
+    }
+
+    /// Where the store has one row of it.
+    pub fn place(&self) -> (u64, u16, &str) {
+        (self.user, self.day(), &self.session_id)
+    }
+
     pub fn is_in_window(&self) -> bool {
         (START_MS..=END_MS).contains(&self.started_at)
+    }
+
+    /// Whether it started on a day of the window.
+    pub fn is_in_days(&self) -> bool {
+        (day(START_MS)..=day(END_MS)).contains(&self.day())
     }
 
     /// The conversions that count.
@@ -112,24 +133,34 @@ pub struct Version {
     pub written_at: i64,
 }
 
-/// Sessions in all their versions, in any order. Some versions were written at the same time.
+/// Sessions in all their versions, in any order. Some versions were written at the same time, some at another place, and
+/// some say that the session is gone from theirs.
 pub fn histories() -> impl Strategy<Value = Vec<Version>> {
+    let index = any::<prop::sample::Index>;
+    let place = prop_oneof![2 => Just(None), 1 => index().prop_map(Some)];
     let rewritten = (
-        any::<prop::sample::Index>(),
+        index(),
+        place,
         any::<bool>(),
+        prop::bool::weighted(0.3),
         pages_and_conversions(),
     );
     let times = vec(-2_i64..2, 80);
     (worlds(), vec(rewritten, 0..40), times)
         .prop_map(|(mut sessions, rewritten, times)| {
             let known = sessions.len();
-            for (index, passes, (pages, conversions)) in rewritten {
+            for (index, place, passes, gone, (pages, conversions)) in rewritten {
                 if known > 0 {
                     let session = sessions[index.index(known)].clone();
+                    let at = place.map_or(&session, |place| &sessions[place.index(known)]);
+                    let (user, started_at) = (at.user, at.started_at);
                     sessions.push(Session {
+                        user,
+                        started_at,
                         passes,
                         pages,
                         conversions,
+                        gone,
                         ..session
                     });
                 }
@@ -150,10 +181,6 @@ pub fn histories() -> impl Strategy<Value = Vec<Version>> {
 pub struct Form {
     /// Of eight parts of the sessions, those that come in all their versions: one bit for each part.
     pub versions: u8,
-    /// Whether ids come where time matters.
-    pub ids: bool,
-    /// Whether the conversions stream has keys.
-    pub conversion_keys: bool,
     /// Whether sessions come packed, for tallies of leading bits.
     pub packed: bool,
 }
@@ -162,8 +189,6 @@ impl Form {
     /// As the store sends sessions that it has replaced itself.
     pub const REPLACED: Self = Self {
         versions: 0,
-        ids: true,
-        conversion_keys: false,
         packed: false,
     };
     /// The same, for tallies of leading bits.
@@ -179,10 +204,8 @@ impl Form {
 
 pub fn forms() -> impl Strategy<Value = Form> {
     let versions = prop_oneof![any::<u8>(), Just(u8::MAX), Just(0)];
-    (versions, any::<bool>(), any::<bool>()).prop_map(|(versions, ids, conversion_keys)| Form {
+    versions.prop_map(|versions| Form {
         versions,
-        ids,
-        conversion_keys,
         packed: false,
     })
 }
@@ -210,6 +233,7 @@ fn session() -> impl Strategy<Value = Session> {
                 passes,
                 pages,
                 conversions,
+                gone: false,
             },
         )
 }

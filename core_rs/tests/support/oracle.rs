@@ -66,32 +66,28 @@ pub fn answer(world: &[Session], (scope, filter): Question) -> PagesResponse {
     }
 }
 
-/// The sessions that count: of each session the version written last; of versions written at the same time, the last
-/// one that was read.
+/// The sessions that count: of each session at its place the version written last, unless it says that the session is gone.
 pub fn last_written(history: &[Version]) -> Vec<Session> {
-    let is_replaced = |place: usize, version: &Version| {
+    let mut last = last_at_each_place(history);
+    last.retain(|session| !session.gone);
+    last
+}
+
+/// Of each session at its place the version written last; of versions written at the same time, the last one that was
+/// read.
+pub fn last_at_each_place(history: &[Version]) -> Vec<Session> {
+    let is_replaced = |number: usize, version: &Version| {
         let mut others = history.iter().enumerate();
-        others.any(|(other_place, other)| {
-            other.session.session_id == version.session.session_id
-                && (other.written_at, other_place) > (version.written_at, place)
+        others.any(|(other_number, other)| {
+            other.session.place() == version.session.place()
+                && (other.written_at, other_number) > (version.written_at, number)
         })
     };
     let last = history
         .iter()
         .enumerate()
-        .filter(|(place, version)| !is_replaced(*place, version));
+        .filter(|(number, version)| !is_replaced(*number, version));
     last.map(|(_, version)| version.session.clone()).collect()
-}
-
-/// Whether a user has two sessions that started at the same time, at least one of them without conversions.
-pub fn has_ties(world: &[Session]) -> bool {
-    world.iter().any(|one| {
-        world.iter().any(|other| {
-            other.user == one.user
-                && other.started_at == one.started_at
-                && other.session_id != one.session_id
-        })
-    })
 }
 
 fn includes(world: &[Session], session: &Session, scope: i64, filter: bool) -> bool {
@@ -120,7 +116,7 @@ fn is_after_first_conversion(world: &[Session], session: &Session, filter: bool)
 }
 
 fn is_before(one: &Session, other: &Session) -> bool {
-    (one.started_at, &one.session_id) < (other.started_at, &other.session_id)
+    (one.started_at, one.key()) < (other.started_at, other.key())
 }
 
 fn users(sightings: &BTreeSet<(u64, usize)>) -> u64 {

@@ -41,17 +41,19 @@ impl Streams {
         let world = oracle::last_written(history);
         let needs_order = matches!(scope, 2 | 4 | 5);
         let converting_only = scope == 3 || (scope < 2 && filter);
-        let plain: Vec<_> = world
+        let last = oracle::last_at_each_place(history);
+        let plain: Vec<_> = last
             .iter()
-            // Packed rows say whether they convert, so those that do come too.
+            // Packed rows say whether they convert or are gone, so those that do come too.
             .filter(|session| session.is_in_window())
-            .filter(|session| session.conversions.is_empty() || form.packed)
+            .filter(|session| (session.conversions.is_empty() && !session.gone) || form.packed)
             .filter(|session| session.passes || needs_order)
             .filter(|session| !form.has_versions_of(session))
             .collect();
         let versions: Vec<_> = history
             .iter()
-            .filter(|version| version.session.is_in_window())
+            // A later version may have started outside of the window.
+            .filter(|version| version.session.is_in_days())
             .filter(|version| form.has_versions_of(&version.session))
             .collect();
         let converted: Vec<_> = world
@@ -63,21 +65,12 @@ impl Streams {
             .filter(|session| session.started_at < START_MS)
             .collect();
         let mut streams = Self {
-            conversions: stream(&converted, |rows| {
-                let mut columns = conversion_columns(rows, filter);
-                columns.retain(|(name, _)| *name != "session_id" || form.ids);
-                if form.conversion_keys {
-                    let keys = rows.iter().map(|session| session.key()).collect();
-                    columns.push(("session_key", Values::U64(keys)));
-                }
-                columns
-            }),
+            conversions: stream(&converted, |rows| conversion_columns(rows, filter)),
             ..Self::default()
         };
         if !converting_only {
             streams.sessions = stream(&plain, |rows| {
                 let mut columns = session_columns(rows, needs_order);
-                columns.retain(|(name, _)| *name != "session_id" || form.ids);
                 // As hosts do without filters. Blocks may differ.
                 let all_pass = rows.iter().all(|session| session.passes);
                 columns.retain(|(name, _)| *name != "included" || !all_pass);
@@ -89,7 +82,7 @@ impl Streams {
             });
             if form.versions != 0 {
                 let columns = |rows: &[&&Version]| {
-                    let columns = version_columns(rows, needs_order, form.ids);
+                    let columns = version_columns(rows, needs_order);
                     let sessions: Vec<_> = rows.iter().map(|version| &version.session).collect();
                     let sessions: Vec<_> = sessions.iter().collect();
                     if form.packed {
@@ -111,16 +104,17 @@ impl Streams {
     }
 }
 
-/// The same sessions with user, pages and conversion flag in one column, as the store packs them.
+/// The same sessions with user, pages and flags in one column, as the store packs them.
 pub fn packed(
     mut columns: Vec<(&'static str, Values)>,
     rows: &[&&Session],
 ) -> Vec<(&'static str, Values)> {
     columns.retain(|(name, _)| !name.ends_with("_key") || *name == "session_key");
-    columns.retain(|(name, _)| *name != "converting");
+    columns.retain(|(name, _)| !matches!(*name, "converting" | "gone"));
     let leading = |page: Option<&u64>| u128::from(page.copied().unwrap_or(0) >> 22);
     let pack = |session: &&&Session| {
-        let pages = u128::from(!session.conversions.is_empty()) << 126
+        let pages = u128::from(session.gone) << 127
+            | u128::from(!session.conversions.is_empty()) << 126
             | leading(session.pages.first()) << 84
             | leading(session.pages.last()) << 42
             | leading(session.before_exit().as_ref());
@@ -137,27 +131,24 @@ pub fn packed(
 }
 
 /// Sessions in all their versions.
-pub fn version_columns(
-    versions: &[&&Version],
-    ordered: bool,
-    ids: bool,
-) -> Vec<(&'static str, Values)> {
+pub fn version_columns(versions: &[&&Version], ordered: bool) -> Vec<(&'static str, Values)> {
     let sessions: Vec<_> = versions.iter().map(|version| &version.session).collect();
     let rows: Vec<_> = sessions.iter().collect();
     let mut columns = session_columns(&rows, true);
-    columns.retain(|(name, _)| match *name {
-        "started_at" => ordered,
-        "session_id" => ordered && ids,
-        _ => true,
-    });
-    let keys = rows.iter().map(|session| session.key()).collect();
+    columns.retain(|(name, _)| *name != "included" && (*name != "started_at" || ordered));
+    let included = |session: &Session| u8::from(session.is_in_window() && session.passes);
+    let included = rows.iter().map(|session| included(session)).collect();
+    let days = rows.iter().map(|session| session.day()).collect();
     let times = versions.iter().map(|version| version.written_at).collect();
     let converting = rows.iter();
     let converting = converting.map(|session| u8::from(!session.conversions.is_empty()));
+    let gone = rows.iter().map(|session| u8::from(session.gone)).collect();
     columns.extend([
-        ("session_key", Values::U64(keys)),
+        ("included", Values::U8(included)),
+        ("day", Values::U16(days)),
         ("written_at", Values::I64(times)),
         ("converting", Values::U8(converting.collect())),
+        ("gone", Values::U8(gone)),
     ]);
     columns
 }
@@ -196,13 +187,9 @@ pub fn session_columns(rows: &[&&Session], ordered: bool) -> Vec<(&'static str, 
 
 fn moment_columns(rows: &[&&Session]) -> [(&'static str, Values); 2] {
     let started_at = rows.iter().map(|session| session.started_at).collect();
-    let ids = rows
-        .iter()
-        .map(|session| session.session_id.clone().into_bytes())
-        .collect();
     [
         ("started_at", Values::I64(started_at)),
-        ("session_id", Values::Text(ids)),
+        ("session_key", u64s(rows, |session| Some(session.key()))),
     ]
 }
 

@@ -144,23 +144,10 @@ class Reporter:
     def _count_group(
         self, tally: _core.Tally, query: PagesQuery, group: UnitGroup, reading: Reading, call: Call
     ) -> None:
-        self._feed_ahead(tally, query, group.keys, reading, call)
-        units = group.units
-        while units:
-            together = units if reading.in_order else units[:1]
-            try:
-                self._count_units(tally, query, together, reading, call)
-                units = units[len(together) :]
-            except _core.TieError:
-                tied, *rest = units[tally.units_finished :]
-                units = tuple(rest)
-                with_ids = dataclasses.replace(reading, ids=True)
-                self._feed_ahead(tally, query, tied, with_ids, call)
-                self._count_units(tally, query, (tied,), with_ids, call)
-
-    def _feed_ahead(self, tally: _core.Tally, query: PagesQuery, keys: KeyRange, reading: Reading, call: Call) -> None:
-        self._feed(tally.feed_conversions, statements.conversions(query, keys, reading), call)
-        self._feed(tally.feed_users, statements.users(query, keys), call)
+        self._feed(tally.feed_conversions, statements.conversions(query, group.keys, reading), call)
+        self._feed(tally.feed_users, statements.users(query, group.keys), call)
+        for units in [group.units] if reading.in_order else [(unit,) for unit in group.units]:
+            self._count_units(tally, query, units, reading, call)
 
     def _count_units(
         self, tally: _core.Tally, query: PagesQuery, units: tuple[KeyRange, ...], reading: Reading, call: Call

@@ -102,20 +102,19 @@ class Reading:
     """How the streams are read; the answer is the same in every case.
 
     Attributes:
-        versions: Read every stored version of a session, of which the core keeps the last, instead of letting
+        versions: Read every stored version of a session, for the core to keep the last at its place, rather than have
             ClickHouse keep it (`FINAL`). Faster where the versions lie in several parts, slower where they are merged.
-        ids: Read the ids of sessions, which order sessions that started together. They are the longest column, so
-            the core asks for them (`TieError`) only where that order matters.
-        whole_keys: Read 64 bits of each page key instead of 42, which take less time. The core asks for them
-            (`AmbiguousPagesError`) where 42 bits do not tell two pages apart.
-        history_apart: Select the conversions outside of the window by themselves, without their pages: less to read
-            where there are many, but more to plan.
-        in_order: Read the sessions of several units in one stream. That takes one part, which ClickHouse reads from
-            beginning to end; the core says where the order is wrong (`UnorderedError`).
+            Of versions written at the same time, the one stored last counts either way: one thread reads parts in
+            the order in which they were stored (`max_threads`, which the store sets).
+        whole_keys: Bring 64 bits of each page's key rather than 42, which take less time. The core asks for it
+            (`AmbiguousPagesError`) where those do not tell pages apart.
+        history_apart: Select conversions outside of the window apart, without their pages: less to read where there
+            are many, and more to plan.
+        in_order: One part has all sessions, and ClickHouse reads it from its beginning to its end: so sessions of
+            several units may come in one stream. The core says where they do not (`UnorderedError`).
     """
 
     versions: bool = False
-    ids: bool = False
     whole_keys: bool = False
     history_apart: bool = False
     in_order: bool = False
@@ -124,29 +123,32 @@ class Reading:
 def sessions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement | None:
     """Select the window's sessions without a conversion; None where the question includes none of them.
 
-    Without whole keys the sessions with a conversion come, too: their `packed` says so. If versions are read, all
-    versions of all sessions come: only the last one shows whether the session converts.
+    Packed, those that carry one or are gone come, too, and say it. Where versions are read, all versions of all
+    sessions come; which to drop, only the last version at each place can tell.
     """
     scope = query.touch_scope
     if scope is TouchScope.CONVERTING or (scope is TouchScope.ANY and query.filters_conversions):
         return None
     ordered = scope is not TouchScope.ANY
     passes = _conditions(query.conditions_of(Of.SESSION), "s.")
-    columns = [*_KEYS[reading.whole_keys], *(_VERSION[reading.whole_keys] if reading.versions else ())]
+    columns = [*_KEYS[reading.whole_keys]]
+    if reading.versions:
+        columns += [*_VERSION[reading.whole_keys], *(() if ordered else (_SESSION_KEY,))]
     if ordered:
-        columns += [_STARTED_AT, *(["s.session_id AS session_id"] if reading.ids else ())]
+        columns += [_STARTED_AT, _SESSION_KEY]
     where = ["s.domain = {domain:String}", _IN_BUCKETS, _IN_DAYS]
-    if not query.window.is_whole_days:
-        where.append(_IN_WINDOW)
     if keys.first % _BUCKET_KEYS or (keys.last + 1) % _BUCKET_KEYS:
         where.append(_IN_KEYS)
     if reading.whole_keys and not reading.versions:
-        where.append("NOT s.converting")
-    if ordered or (reading.versions and passes):
-        # The filters drop nothing here: the first session is the first of all, and the last version the last of all.
-        columns += [f"CAST({_all(passes)} AS UInt8) AS included"] if passes else []
-    else:
-        where += passes
+        where += ["NOT s.converting", "s.gone = 0"]
+    in_window = [] if query.window.is_whole_days else [_IN_WINDOW_UNSEEN]
+    # Whether a session was the first is a matter of all sessions, and which version is the last, of all versions of its
+    # days: those that the filters drop come too.
+    flagged, dropping = (passes, in_window) if ordered else ([], [*in_window, *passes])
+    if reading.versions:
+        flagged, dropping = [*in_window, *passes], []
+    columns += [f"CAST({_all(flagged)} AS UInt8) AS included"] if flagged else []
+    where += dropping
     if scope in {TouchScope.ASSIST, TouchScope.AFTER} or (scope is TouchScope.FIRST and query.filters_conversions):
         where.append(f"s.user_key IN (SELECT s.user_key FROM converting_sessions AS s FINAL WHERE {_all(_OF_USERS)})")
     final = "" if reading.versions else "FINAL "
@@ -161,11 +163,6 @@ def conversions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statemen
     Sessions of the window come with their pages. The others only show who converted first, and when.
     """
     matches = _all(_conditions(query.conditions_of(Of.CONVERSION)))
-    identity = []
-    if reading.ids:
-        identity += ["s.session_id AS session_id"]
-    if reading.versions and query.touch_scope not in {TouchScope.ANY, TouchScope.CONVERTING}:
-        identity += ["s.session_key AS session_key"]
     if query.filters_conversions:
         lists = "s.conversions.url, s.conversions.type, s.conversions.id"
         count = f"arrayCount((url, type, id) -> {matches}, {lists})"
@@ -173,7 +170,7 @@ def conversions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statemen
         assist_views = f"arrayFilter((views, url, type, id) -> {matches}, s.assist_views, {lists})"
     else:
         count, conversion_keys, assist_views = "length(s.conversion_keys)", "s.conversion_keys", "s.assist_views"
-    of_all = ["s.user_key AS user_key", _STARTED_AT, *identity, f"toUInt32({count}) AS conversions"]
+    of_all = ["s.user_key AS user_key", _STARTED_AT, _SESSION_KEY, f"toUInt32({count}) AS conversions"]
     passes = _conditions(query.conditions_of(Of.SESSION), "s.")
     pages = [
         "s.landing_key AS landing_key", "s.exit_key AS exit_key", "s.before_exit_key AS before_exit_key",
@@ -211,7 +208,7 @@ def users(query: PagesQuery, keys: KeyRange) -> Statement | None:
         return None
     departed = f"(SELECT s.user_key FROM departures AS s WHERE {_all(_OF_USERS)})"
     of_users = _all([*_OF_USERS, "s.first_seen_at < fromUnixTimestamp64Milli({start:Int64}, 'UTC')"])
-    of_sessions = _all([*_OF_USERS, _IN_BUCKETS, _UP_TO_START_DAY, _BEFORE_WINDOW, "s.gone = 0"])
+    of_sessions = _all([*_OF_USERS, _IN_BUCKETS, _UP_TO_START_DAY, _BEFORE_WINDOW_UNSEEN, "s.gone = 0"])
     return Statement(
         f"SELECT s.user_key AS user_key FROM users AS s WHERE {of_users} AND s.user_key NOT IN {departed} UNION ALL "
         f"SELECT DISTINCT s.user_key AS user_key FROM sessions AS s FINAL WHERE {of_sessions} "
@@ -247,7 +244,7 @@ def _key(reading: Reading) -> str:
     return "page_key" if reading.whole_keys else "bitShiftRight(page_key, 22)"
 
 
-# The user and the pages, by `whole_keys`. `packed` has a bit for a session that converts.
+# User and pages, as whole keys or not. Packed, a session says itself whether it converts, or is gone from its place.
 _KEYS = {
     False: ("s.packed AS packed",),
     True: (
@@ -257,10 +254,12 @@ _KEYS = {
         "s.before_exit_key AS before_exit_key",
     ),
 }
-_WRITTEN_AT = "toUnixTimestamp64Micro(s.written_at) AS written_at"
+_SESSION_KEY = "s.session_key AS session_key"
+# A place is what `FINAL` keeps one row of: a user, a day and a session.
+_OF_PLACE = ("toUnixTimestamp64Micro(s.written_at) AS written_at", "toUInt16(s.day) AS day")
 _VERSION = {
-    False: (_WRITTEN_AT, "s.session_key AS session_key"),
-    True: (_WRITTEN_AT, "s.session_key AS session_key", "CAST(s.converting AS UInt8) AS converting"),
+    False: _OF_PLACE,
+    True: (*_OF_PLACE, "CAST(s.converting AS UInt8) AS converting", "CAST(s.gone != 0 AS UInt8) AS gone"),
 }
 _STARTED_AT = "toUnixTimestamp64Milli(s.started_at) AS started_at"
 _IN_DAYS = (
@@ -272,6 +271,12 @@ _UP_TO_START_DAY = "s.day <= toDate(fromUnixTimestamp64Milli({start:Int64}, 'UTC
 _BEFORE_WINDOW = "s.started_at < fromUnixTimestamp64Milli({start:Int64}, 'UTC')"
 _UP_TO_END = "s.started_at <= fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
 _IN_WINDOW = f"s.started_at >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC') AND {_UP_TO_END}"
+# The same, in a form by which ClickHouse leaves out no parts. It does so before `FINAL`: a later version of a session,
+# which started outside of the window on a day of it, would be left out alone.
+_IN_WINDOW_UNSEEN = (
+    "bitAnd(s.started_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC'), "
+    "s.started_at <= fromUnixTimestamp64Milli({end:Int64}, 'UTC'))"
+)
 _AFTER_WINDOW = "s.started_at > fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
 _IN_BUCKETS = "s.user_sixteenth >= {first_bucket:UInt8} AND s.user_sixteenth <= {last_bucket:UInt8}"
 _OF_USERS = ("s.domain = {domain:String}", _IN_KEYS)
