@@ -277,6 +277,7 @@ _IN_WINDOW_UNSEEN = (
     "bitAnd(s.started_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC'), "
     "s.started_at <= fromUnixTimestamp64Milli({end:Int64}, 'UTC'))"
 )
+_BEFORE_WINDOW_UNSEEN = "bitAnd(s.started_at < fromUnixTimestamp64Milli({start:Int64}, 'UTC'), 1)"
 _AFTER_WINDOW = "s.started_at > fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
 _IN_BUCKETS = "s.user_sixteenth >= {first_bucket:UInt8} AND s.user_sixteenth <= {last_bucket:UInt8}"
 _OF_USERS = ("s.domain = {domain:String}", _IN_KEYS)
