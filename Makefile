@@ -10,7 +10,7 @@ CONTRACT := $(wildcard proto/pageroles/v1/*.proto)
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I proto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-quick bench-rest bench-twin load-test test test-rust test-python test-slow fuzz fuzz-rest check-instructions lint format proto publish-proto check-proto check-contract lock clean
+.PHONY: help setup demo bench bench-quick bench-rest bench-twin load-test test test-rust test-python test-slow fuzz fuzz-rest check-instructions lint format suffixes proto publish-proto check-proto check-contract lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ format: $(STAMP) ## Format everything
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/buf format --write --path proto/pageroles
 	cargo fmt --all
+
+suffixes: $(STAMP) ## Write the list of public suffixes that the store carries from the pinned package (docs/operating.md)
+	cd tests && $(abspath $(BIN))/python -m support.suffixes
 
 proto: $(STAMP) ## Regenerate the stubs of the contract
 	cp $(VENV)/lib/python3*/site-packages/google/api/annotations.proto proto/google/api/
