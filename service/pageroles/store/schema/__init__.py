@@ -13,6 +13,9 @@ What templates may use:
     {{ engine("MergeTree") }}   an engine, replicated on a cluster
     {{ distributed("sessions", by="user_key") }}   the table over all servers; nothing without a cluster
     {{ canonical("url") }}      the canonical page of a URL
+    {{ referrer_domain() }}     what a session's referrer tells
+    {{ registrable_domain("host") }}   the registrable domain of a host, with the whole list of public suffixes
+    {{ suffixes_date() }}       the day of that list
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from pageroles.errors import InvalidArgumentError
+from pageroles.store.schema import expressions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,15 +88,6 @@ def statements(cluster: str | None = None) -> list[str]:
     return [*version_statements(cluster), *_all(migrations(), cluster)]
 
 
-def canonical(url: str) -> str:
-    """Return the SQL of the canonical page of a URL (docs/semantics.md), given as an SQL expression.
-
-    `cutFragment` comes first: `cutQueryString` alone, or `cutQueryStringAndFragment`, leaves `#y` of `/p#y?z`.
-    """
-    cut = f"trimRight(cutQueryString(cutFragment({url})), '/')"
-    return f"if(empty({cut}), '/', {cut})"
-
-
 def rendered(template: str, cluster: str | None) -> str:
     """Return a template as SQL.
 
@@ -129,7 +124,10 @@ def rendered(template: str, cluster: str | None) -> str:
         view=lambda name, to: f"{name}{on_cluster} TO {to}{own}",
         engine=lambda text: f"Replicated{text}" if cluster else text,
         distributed=distributed,
-        canonical=canonical,
+        canonical=expressions.canonical,
+        referrer_domain=expressions.referrer_domain,
+        registrable_domain=expressions.registrable_domain,
+        suffixes_date=lambda: expressions.public_suffixes().date,
     )
 
 
