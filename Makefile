@@ -13,7 +13,7 @@ TABLES := pageroles/web/contract.js
 WRITE_TABLES := $(BIN)/python -c 'from pageroles.transport import explorer; print(explorer.contract_module(), end="")'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-quick bench-rest bench-twin load-test pictures test test-rust test-web test-python test-slow fuzz fuzz-rest check-instructions lint format proto publish-proto check-proto check-contract lock clean
+.PHONY: help setup demo bench bench-quick bench-rest bench-twin load-test pictures test test-rust test-web test-python test-slow fuzz fuzz-rest check-instructions lint format suffixes proto publish-proto check-proto check-contract lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -108,6 +108,9 @@ format: $(STAMP) ## Format everything
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/buf format --write --path proto/pageroles
 	cargo fmt --all
+
+suffixes: $(STAMP) ## Write the list of public suffixes that the store carries from the pinned package (docs/operating.md)
+	cd tests && $(abspath $(BIN))/python -m support.suffixes
 
 proto: $(STAMP) ## Regenerate the stubs of the contract and the explorer's copy of its tables
 	cp $(VENV)/lib/python3*/site-packages/google/api/annotations.proto proto/google/api/

@@ -39,9 +39,9 @@ def row(user: str, minute: int = 0, written: int | None = None, name: str = "") 
 
 @dataclasses.dataclass
 class Store:
-    """What ClickHouse keeps: the row with the latest time of writing at each place, of equal ones the last."""
+    """What ClickHouse keeps: of each user and day the row with the latest time of writing, of equal ones the last."""
 
-    rows: dict[Place, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    rows: dict[tuple[int, int], dict[str, Any]] = dataclasses.field(default_factory=dict)
     places: dict[Place, int] = dataclasses.field(default_factory=dict)
 
     def write(self, batch: list[Row], now: int) -> None:
@@ -52,8 +52,8 @@ class Store:
             at = datetime.fromisoformat(stored["started_at"])
             place = Place(user_key, (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1))
             written = microseconds(stored["written_at"])
-            if place not in self.rows or written >= microseconds(self.rows[place]["written_at"]):
-                self.rows[place] = stored
+            if place.row not in self.rows or written >= microseconds(self.rows[place.row]["written_at"]):
+                self.rows[place.row] = stored
             if stored.get("gone") != MARK:
                 self.places[place] = max(written, self.places.get(place, 0))
 
@@ -82,7 +82,7 @@ def winner(deliveries: list[Row], nows: list[int]) -> Row:
 deliveries = st.lists(
     st.tuples(
         st.sampled_from(["anon", "ada", "bob"]),
-        st.integers(0, 2),
+        st.sampled_from([0, 1, 1440, 1441]),
         st.none() | st.integers(-2, 3) | st.just(400 * 86_400),
     ),
     min_size=1,
@@ -136,6 +136,7 @@ def test_a_version_that_comes_late_is_kept_as_gone() -> None:
     store.write([row("anon", written=50, name="late")], NOW)
     assert store.counted == ["latest"]
     assert sorted(one.get("gone", 0) for one in store.rows.values()) == [0, LATE]
+    assert len(store.places) == 2
 
 
 def test_a_version_without_a_time_is_later_than_one_of_a_clock_that_was_ahead() -> None:

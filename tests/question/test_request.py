@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pageroles.question.filters import FILTERS, Filter
 from pageroles.question.request import canonical, to_query, to_request
-from pageroles.store import schema
+from pageroles.store.schema import expressions
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
@@ -45,6 +45,6 @@ def test_a_page_of_which_nothing_is_left_is_the_slash() -> None:
 
 @given(urls=st.lists(_URLS, min_size=1))
 def test_a_canonical_page_is_that_of_the_store(store: Store, urls: list[str]) -> None:
-    asked = Statement(f"SELECT arrayMap(url -> {schema.canonical('url')}, {{urls:Array(String)}})", {"urls": urls})
+    asked = Statement(f"SELECT arrayMap(url -> {expressions.canonical('url')}, {{urls:Array(String)}})", {"urls": urls})
     ((found,),) = store.rows(asked, store.call(30))
     assert found == [canonical(url) for url in urls]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.resources
 import re
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -245,65 +246,74 @@ def microseconds(seconds: Fraction) -> int:
 
 # ---- one session ----
 
-_WEB_URL = re.compile(r"https?://(?:[^/?#]*@)?(?P<host>[^/?#@:\[\]]*)(?::\d*)?(?:[/?#].*)?", re.IGNORECASE | re.DOTALL)
-_APP = re.compile(r"(?:android|ios)-app://(?P<id>[^/?#]*).*", re.IGNORECASE | re.DOTALL)
-
-# Enough of the public suffix list for the referrers in the tests: rules, wildcards, and an exception to one of them.
-_SUFFIXES = {"co.uk", "org.uk", "com.au", "co.jp", "com.br", "com.bd", "*.ck", "!www.ck"}
+# The public suffix list as it is published: what stands up to the first space of each line that is no comment.
+_LIST = (importlib.resources.files("publicsuffixlist") / "public_suffix_list.dat").read_text(encoding="utf-8")
+_LINES = [line.split()[0] for line in _LIST.splitlines() if line.strip() and not line.startswith("//")]
+_NAME = re.compile(r"(?:[A-Za-z0-9_-]|[^\x00-\x7f])+")
 
 
 def effective_source(session: Session) -> str:
-    return session.get("utm_source") or session.get("source") or told_by_referrer(session) or "(direct)"
+    return session.get("utm_source") or session.get("source") or referrer_tells(session) or "(direct)"
+
+
+def referrer_tells(session: Session) -> str:
+    """Return what the session's referrer tells of its source, or an empty string."""
+    referrer = session.get("referrer", "")
+    scheme, found, rest = referrer.partition("://")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if found and scheme.lower() in {"android-app", "ios-app"}:
+        return authority if _is_text(authority) else ""
+    domain = url_domain(referrer)
+    own = {url_domain(view["url"]) for view in viewed(session)[:1]} | {url_domain(f"http://{session['domain']}")}
+    return "" if domain in own else domain
+
+
+def url_domain(url: str) -> str:
+    """Return the registrable domain of a web URL's host, or an empty string."""
+    scheme, found, rest = url.partition("://")
+    if not found or scheme.lower() not in {"http", "https"}:
+        return ""
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    host, _, port = authority.rpartition("@")[2].partition(":")
+    return registrable_domain(host) if re.fullmatch("[0-9]*", port) else ""
+
+
+def registrable_domain(host: str) -> str:
+    """Return a host's registrable domain in lower case, its labels as they are spelled, or an empty string.
+
+    A host that ends in a number is an address, however that is written.
+    """
+    labels = host.lower().removesuffix(".").split(".")
+    if not all(_NAME.fullmatch(label) and _is_text(label) for label in labels):
+        return ""
+    if re.fullmatch("[0-9]+|0x[0-9a-f]*", labels[-1]):
+        return ""
+    suffix = public_suffix_labels([_in_punycode(label) for label in labels])
+    return ".".join(labels[-suffix - 1 :]) if len(labels) > suffix else ""
+
+
+def _in_punycode(label: str) -> str:
+    return label if label.isascii() else f"xn--{label.encode('punycode').decode()}"
+
+
+_RULES = {".".join(map(_in_punycode, line.split("."))) for line in _LINES}
+
+
+def public_suffix_labels(labels: Sequence[str]) -> int:
+    """Return how many labels the public suffix has, by the algorithm that is published with the list."""
+    ends = [labels[at:] for at in range(len(labels))]
+    exceptions = [len(end) - 1 for end in ends if "!" + ".".join(end) in _RULES]
+    matching = [len(end) for end in ends if {".".join(end), ".".join(["*", *end[1:]])} & _RULES]
+    return max(exceptions or matching or [1])
+
+
+def _is_text(text: str) -> bool:
+    """Tell whether a text is UTF-8: bytes that are none come as surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def effective_medium(session: Session) -> str:
     return session.get("utm_medium") or session.get("medium") or "(none)"
-
-
-def told_by_referrer(session: Session) -> str:
-    """Return the site or the app that the referrer tells, or an empty string where it tells nothing."""
-    referrer = session.get("referrer", "")
-    if app := _APP.fullmatch(referrer):
-        return app["id"]
-    site = site_of(host(referrer))
-    landing = [host(view["url"]) for view in viewed(session)[:1]]
-    own_sites = {site_of(own) for own in [*landing, without_dot(session["domain"].lower())]}
-    return "" if site in own_sites else site
-
-
-def host(url: str) -> str:
-    """Return the host of an http or https URL in lower case, without a dot at its end; of anything else nothing."""
-    found = _WEB_URL.fullmatch(url)
-    return without_dot(found["host"].lower()) if found else ""
-
-
-def without_dot(name: str) -> str:
-    return name.removesuffix(".")
-
-
-def site_of(name: str) -> str:
-    """Return the registrable domain of a host, or an empty string where it has none: an address, or no name."""
-    labels = name.split(".")
-    if not all(labels) or all(label.isdecimal() for label in labels):
-        return ""
-    return registrable_domain(name)
-
-
-def registrable_domain(name: str) -> str:
-    """Return the registrable domain of a host in lower case; an empty string for a bare public suffix.
-
-    The rule that has most labels counts, an exception before all; where none fits, the last label is the suffix.
-    """
-    labels = name.split(".")
-    suffix_length = 1
-    for length in range(1, len(labels) + 1):
-        of_rule = labels[-length:]
-        if f"!{'.'.join(of_rule)}" in _SUFFIXES:
-            suffix_length = length - 1
-            break
-        if ".".join(of_rule) in _SUFFIXES or ".".join(["*", *of_rule[1:]]) in _SUFFIXES:
-            suffix_length = length
-    return ".".join(labels[-suffix_length - 1 :]) if len(labels) > suffix_length else ""
 
 
 def canonical(url: str) -> str:

@@ -1,7 +1,8 @@
 """The report as one slow SQL query.
 
-It reads the plain columns that writers fill and nothing that the store works out at insert, so it checks
-the reference and the store's own columns by a second reading of docs/semantics.md.
+It reads the plain columns that writers fill and nothing that the store works out at insert, so it checks the reference
+and the store's own columns by a second reading of docs/semantics.md. One thing it takes from the reference: which part
+of a host is its registrable domain.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from support.reference import (
     MESSAGE,
     PLAIN_FILTERS,
     SESSION_FILTERS,
+    registrable_domain,
 )
 
 if TYPE_CHECKING:
@@ -24,22 +26,30 @@ if TYPE_CHECKING:
 
 FILTERS = (*CONVERSION_FILTERS, *SESSION_FILTERS)
 
+# The host of the URL `url`.
+HOST = "extract(url, '(?i)^https?://(?:[^/?#]*@)?([^/?#:]+)(?::[0-9]*)?(?:[/?#]|$)')"
+
 # Sides in the result: 0 the totals (one row, always), 1 conversion_performance, 2 drop_off_performance.
-REPORT = r"""
+REPORT = (
+    r"""
 WITH
     history AS
     (
-        WITH raw -> replaceRegexpOne(replaceRegexpOne(raw, '(?s)[?#].*', ''), '/+$', '') AS bare
+        WITH
+            raw -> replaceRegexpOne(replaceRegexpOne(raw, '(?s)[?#].*', ''), '/+$', '') AS bare,
+            url -> transform(HOST, {hosts:Array(String)}, {domains:Array(String)}, '') AS domain_of
         SELECT
             user_id,
             session_id,
             started_at,
-            -- A label in front tells a registrable domain from a bare public suffix, and keeps a leading www apart.
-            lower(domainRFC(referrer)) AS host,
-            cutToFirstSignificantSubdomain('http://label.' || host) AS referring_domain,
+            arrayFirst(view -> true, arraySort(view -> view.1, arrayZip(page_views.viewed_at, page_views.url))).2
+                AS landing_url,
+            domain_of(referrer) AS referring_domain,
+            extract(referrer, '^(?:android|ios)-app://([^/?#]+)') AS app,
             multiIf(utm_source != '', utm_source,
                     source != '', source,
-                    referring_domain IN ('', 'label.' || host) OR match(host, '^[0-9.]+$|:'), '(direct)',
+                    app != '', app,
+                    referring_domain IN ('', domain_of(landing_url), domain_of('http://' || domain)), '(direct)',
                     referring_domain) AS from_source,
             multiIf(utm_medium != '', utm_medium, medium != '', medium, '(none)') AS from_medium,
             PLAIN_COLUMNS,
@@ -144,10 +154,23 @@ WITH
     )
 
 SELECT * FROM answer ORDER BY side, sessions_1 DESC, sessions_2 DESC, sessions_3 DESC, url
-""".replace("PLAIN_COLUMNS", ", ".join(PLAIN_FILTERS.values())).replace(
-    "PLAIN_FILTERS",
-    " AND ".join(f"({column} = {{{name}:String}} OR {{{name}:String}} = '')" for name, column in PLAIN_FILTERS.items()),
+""".replace("HOST", HOST)
+    .replace("PLAIN_COLUMNS", ", ".join(PLAIN_FILTERS.values()))
+    .replace(
+        "PLAIN_FILTERS",
+        " AND ".join(
+            f"({column} = {{{name}:String}} OR {{{name}:String}} = '')" for name, column in PLAIN_FILTERS.items()
+        ),
+    )
 )
+
+
+HOSTS = """
+SELECT DISTINCT HOST AS host
+FROM sessions
+ARRAY JOIN arrayConcat([referrer, 'http://' || domain], page_views.url) AS url
+WHERE domain = {domain:String} AND host != ''
+""".replace("HOST", HOST)
 
 
 def twin(
@@ -170,6 +193,9 @@ def twin(
     """
     parameters: dict[str, object] = {name: filters.get(name, "") for name in FILTERS}
     parameters |= {"domain": domain, "start": request_window_start_ms, "end": end_ms, "scope": scope or "any"}
+    # Which part of a host is its registrable domain is the reference's to say: SQL has no list of public suffixes.
+    hosts = [host for (host,) in client.query(HOSTS, parameters={"domain": domain}).result_rows]
+    parameters |= {"hosts": ["", *hosts], "domains": ["", *map(registrable_domain, hosts)]}
     (_, _, sessions, users, events, conversion_users, *_), *rows = client.query(
         REPORT, parameters=parameters
     ).result_rows

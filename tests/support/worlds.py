@@ -132,6 +132,14 @@ _REFERRERS = (
     "http://user:secret@mail.proton.example/",
     "https://a.com:80@b.org/",
     "http://[2001:db8::1]:80/",
+    "https://www.google.com.bd/",
+    "https://www.shop.co.ck/",
+    "https://www.google.com./search",
+    "https://someone.github.io/",
+    "https://www.例え.公司.cn/",
+    "android-app://com.google.android.gm/",
+    "ios-app://544007664/x",
+    "https://WWW.A.com:443/previous",
 )
 _SOURCES = ("", "", "", "google.com", "Google.com", "newsletter", "(direct)")
 _MEDIUMS = ("", "", "cpc", "organic", "CPC", "(none)")

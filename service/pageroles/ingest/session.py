@@ -89,6 +89,11 @@ class Row(NamedTuple):
     started_at: datetime
     written_at: datetime | None
 
+    @property
+    def undated(self) -> bytes:
+        """Return the line without its time of writing, which comes last."""
+        return self.line if self.written_at is None else self.line[: self.line.rindex(b',"written_at":')] + b"}\n"
+
 
 class _StoredSession(msgspec.Struct, omit_defaults=True, gc=False):
     """The plain columns of the table `sessions`; what is left out is empty there, too.

@@ -2,8 +2,10 @@
 
 A session is its domain and its session id. A version of it is stored at a *place*: a user and a start. The version with
 the latest `written_at` counts, in whatever order they come; of equal ones, at one place the last stored, at different
-places the later start, then the greater user key (docs/semantics.md, "Sessions"). The store replaces rows at one place
-by itself. So where a session has several places, the row at each place but one is marked as gone.
+places the later start, then the greater user key (docs/semantics.md, "Sessions"). The store keeps one row of a session
+for each user and day, the one written last. So where a session has several places, the row of each user and day but one
+is marked as gone. A mark on the day of the version that counts is written before it: what the store derives of the
+place that was left goes, and the row that counts stays.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 LATE = 1
 MARK = 2
 
+_MILLISECONDS_OF_A_DAY = 86_400_000
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -33,6 +37,11 @@ class Place(NamedTuple):
 
     user_key: int
     started_at: int
+
+    @property
+    def row(self) -> tuple[int, int]:
+        """Return the user and the day, of which `sessions` keeps one row of a session."""
+        return self.user_key, self.started_at // _MILLISECONDS_OF_A_DAY
 
 
 class Version(NamedTuple):
@@ -68,13 +77,29 @@ def lines(versions: Sequence[Row], known: Iterable[Version], now: int) -> Iterat
             latest_at[place] = written_at
             rows[place] = (row, written_at)
     counts = _latest(latest_at)
-    for place, (row, written_at) in rows.items():
-        gone = b"" if counts is not None and place == counts.place else b',"gone":%d' % LATE
-        at = b"" if row.written_at is not None else b',"written_at":"%s"' % _text(written_at)
-        yield row.line[: -len(b"}\n")] + at + gone + b"}\n"
-    if counted is not None and counts is not None and counted.place != counts.place and counted.place not in rows:
-        domain, session_id = versions[0].key
-        yield _mark(domain, session_id, counted, max(counts.written_at, counted.written_at + 1))
+    if counts is None:
+        return
+    domain, session_id = versions[0].key
+    if counted is not None and counted.place != counts.place and counted.place not in rows:
+        same_row = counted.place.row == counts.place.row
+        yield _mark(
+            domain, session_id, counted.place,
+            counted.written_at if same_row else max(counts.written_at, counted.written_at + 1),
+        )  # fmt: skip
+    # The version that counts comes last: of rows written at the same time the store keeps the last.
+    for place, (row, written_at) in sorted(rows.items(), key=lambda item: item[0] == counts.place):
+        late = place != counts.place
+        # Stored later, a row written at the same time would take the place of the one that counts.
+        tied = late and place.row == counts.place.row and written_at == counts.written_at
+        yield _dated(row, written_at - tied, b',"gone":%d' % LATE if late else b"")
+
+
+def _dated(row: Row, written_at: int, gone: bytes) -> bytes:
+    """Return a row's line with its time of writing."""
+    given = row.written_at is not None and _microseconds(row.written_at) == written_at
+    line = row.line if given or row.written_at is None else row.undated
+    at = b"" if given else b',"written_at":"%s"' % _text(written_at)
+    return line[: -len(b"}\n")] + at + gone + b"}\n"
 
 
 def _latest(latest_at: dict[Place, int]) -> Version | None:
@@ -82,13 +107,13 @@ def _latest(latest_at: dict[Place, int]) -> Version | None:
     return max((Version(*item) for item in latest_at.items()), key=lambda version: version.order, default=None)
 
 
-def _mark(domain: str, session_id: str, at: Version, written_at: int) -> bytes:
+def _mark(domain: str, session_id: str, place: Place, written_at: int) -> bytes:
     """Return the row that takes the place of a version that no longer counts."""
     row = {
         "domain": domain,
         "session_id": session_id,
-        "user_key": at.place.user_key,
-        "started_at": (_EPOCH + timedelta(milliseconds=at.place.started_at)).isoformat(timespec="milliseconds"),
+        "user_key": place.user_key,
+        "started_at": (_EPOCH + timedelta(milliseconds=place.started_at)).isoformat(timespec="milliseconds"),
         "written_at": _text(written_at).decode(),
         "gone": MARK,
     }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pageroles.question.filters import Of
 from pageroles.question.model import PagesQuery, TouchScope, to_milliseconds
-from pageroles.store.schema import canonical
+from pageroles.store.schema.expressions import canonical
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:

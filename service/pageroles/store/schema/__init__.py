@@ -15,6 +15,9 @@ Templates may use:
     {{ engine("MergeTree") }}   an engine, replicated on a cluster
     {{ distributed("sessions", by="user_key") }}   the table over all servers; empty without a cluster
     {{ canonical("url") }}      the canonical page of a URL
+    {{ referrer_domain() }}     what a session's referrer tells
+    {{ registrable_domain("host") }}   the registrable domain of a host, with the whole list of public suffixes
+    {{ suffixes_date() }}       the day of that list
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import re
 import jinja2
 
 from pageroles.errors import InvalidArgumentError
+from pageroles.store.schema import expressions
 
 _MIGRATION = re.compile(r"(\d{4})_(\w+)\.sql", re.ASCII)
 _VERSIONS = "versions.sql"
@@ -84,18 +88,6 @@ def statements(cluster: str | None = None) -> list[str]:
     return [*version_statements(cluster), *own]
 
 
-def canonical(url: str) -> str:
-    """Return the SQL of the canonical page (docs/semantics.md) of a URL.
-
-    `cutFragment` comes first: `cutQueryString` alone, or `cutQueryStringAndFragment`, would leave `#y` of `/p#y?z`.
-
-    Args:
-        url: An SQL expression.
-    """
-    cut = f"trimRight(cutQueryString(cutFragment({url})), '/')"
-    return f"if(empty({cut}), '/', {cut})"
-
-
 def rendered(template: str, cluster: str | None) -> str:
     """Return a template as SQL.
 
@@ -143,7 +135,10 @@ def rendered(template: str, cluster: str | None) -> str:
         alter=alter,
         alter_own=alter_own,
         distributed=distributed,
-        canonical=canonical,
+        canonical=expressions.canonical,
+        referrer_domain=expressions.referrer_domain,
+        registrable_domain=expressions.registrable_domain,
+        suffixes_date=lambda: expressions.public_suffixes().date,
     )
 
 
