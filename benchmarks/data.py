@@ -199,7 +199,6 @@ def _load(traffic: Traffic, folder: Path) -> dict[str, Any]:
             store.command(_INSERT + _SETTINGS, _parameters(traffic, first, count, whole=False))
         store.command(_INSERT + _ONLY_REWRITTEN + _SETTINGS, _parameters(traffic, 0, traffic.sessions, whole=True))
         found["insert_seconds"] = round(time.perf_counter() - began, 1)
-        store.tidy()
         found["load_seconds"] = round(time.perf_counter() - began, 1)
         store.command("SYSTEM STOP MERGES")
         found[LOADED] = parts(store)
@@ -212,7 +211,6 @@ def _merge(_: Traffic, folder: Path) -> dict[str, Any]:
     with adapter.open_store(folder / MERGED) as store:
         for table in TABLES:
             store.command(f"OPTIMIZE TABLE {table} FINAL")
-        store.tidy()
         found["merge_seconds"] = round(time.perf_counter() - began, 1)
         found[MERGED] = parts(store)
     return found
@@ -226,7 +224,6 @@ def _add(_: Traffic, folder: Path, count: str) -> dict[str, Any]:
             store.command(text, _parameters(small, 0, small.sessions, whole=whole))
         for table in TABLES:
             store.command(f"OPTIMIZE TABLE {table} FINAL")
-        store.tidy()
     return {}
 
 

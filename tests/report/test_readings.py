@@ -375,8 +375,7 @@ def test_how_sessions_lie_in_parts_is_seen(store: Store, reporter: Reporter) -> 
     assert parts() is Parts.MERGED
 
 
-def test_tidying_drops_the_deletion_marks(store: Store) -> None:
-    """Sessions without a conversion leave no row behind, and a conversion that was taken back stays taken back."""
+def test_marks_stand_only_where_they_take_a_conversion_back(store: Store) -> None:
     when, domain = "2092-05-10T10:00:00Z", "tidy.example.com"
 
     def insert(session: str, *converted: str) -> None:
@@ -389,16 +388,16 @@ def test_tidying_drops_the_deletion_marks(store: Store) -> None:
             f'"conversions.occurred_at": [{times}]}}'.encode(),
         )
 
-    def kept() -> list[str]:
+    def kept(final: str = "") -> list[tuple[object, ...]]:
         statement = Statement(
-            "SELECT session_id FROM converting_sessions WHERE domain = {domain:String} ORDER BY ALL", {"domain": domain}
-        )
-        return [str(row[0]) for row in store.rows(statement, store.call(10))]
+            f"SELECT session_id, is_deleted FROM converting_sessions {final} WHERE domain = {{domain:String}} "
+            "ORDER BY ALL", {"domain": domain},
+        )  # fmt: skip
+        return [tuple(row) for row in store.rows(statement, store.call(10))]
 
     insert("converts", "/a")
     insert("does not")
     insert("takes back", "/a")
     insert("takes back")
-    assert len(kept()) == 4
-    store.tidy()
-    assert kept() == ["converts"]
+    assert kept() == [("", 1), ("converts", 0), ("takes back", 0)]
+    assert kept("FINAL") == [("converts", 0)]

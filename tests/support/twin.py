@@ -113,7 +113,9 @@ WITH
                 (one, until) -> multiIf(
                     until = 0, (one.1, 0),
                     one.1 NOT IN ('', pages[until]), (one.1, until),
-                    (pages[until], if(until = 1, 1, until - 1))),
+                    -- Views of the page directly before the conversion are its own, too; a landing page assists itself.
+                    (pages[until],
+                     greatest(arrayLastIndex(page -> page != pages[until], arraySlice(pages, 1, until)), 1))),
                 tracked, untils) AS conversions
         FROM included
     ),
