@@ -1,16 +1,75 @@
-"""The request log: one line for each request. Metrics and traces belong here, too."""
+"""The request log: one line for each request. Metrics and traces belong here, too.
+
+A log line may be lost; an answer must not be. So lines wait for a thread that writes them, and whoever logs neither
+waits nor fails, whatever the reader of the log does.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import queue
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import structlog
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from pageroles.errors import PagerolesError
 
 _log = structlog.get_logger(__name__)
+
+
+# Lines that wait for the reader of the log; more are lost. Some megabytes at most.
+_MOST_LINES = 10_000
+
+
+class LogWriter:
+    """A file for log lines that never holds up or fails whoever writes.
+
+    Attributes:
+        lost: The number of lines that were not written: too many waited, or the stream refused them.
+    """
+
+    def __init__(self, stream: TextIO, *, most_lines: int = _MOST_LINES) -> None:
+        """Write to `stream` from a thread, with at most `most_lines` waiting."""
+        self.lost = 0
+        self._stream = stream
+        self._lines: queue.Queue[str | None] = queue.Queue(most_lines)
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def write(self, line: str) -> int:
+        """Take a line with its newline; it is written soon, or lost."""
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self.lost += 1
+        return len(line)
+
+    def flush(self) -> None:
+        """Do nothing: each line is flushed when it is written."""
+
+    def close(self, seconds: float = 1.0) -> None:
+        """Write what waits, for at most some seconds, and end."""
+        with contextlib.suppress(queue.Full):
+            self._lines.put(None, timeout=seconds)
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        reported = 0
+        while (line := self._lines.get()) is not None:
+            lost = self.lost
+            note = f'{{"event": "log lines lost", "count": {lost - reported}}}\n' if lost > reported else ""
+            try:
+                self._stream.write(note + line)
+                self._stream.flush()
+            except (OSError, ValueError):  # its reader is gone, or it is closed
+                self.lost += 1
+            else:
+                reported = lost
 
 
 class RequestLog:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from typer.testing import CliRunner
 
-from pageroles.command.app import app
 from pageroles.question.filters import FILTERS, Condition, Filter, Of
 from pageroles.question.model import TouchScope
 from pageroles.question.request import SCOPES, to_query, to_request
@@ -57,7 +59,10 @@ def test_scopes_are_those_of_the_contract() -> None:
 
 
 def test_the_command_and_the_reference_show_every_filter() -> None:
-    shown = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, ["report", "--help"]).output
+    command = [str(Path(sys.executable).with_name("pageroles")), "report", "--help"]
+    shown = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "200", "TERM": "dumb"}
+    ).stdout
     properties = msgspec.json.decode(openapi.document())["components"]["schemas"]["PagesBody"]["properties"]
     for each in FILTERS:
         assert f"--{each.name.replace('_', '-')} " in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import signal
 import sys
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 import typer
+
+from pageroles.telemetry import LogWriter
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -47,6 +50,8 @@ def set_up_logs(level: str) -> None:
         if sys.stderr.isatty()
         else structlog.processors.JSONRenderer()
     )
+    writer = LogWriter(sys.stderr)
+    atexit.register(writer.close)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -56,6 +61,6 @@ def set_up_logs(level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(writer),  # type: ignore[arg-type] # it writes and flushes
         cache_logger_on_first_use=True,
     )
