@@ -3,7 +3,7 @@
 -- Reports read `packed`, so the row says it there, too, in the highest bit of the number. Rows stored before are of
 -- sessions that never moved.
 ALTER TABLE {{ local("sessions") }}{{ on_cluster }}
-    ADD COLUMN IF NOT EXISTS `gone` UInt8 DEFAULT 0 COMMENT 'Not 0: the session is elsewhere, and this row counts nowhere';
+    ADD COLUMN IF NOT EXISTS `gone` UInt8 DEFAULT 0 COMMENT 'Not 0: the session is elsewhere';
 ALTER TABLE {{ local("sessions") }}{{ on_cluster }}
     MODIFY COLUMN `packed` FixedString(24) MATERIALIZED CAST(
         concat(
