@@ -531,8 +531,8 @@ impl Started for Start {
 }
 
 /// The user and the pages of a session in 24 bytes, little-endian, as the store packs them: the user's key, then a
-/// number of 128 bits. Its highest bit is 1 where the session has left this place; the next where it has a conversion; then come the
-/// first 42 bits of the keys of the landing page, the exit page and the page before exit.
+/// number of 128 bits. Its highest bit is 1 where the session has left this place, the next where it has a conversion;
+/// then come the first 42 bits of the keys of the landing page, the exit page and the page before exit.
 struct Packed([u64; 3]);
 
 impl Packed {

@@ -133,8 +133,8 @@ pub struct Version {
     pub written_at: i64,
 }
 
-/// Sessions in all their versions, in any order. Some versions were written at the same time, some at another place, and
-/// some say that the session is gone from theirs.
+/// Sessions in all their versions, in any order. Some versions were written at the same time, some are at another place,
+/// and some say that the session is gone from theirs.
 pub fn histories() -> impl Strategy<Value = Vec<Version>> {
     let index = any::<prop::sample::Index>;
     let place = prop_oneof![2 => Just(None), 1 => index().prop_map(Some)];

@@ -66,7 +66,8 @@ pub fn answer(world: &[Session], (scope, filter): Question) -> PagesResponse {
     }
 }
 
-/// The sessions that count: of each session at its place the version written last, unless it says that the session is gone.
+/// The sessions that count: of each session at its place the version written last, unless it says that the session is
+/// gone.
 pub fn last_written(history: &[Version]) -> Vec<Session> {
     let mut last = last_at_each_place(history);
     last.retain(|session| !session.gone);
