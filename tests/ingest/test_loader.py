@@ -46,7 +46,6 @@ def test_good_rows_are_loaded_and_bad_ones_told(folder: Path) -> None:
     assert first["reason"].startswith("the row is not valid JSON: ")
     assert first["row"] == "no json"
     assert second == {"line": 4, "reason": "user_id must not be empty", "row": lines[3].decode()}
-    assert store.tidied == 1
 
 
 def test_rejects_of_an_earlier_load_go_away(folder: Path) -> None:
@@ -68,7 +67,6 @@ def test_a_load_of_nothing_touches_nothing(folder: Path) -> None:
     store = FakeStore()
     assert loader.load(store, ["empty.jsonl", "bad.jsonl"]).loaded == 0
     assert not store.batches
-    assert not store.tidied
 
 
 def test_the_last_row_of_a_session_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +130,6 @@ def test_batches_are_bounded_by_rows_and_by_bytes(monkeypatch: pytest.MonkeyPatc
     short = b"".join(session(name) + b"\n" for name in range(3_500))
     long = b"".join(session(name, referrer="x" * 8_000) + b"\n" for name in range(30))
     loader.load_chunks(store, [short[at : at + 999] for at in range(0, len(short), 999)])
-    store.tidied = 0
     loader.load_chunks(store, [long])
     assert max(len(batch) for batch in store.batches) <= 1_000
     assert max(store.sizes) < 40_000 + 9_000
@@ -219,7 +216,6 @@ def test_a_failing_store_ends_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StoreUnavailableError, match="gone"):
         loader.load_chunks(store, [session(name) + b"\n" for name in range(1_000)])
     assert len(store.batches) == 2
-    assert not store.tidied
 
 
 def test_rejects_are_written_before_their_batch_is_inserted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -256,6 +256,8 @@ def test_a_good_row_keeps_everything(
     for name in (*plain, "domain", "session_id", "user_id"):
         assert found.pop(name, "") == session.get(name, "")
     assert read([found.pop("started_at")]) == [utc(start)]
+    if any(utc(at).microsecond % 1000 for _, at in views):  # finer digits order the views
+        views = sorted(views, key=lambda view: utc(view[1]))
     assert found.pop("page_views.url", []) == [url for url, _ in views]
     assert read(found.pop("page_views.viewed_at", [])) == [utc(at) for _, at in views]
     assert found.pop("conversions.url", []) == [url for url, _, _, _ in conversions]

@@ -81,11 +81,10 @@ def lines(versions: Sequence[Row], known: Iterable[Version], now: int) -> Iterat
         return
     domain, session_id = versions[0].key
     if counted is not None and counted.place != counts.place and counted.place not in rows:
+        # Of rows written at the same time the last stored is kept: here the mark, or the version that counts, which
+        # comes after it.
         same_row = counted.place.row == counts.place.row
-        yield _mark(
-            domain, session_id, counted.place,
-            counted.written_at if same_row else max(counts.written_at, counted.written_at + 1),
-        )  # fmt: skip
+        yield _mark(domain, session_id, counted.place, counted.written_at if same_row else counts.written_at)
     # The version that counts comes last: of rows written at the same time the store keeps the last.
     for place, (row, written_at) in sorted(rows.items(), key=lambda item: item[0] == counts.place):
         late = place != counts.place

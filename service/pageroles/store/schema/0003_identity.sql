@@ -58,7 +58,7 @@ ORDER BY (domain, session_key, user_key, started_at);
 {{ distributed("places", by="user_key") }}
 
 DROP VIEW IF EXISTS places_feed{{ on_cluster }};
-CREATE MATERIALIZED VIEW {{ view("places_feed", to="places") }} AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{ view("places_feed", to="places") }} AS
 SELECT domain, session_key, user_key, started_at, max(written_at) AS written_at
 FROM {{ local("sessions") }}
 WHERE gone != 2
@@ -83,14 +83,14 @@ ORDER BY (domain, user_key, started_at);
 {{ distributed("departures", by="user_key") }}
 
 DROP VIEW IF EXISTS departures_feed{{ on_cluster }};
-CREATE MATERIALIZED VIEW {{ view("departures_feed", to="departures") }} AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{ view("departures_feed", to="departures") }} AS
 SELECT domain, user_key, started_at
 FROM {{ local("sessions") }}
 WHERE gone != 0;
 
 
 DROP VIEW IF EXISTS users_feed{{ on_cluster }};
-CREATE MATERIALIZED VIEW {{ view("users_feed", to="users") }} AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{ view("users_feed", to="users") }} AS
 SELECT domain, user_key, min(started_at) AS first_seen_at
 FROM {{ local("sessions") }}
 WHERE gone = 0
@@ -101,7 +101,7 @@ GROUP BY domain, user_key;
 -- with a conversion that comes late, after one that has none, does not enter: `places` knows the latest. Within a view
 -- `sessions` is what is being inserted, so all look-ups are for these rows alone.
 DROP VIEW IF EXISTS converting_sessions_feed{{ on_cluster }};
-CREATE MATERIALIZED VIEW {{ view("converting_sessions_feed", to="converting_sessions") }} AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{ view("converting_sessions_feed", to="converting_sessions") }} AS
 WITH known AS
 (
     SELECT domain, session_key, user_key, started_at, max(written_at) AS known_at
@@ -166,7 +166,7 @@ WITH moved AS
     GROUP BY domain, session_key
     HAVING uniqExact(user_key, started_at) > 1
 )
-SELECT s.domain, s.session_id, s.user_key, s.started_at, moved.latest + toIntervalMicrosecond(1), 2
+SELECT s.domain, s.session_id, s.user_key, s.started_at, moved.latest, 2
 FROM sessions AS s FINAL
 GLOBAL INNER JOIN moved ON moved.domain = s.domain AND moved.session_key = s.session_key
 WHERE (s.user_key, s.started_at) != moved.place AND s.gone = 0;
