@@ -23,12 +23,13 @@ from pageroles.v1 import pages_pb2
 from support import worlds
 from support.reports import answered
 from support.wire import message
-from support.worlds import World, rounds, to_store_rows
+from support.writing import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pageroles.store.store import Store
+    from support.worlds import World
 
 Asked = list[tuple[int, PagesQuery, bytes]]
 
@@ -46,9 +47,12 @@ def reporter(store: Store) -> Iterator[Reporter]:
 
 @pytest.fixture(scope="module")
 def peopled(store: Store) -> list[World]:
-    drawn = [worlds.world(random.Random(f"reading {seed}"), NOW).renamed(f"reading{seed}") for seed in range(WORLDS)]
-    for sessions in rounds(session for its_world in drawn for session in its_world.deliveries):
-        store.insert("sessions", to_store_rows(sessions))
+    drawn = []
+    for seed in range(WORLDS):
+        rng = random.Random(f"reading {seed}")
+        drawn.append(worlds.moving(rng, worlds.world(rng, NOW)).renamed(f"reading{seed}"))
+    # Few at once, so that many parts have versions of the same sessions.
+    write(store, (session for its_world in drawn for session in its_world.deliveries), at_once=200)
     return drawn
 
 
@@ -390,7 +394,7 @@ def test_marks_stand_only_where_they_take_a_conversion_back(store: Store) -> Non
 
     def kept(final: str = "") -> list[tuple[object, ...]]:
         statement = Statement(
-            f"SELECT session_id, is_deleted FROM converting_sessions {final} WHERE domain = {{domain:String}} "
+            f"SELECT session_id, is_deleted FROM converting_sessions {final} WHERE domain = {{domain:String}} "  # noqa: S608
             "ORDER BY ALL", {"domain": domain},
         )  # fmt: skip
         return [tuple(row) for row in store.rows(statement, store.call(10))]

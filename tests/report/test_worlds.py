@@ -15,7 +15,8 @@ from pageroles.v1 import pages_pb2, pages_pb2_grpc
 from support import reference
 from support.reference import CONVERSION_ROLES, DROP_OFF_ROLES, InvalidRequestError, report
 from support.wire import message
-from support.worlds import World, domain, request, rounds, to_store_rows, world
+from support.worlds import World, domain, moving, request, world
+from support.writing import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,11 +64,16 @@ class Peopled:
 def peopled(served: Served) -> Iterator[Peopled]:
     # The server's clock is the real one: worlds lie around it, so that requests without dates find sessions.
     now = datetime.now(UTC)
-    drawn = [world(random.Random(seed), now).renamed(f"world{seed}") for seed in range(WORLDS)]
-    for sessions in rounds(session for its_world in drawn for session in its_world.deliveries):
-        served.insert(to_store_rows(sessions))
+    drawn = [drawn_world(seed, now).renamed(f"world{seed}") for seed in range(WORLDS)]
+    write(served.store, (session for its_world in drawn for session in its_world.deliveries))
     with grpc.insecure_channel(served.target) as channel:
         yield Peopled(pages_pb2_grpc.PageRolesServiceStub(channel), served.all_domains_key, drawn)  # type: ignore[no-untyped-call]
+
+
+def drawn_world(seed: int, now: datetime) -> World:
+    """Return the world of a seed; in every other one, sessions move."""
+    rng = random.Random(seed)
+    return moving(rng, world(rng, now)) if seed % 2 else world(rng, now)
 
 
 @pytest.mark.parametrize("method", ["pages", "stream_pages"])

@@ -139,7 +139,10 @@ def test_steps_are_numbered_without_a_gap_and_can_be_run_again(store: Store) -> 
     before = [rows(store, content) for content in contents]
     for step in steps:
         for statement in step.statements():
-            again = r"\bIF (NOT )?EXISTS\b|\bCREATE OR REPLACE\b|\bMODIFY\b|\bRESET SETTING\b|\bTRUNCATE\b|\bMATERIALIZE COLUMN\b|^INSERT INTO\b"
+            again = (
+                r"\bIF (NOT )?EXISTS\b|\bCREATE OR REPLACE\b|\bMODIFY\b|\bRESET SETTING\b|\bTRUNCATE\b|"
+                r"\bMATERIALIZE COLUMN\b|^INSERT INTO\b"
+            )
             assert re.search(again, statement, re.MULTILINE), statement
             store.command(statement)
     assert [rows(store, content) for content in contents] == before

@@ -184,6 +184,30 @@ def world(rng: random.Random, now: datetime = NOW) -> World:
     return dataclasses.replace(drawn, deliveries=_interleaved(rng, sessions.values()))
 
 
+def moving(rng: random.Random, drawn: World) -> World:
+    """Return a world whose sessions move: later versions have other users and starts, and come in any order."""
+    users = sorted({session["user_id"] for session in drawn.deliveries})
+    histories: dict[tuple[str, str], list[Session]] = {}
+    for session in drawn.deliveries:
+        histories.setdefault((session["domain"], session["session_id"]), []).append(dict(session))  # type: ignore[arg-type]
+    for versions in histories.values():
+        while rng.random() < 0.2 and len(versions) < 4:
+            versions.append(dict(rng.choice(versions)))  # type: ignore[arg-type]
+        for version in versions[1:]:
+            if rng.random() < 0.5:
+                version["user_id"] = rng.choice(users)
+            if rng.random() < 0.4:
+                version["started_at"] = _iso(moment(version["started_at"]) + rng.choice(_MOVES))
+        if rng.random() < 0.4:
+            for version in versions:
+                if rng.random() < 0.8:
+                    version["written_at"] = _iso(drawn.now - rng.choice((1, 1, 2, 3)) * _DAY)
+    return dataclasses.replace(drawn, deliveries=_interleaved(rng, histories.values()))
+
+
+_MOVES = (_MILLISECOND, -123 * _MILLISECOND, timedelta(minutes=-20), timedelta(hours=7), -_DAY, 3 * _DAY, -40 * _DAY)
+
+
 def _interleaved(rng: random.Random, histories: Iterable[list[Session]]) -> list[Session]:
     """Mix the sessions' versions; those of one session stay in order."""
     left = [list(versions) for versions in histories]

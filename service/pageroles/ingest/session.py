@@ -191,7 +191,9 @@ def to_row(session: Session) -> Row:
     if views:
         times = _times([view.viewed_at for view in views], "page_views[{}].viewed_at")
         if any(instant.microsecond % 1000 for instant in times) or any(len(view.viewed_at) > _LONG for view in views):
-            order = sorted(range(len(views)), key=lambda at: (times[at], _beyond_microseconds(views[at].viewed_at)))
+            order = sorted(
+                range(len(views)), key=lambda at: (_in_utc(times[at]), _beyond_microseconds(views[at].viewed_at))
+            )
             views, times = [views[at] for at in order], [times[at] for at in order]
         stored.page_urls = [view.url for view in views]
         stored.viewed_at = times
@@ -204,6 +206,10 @@ def to_row(session: Session) -> Row:
         (stored.written_at,) = _times([session.written_at], "written_at")
     key = (session.domain, session.session_id)
     return Row(key, _encode(stored) + b"\n", session.user_id, started_at, stored.written_at)
+
+
+def _in_utc(instant: datetime) -> datetime:
+    return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
 
 
 # Longer times have digits beyond microseconds, which datetime cuts.
