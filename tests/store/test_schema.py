@@ -59,7 +59,7 @@ def with_country(monkeypatch: pytest.MonkeyPatch) -> Migration:
 
 
 def test_a_new_store_has_all_steps(store: Store) -> None:
-    with pytest.raises(SettingError, match="no schema yet: run `pageroles schema`"):
+    with pytest.raises(SettingError, match="no schema: run `pageroles schema`"):
         store.check()
     store.apply_schema()
     store.check()
@@ -72,7 +72,7 @@ def test_a_store_without_a_version_row_is_carried_forward_with_its_sessions(stor
     for statement in schema.migrations()[0].statements():
         store.command(statement)
     store.insert("sessions", worked.rows())
-    with pytest.raises(SettingError, match=r"version 0 of the schema.*carries it forward and keeps its sessions"):
+    with pytest.raises(SettingError, match=r"version 0 of the schema.*migrates the store and keeps its sessions"):
         store.check()
     store.apply_schema()
     store.check()
@@ -126,7 +126,7 @@ def test_a_store_that_no_step_leads_from_is_refused(store: Store) -> None:
 
 def test_one_server_does_not_become_a_cluster(store: Store) -> None:
     store.apply_schema()
-    with pytest.raises(SettingError, match="on one server, and can't become one on the cluster prod"):
+    with pytest.raises(SettingError, match="on one server and can't be moved to the cluster prod"):
         store.apply_schema("prod")
 
 
