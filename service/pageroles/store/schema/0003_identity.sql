@@ -1,6 +1,6 @@
 -- A session is its domain and its session_id, whatever its user and its start: `places` knows every place, a user and a
 -- start, at which a version of it was stored. Of these the latest version counts. The service's own writers look a
--- session's places up and mark what no longer counts as gone; `pageroles check` finds what other writers left.
+-- session's places up and mark what no longer counts as gone.
 
 {{ "DROP TABLE IF EXISTS sessions" ~ on_cluster ~ ";" if cluster else "" }}
 {{ distributed("sessions", by="user_key") }}
