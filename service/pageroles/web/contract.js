@@ -9,7 +9,7 @@ export const FILTERS = [
   { name: "campaign", of: "session", label: "Campaign", example: "summer-sale", hint: "" },
   { name: "content", of: "session", label: "Content", example: "banner-b", hint: "" },
   { name: "term", of: "session", label: "Term", example: "page analytics", hint: "" },
-  { name: "landing_page", of: "session", label: "Landing page", example: "https://example.com/pricing", hint: "As in the answer: no query string, no slash at the end." },
+  { name: "landing_page", of: "session", label: "Landing page", example: "https://example.com/pricing", hint: "Any form of its URL: query string and slashes at the end do not matter." },
 ];
 
 export const SCOPES = ["any", "first", "converting", "assist", "after"];
