@@ -118,6 +118,31 @@ def test_a_server_that_cannot_be_reached_is_unavailable(standin: StandIn, target
     assert ask(target, key, DOMAIN, JULY)["summary_totals"]["total_sessions"] == 1
 
 
+@pytest.mark.parametrize("mode", ["503", "500", "refuse"])
+def test_a_server_that_refuses_many_times_and_recovers_is_asked_again(
+    standin: StandIn, target: str, key: str, mode: str
+) -> None:
+    """More refusals than there are connections: none of them may be lost."""
+    for _ in range(3):
+        standin.faults(mode, match="FROM sessions")
+        for _ in range(6):
+            refused(target, key)
+        standin.faults(None)
+        assert ask(target, key, DOMAIN, JULY)["summary_totals"]["total_sessions"] == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [(241, "RESOURCE_EXHAUSTED"), (159, "DEADLINE_EXCEEDED"), (47, "INTERNAL")]
+)
+@pytest.mark.parametrize("after_bytes", [1, 20, 60])
+def test_a_fault_at_the_very_start_of_a_stream_has_the_status_that_it_means(
+    standin: StandIn, target: str, key: str, after_bytes: int, code: int, status: str
+) -> None:
+    for _ in range(3):
+        standin.faults("exception_midstream", match="FROM sessions AS s FINAL", after_bytes=after_bytes, code=code)
+        assert refused(target, key).code().name == status
+
+
 def test_one_dropped_connection_is_tried_again(standin: StandIn, target: str, key: str) -> None:
     standin.faults("drop", match="FROM sessions", times=1)
     assert ask(target, key, DOMAIN, JULY)["summary_totals"]["total_sessions"] == 1
@@ -131,7 +156,7 @@ def test_a_stream_that_is_cut_is_never_an_answer(standin: StandIn, target: str, 
 def test_a_fault_in_the_middle_of_a_stream_is_never_an_answer(standin: StandIn, target: str, key: str) -> None:
     standin.faults("exception_midstream", match="FROM sessions AS s FINAL", after_bytes=20)
     error = refused(target, key)
-    assert error.code() in {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL}
+    assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "SELECT" not in error.details()
 
 

@@ -49,7 +49,9 @@ class Server:
                 connect_timeout=_CONNECT_SECONDS,
                 send_receive_timeout=int(silence),
                 show_clickhouse_errors="scrub",
-                pool_mgr=httputil.get_pool_manager(maxsize=readers + 4, block=True),
+                # A pool that blocks would wait for ever for connections that the driver leaves behind: after a 503 it
+                # does not give them back. How many are open is bounded by the threads that ask.
+                pool_mgr=httputil.get_pool_manager(maxsize=readers + 4, block=False),
             )
         except ClickHouseError as error:
             raise StoreUnavailableError(

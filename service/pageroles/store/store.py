@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import itertools
 import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import structlog
 import urllib3.exceptions
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from pageroles._core import CoreError
 from pageroles.errors import SettingError, StoreUnavailableError
 from pageroles.store import schema
 from pageroles.store.call import Call
@@ -228,8 +230,19 @@ class Store:
             source: Any = client.raw_stream(
                 statement.text + _settings(call), parameters=dict(statement.parameters), fmt="Native"
             )
+            # Over HTTP `read` waits for a whole chunk, and loses what came before a break; `stream` returns what comes.
+            read: Any = source.stream(_CHUNK_BYTES) if hasattr(source, "stream") else None
+            pieces: Iterator[bytes] = read or iter(lambda: source.read(_CHUNK_BYTES), b"")
+            last: collections.deque[bytes] = collections.deque(maxlen=_LAST_CHUNKS)
             try:
-                yield _chunks(source, call)
+                yield _chunks(pieces, last, call)
+            except CoreError as error:
+                # What reads as no block may be ClickHouse's own words.
+                with contextlib.suppress(urllib3.exceptions.HTTPError):
+                    last.extend(itertools.islice(pieces, _LAST_CHUNKS))
+                if (fault := fault_in(b"".join(last))) is not None:
+                    raise fault from error
+                raise
             finally:
                 source.close()
 
@@ -315,11 +328,8 @@ def _settings(call: Call) -> str:
     )
 
 
-def _chunks(source: Any, call: Call) -> Iterator[bytes]:
+def _chunks(pieces: Iterator[bytes], last: collections.deque[bytes], call: Call) -> Iterator[bytes]:
     """Read a stream to its end; where it breaks off, raise the fault that ClickHouse wrote into it."""
-    last: collections.deque[bytes] = collections.deque(maxlen=_LAST_CHUNKS)
-    # Over HTTP `read` waits for a whole chunk, and loses what came before a break; `stream` returns what comes.
-    pieces = source.stream(_CHUNK_BYTES) if hasattr(source, "stream") else iter(lambda: source.read(_CHUNK_BYTES), b"")
     try:
         for chunk in pieces:
             call.remaining()
