@@ -219,7 +219,7 @@ def test_the_demo_answers_and_ends(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "offers"),
     [
-        ("pageroles ", {"demo", "load", "serve", "gateway", "report", "keys", "domains", "schema", "version"}),
+        ("pageroles ", {"demo", "load", "serve", "gateway", "report", "keys", "domains", "schema", "check", "version"}),
         ("pageroles ke", {"keys"}),
         ("pageroles keys ", {"create", "list", "revoke"}),
         ("pageroles report --t", {"--target", "--touch-scope", "--timeout", "--term"}),

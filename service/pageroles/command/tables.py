@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pageroles.access.keys import ApiKey
     from pageroles.access.quotas import DomainQuota
     from pageroles.client import Answer
+    from pageroles.store.soundness import Finding
 
 
 def answer(body: Answer, *, rows: int) -> RenderableType:
@@ -78,4 +79,29 @@ def quotas(records: list[DomainQuota]) -> Table:
     table.add_column("quota", justify="right")
     for record in records:
         table.add_row(record.domain, f"{record.used:,}", f"{record.limit:,}")
+    return table
+
+
+def findings(found: list[Finding], left: list[Finding] | None) -> Table:
+    """Return a table of what was found in a store.
+
+    Args:
+        found: A finding for each kind; kinds without faults are left out.
+        left: The same after mending; None where nothing was to be mended.
+    """
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("kind")
+    table.add_column("found", justify="right")
+    if left is not None:
+        table.add_column("left", justify="right")
+    table.add_column("what is wrong", overflow="fold")
+    table.add_column("for example", overflow="fold")
+    after = {finding.name: finding for finding in left or ()}
+    for finding in found:
+        rest = after.get(finding.name, finding)
+        if finding.count or rest.count:
+            counts = [f"{finding.count:,}", *([f"{rest.count:,}"] if left is not None else [])]
+            # What comes from the store is text, never markup.
+            examples = Text("\n".join(rest.examples or finding.examples))
+            table.add_row(finding.name, *counts, finding.sentence, examples)
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import itertools
 import secrets
 import threading
@@ -92,6 +93,15 @@ class Store:
     def embedded(self) -> bool:
         """Whether the engine runs in this process."""
         return self._engine.embedded
+
+    @functools.cached_property
+    def cluster(self) -> str | None:
+        """The cluster that the store is on; None: one server.
+
+        Raises:
+            StoreUnavailableError: The server can't be reached.
+        """
+        return self._schema_state().cluster
 
     def __enter__(self) -> Self:
         """Return the store itself."""
@@ -212,6 +222,26 @@ class Store:
             result = client.query(statement.text + _settings(call), parameters=dict(statement.parameters))
             return result.result_rows
 
+    def broken_parts(self, table: str, call: Call) -> list[str]:
+        """Return the parts of a table whose files are damaged, each with what ClickHouse says of it.
+
+        Args:
+            table: A table of the schema; on a cluster, one with this server's own rows.
+            call: Ends the query in time.
+
+        Raises:
+            PagerolesError: As for `stream`.
+        """
+        text = (
+            f"CHECK TABLE {table} SETTINGS check_query_single_value_result = 0, "
+            f"max_execution_time = {call.remaining():.3f}, log_comment = '{call.tag}', max_threads = 1"
+        )
+        with translated(call), self._engine.reader() as client:
+            # For the driver this is a command, whose answer it would not take apart.
+            lines = client.raw_query(text, fmt="JSONEachRow").splitlines()
+        parts = [msgspec.json.decode(line, type=_CheckedPart) for line in lines]
+        return [", ".join(filter(None, (part.part_path, part.message))) for part in parts if not part.is_passed]
+
     @contextlib.contextmanager
     def stream(self, statement: Statement, call: Call) -> Iterator[Iterator[bytes]]:
         """Stream the result of a query.
@@ -286,6 +316,14 @@ _PLACES = (
     "WHERE domain IN {domains:Array(String)} AND session_key IN {session_keys:Array(UInt64)} "
     "GROUP BY domain, session_key, user_key, started_at"
 )
+
+
+class _CheckedPart(msgspec.Struct):
+    """A row of the answer to CHECK TABLE."""
+
+    part_path: str
+    is_passed: int
+    message: str
 
 
 class _SchemaState(NamedTuple):

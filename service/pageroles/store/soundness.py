@@ -1,0 +1,443 @@
+"""What should not be in the store: each kind of fault is counted in ClickHouse, and mended from `sessions`.
+
+Queries are cut into ranges of a key, so memory is that of one range; Python sees counts and a few examples. No query
+relies on another table's being sound: where two tables are compared, both are read. On a cluster the tables are those
+over all servers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import itertools
+import math
+from typing import TYPE_CHECKING, Any
+
+from pageroles.store.schema.expressions import canonical
+from pageroles.store.statement import Statement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pageroles.store.call import Call
+    from pageroles.store.store import Store
+
+EXAMPLES = 2
+
+_ROWS_PER_RANGE = 250_000
+# A check of a large store takes its time; nobody waits for it behind a deadline.
+_SECONDS = 24 * 3600.0
+_KEYS = 2**64
+
+TABLES = (
+    "sessions", "converting_sessions", "users", "pages", "places", "departures",
+    "api_keys", "quotas", "quota_usage", "schema_versions",
+)  # fmt: skip
+# What writers fill of `sessions`, and what says which version a row is.
+PLAIN_COLUMNS = (
+    "domain", "session_id", "user_id", "started_at", "source", "medium", "referrer", "utm_source", "utm_medium",
+    "utm_campaign", "utm_content", "utm_term", "page_views.url", "page_views.viewed_at", "conversions.url",
+    "conversions.type", "conversions.id", "conversions.occurred_at", "written_at", "user_key",
+)  # fmt: skip
+# What `converting_sessions` has of a session, beside its place and its time of writing.
+CONTENT_COLUMNS = (
+    "session_id", "effective_source", "effective_medium", "utm_campaign", "utm_content", "utm_term", "landing_key",
+    "exit_key", "before_exit_key", "page_keys", "conversions.url", "conversions.type", "conversions.id",
+    "conversion_keys", "assist_views",
+)  # fmt: skip
+
+
+class Key(enum.Enum):
+    """What a kind's queries are cut by, and how an example of it is named."""
+
+    SESSION = "SELECT session_id FROM sessions WHERE domain = {domain:String} AND session_key = {key:UInt64} LIMIT 1"
+    USER = (
+        "SELECT user_id FROM sessions WHERE domain = {domain:String} AND user_key = {key:UInt64} "
+        "AND user_sixteenth = bitShiftRight({key:UInt64}, 60) AND user_id != '' LIMIT 1"
+    )
+    # A page without a name has none to show.
+    PAGE = "SELECT concat('the page with the key ', toString({key:UInt64}))"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of fault.
+
+    Attributes:
+        name: What it is called.
+        sentence: What is wrong with one of them.
+        advice: What to do about those that can't be mended; empty: `--repair` mends all.
+        key: What its queries are cut by.
+        names: What its examples are named by.
+        count: Selects from a range the number of faults, and some as domain and key.
+        repairs: Statements that mend those of a range, in order; none: nothing can mend them.
+    """
+
+    name: str
+    sentence: str
+    key: Key
+    names: Key
+    count: str
+    repairs: tuple[str, ...] = ()
+    advice: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """How many faults of a kind the store has.
+
+    Attributes:
+        name: The kind's name.
+        sentence: What is wrong with one of them.
+        advice: What to do about it; empty: `--repair` mends it.
+        count: How many there are.
+        examples: Some of them, at most `EXAMPLES`.
+    """
+
+    name: str
+    sentence: str
+    advice: str
+    count: int
+    examples: tuple[str, ...] = ()
+
+
+# ---- the queries ----
+
+_SETTINGS = " SETTINGS max_partitions_per_insert_block = 0, distributed_foreground_insert = 1"
+_SESSION_RANGE = "session_key BETWEEN {first:UInt64} AND {last:UInt64}"
+_USER_RANGE = "user_key BETWEEN {first:UInt64} AND {last:UInt64}"
+# `sessions` is sorted by the sixteenth of the users.
+_SESSIONS_OF_USERS = (
+    "user_sixteenth BETWEEN bitShiftRight({first:UInt64}, 60) AND bitShiftRight({last:UInt64}, 60) AND " + _USER_RANGE
+)
+_PAGE_RANGE = "page_key BETWEEN {first:UInt64} AND {last:UInt64} AND page_key != 0"
+
+
+def _count(faults: str, key: str) -> str:
+    return f"SELECT count(), groupArray({EXAMPLES})((toString(domain), {key})) FROM ({faults})"
+
+
+# What orders versions at different places, as one number: the time of writing, the start and the user. Tuples took
+# three times as long and twice the memory.
+def _order(of: str = "") -> str:
+    return (
+        f"bitOr(bitOr(bitShiftLeft(toUInt256(toUnixTimestamp64Micro({of}written_at)), 128), "
+        f"bitShiftLeft(toUInt256(toUnixTimestamp64Milli({of}started_at)), 64)), toUInt256({of}user_key))"
+    )
+
+
+# Of each session, the version that counts, the live row that does, the late one that would, and the number of live
+# rows. A key of `sessions` stays what it is under FINAL, so it may be read before the rest.
+_VERSIONS = (
+    "SELECT domain, session_key, maxIf(version, gone != 2) AS best, maxIf(version, gone = 0) AS live, "
+    "maxIf(version, gone = 1) AS late, countIf(gone = 0) AS times FROM ("
+    f"SELECT domain, session_key, {_order()} AS version, gone "
+    f"FROM sessions FINAL PREWHERE {_SESSION_RANGE} "
+    "UNION ALL "
+    f"SELECT domain, session_key, {_order()} AS version, toUInt8(3) AS gone "
+    f"FROM places WHERE {_SESSION_RANGE}"
+    ") GROUP BY domain, session_key HAVING "
+)
+_TWICE = f"{_VERSIONS} times > 1"
+_NOWHERE = f"{_VERSIONS} live != best AND late = best"
+_LOST = f"{_VERSIONS} live != best AND late != best"
+_OF_SESSION = "ON fault.domain = s.domain AND fault.session_key = s.session_key"
+
+_MARK_OTHERS = (
+    "INSERT INTO sessions (domain, session_id, user_key, started_at, written_at, gone) "
+    "SELECT s.domain, s.session_id, s.user_key, s.started_at, "
+    "fromUnixTimestamp64Micro(toInt64(bitShiftRight(fault.live, 128)), 'UTC'), 2 "
+    f"FROM sessions AS s FINAL GLOBAL INNER JOIN ({_TWICE}) AS fault {_OF_SESSION} "
+    f"WHERE s.{_SESSION_RANGE} AND s.gone = 0 AND {_order('s.')} != fault.live"
+)
+_WRITE_AGAIN = (
+    f"INSERT INTO sessions ({', '.join(f'`{column}`' for column in PLAIN_COLUMNS)}, gone) "
+    f"SELECT {', '.join(f's.`{column}`' for column in PLAIN_COLUMNS)}, 0 "
+    f"FROM sessions AS s FINAL GLOBAL INNER JOIN ({_NOWHERE}) AS fault {_OF_SESSION} "
+    f"WHERE s.{_SESSION_RANGE} AND s.gone = 1 AND {_order('s.')} = fault.late"
+)
+
+_UNKNOWN_PLACES = (
+    "SELECT domain, session_key, user_key, started_at, maxIf(written_at, is_row) AS latest FROM ("
+    "SELECT domain, session_key, user_key, started_at, written_at, true AS is_row "
+    f"FROM sessions PREWHERE {_SESSION_RANGE} WHERE gone != 2 "
+    "UNION ALL "
+    "SELECT domain, session_key, user_key, started_at, written_at, false AS is_row "
+    f"FROM places WHERE {_SESSION_RANGE}"
+    ") GROUP BY domain, session_key, user_key, started_at HAVING latest > maxIf(written_at, NOT is_row)"
+)
+
+_PLACE = "domain, user_key, started_at, session_key"
+_CONTENT = f"cityHash64({', '.join(f'`{column}`' for column in CONTENT_COLUMNS)})"
+# Journeys as they should be (1) and as they are (2), and all versions of them, deletion marks included (3): what mends
+# one must not be earlier than any. A journey that is later than its session, with the same content, is right.
+_JOURNEYS = (
+    f"SELECT {_PLACE}, max(written_at) AS latest, countIf(side = 1) AS wanted, countIf(side = 2) AS found, "
+    "maxIf(content, side = 1) != maxIf(content, side = 2) "
+    "OR maxIf(written_at, side = 1) > maxIf(written_at, side = 2) AS differs FROM ("
+    f"SELECT {_PLACE}, written_at, {_CONTENT} AS content, 1 AS side "
+    f"FROM sessions FINAL WHERE {_SESSIONS_OF_USERS} AND converting AND gone = 0 "
+    "UNION ALL "
+    f"SELECT {_PLACE}, written_at, {_CONTENT} AS content, 2 AS side "
+    f"FROM converting_sessions FINAL WHERE {_USER_RANGE} "
+    "UNION ALL "
+    f"SELECT {_PLACE}, written_at, toUInt64(0) AS content, 3 AS side "
+    f"FROM converting_sessions WHERE {_USER_RANGE}"
+    f") GROUP BY {_PLACE} HAVING "
+)
+_NO_JOURNEY = f"{_JOURNEYS} wanted > 0 AND found = 0"
+_STALE_JOURNEY = f"{_JOURNEYS} found > 0 AND (wanted = 0 OR differs)"
+
+
+def _insert_journeys(faults: str) -> str:
+    return (
+        f"INSERT INTO converting_sessions ({_PLACE}, {', '.join(f'`{column}`' for column in CONTENT_COLUMNS)}, "
+        "written_at, is_deleted) "
+        "SELECT s.domain, s.user_key, s.started_at, s.session_key, "
+        f"{', '.join(f's.`{column}`' for column in CONTENT_COLUMNS)}, greatest(s.written_at, fault.latest), 0 "
+        f"FROM sessions AS s FINAL GLOBAL INNER JOIN ({faults}) AS fault ON fault.domain = s.domain "
+        "AND fault.user_key = s.user_key AND fault.started_at = s.started_at AND fault.session_key = s.session_key "
+        "WHERE s.user_sixteenth BETWEEN bitShiftRight({first:UInt64}, 60) AND bitShiftRight({last:UInt64}, 60) "
+        f"AND s.{_USER_RANGE} AND s.converting AND s.gone = 0"
+    )
+
+
+_MARK_JOURNEYS = (
+    f"INSERT INTO converting_sessions ({_PLACE}, written_at, is_deleted) "
+    f"SELECT {_PLACE}, latest, 1 FROM ({_STALE_JOURNEY}) WHERE wanted = 0"
+)
+
+# First sessions (1), what `users` says of them (2), and users who may have lost theirs (3).
+_FIRST_SEEN = (
+    "SELECT domain, user_key, minIf(at, side = 1) AS first, minIf(at, side = 2) AS said, "
+    "countIf(side = 1) AS started, countIf(side = 2) AS entered FROM ("
+    f"SELECT domain, user_key, started_at AS at, 1 AS side FROM sessions FINAL WHERE {_SESSIONS_OF_USERS} AND gone = 0 "
+    "UNION ALL "
+    "SELECT domain, user_key, CAST(first_seen_at AS DateTime64(3, 'UTC')) AS at, 2 AS side "
+    f"FROM users WHERE {_USER_RANGE} "
+    "UNION ALL "
+    f"SELECT domain, user_key, started_at AS at, 3 AS side FROM departures WHERE {_USER_RANGE}"
+    ") GROUP BY domain, user_key HAVING "
+)
+_SEEN_LATER = f"{_FIRST_SEEN} started > 0 AND (entered = 0 OR said > first)"
+_SEEN_EARLIER = f"{_FIRST_SEEN} entered > 0 AND (started = 0 OR said < first) AND countIf(side = 3) = 0"
+
+_NOTE_DEPARTURES = (
+    f"INSERT INTO departures (domain, user_key, started_at) SELECT domain, user_key, said FROM ({_SEEN_EARLIER})"
+)
+
+_UNNAMED = (
+    "SELECT domain, page_key FROM ("
+    "SELECT domain, page_key, true AS is_viewed FROM sessions FINAL "
+    "ARRAY JOIN arrayDistinct(arrayConcat(page_keys, conversion_keys)) AS page_key "
+    f"WHERE gone = 0 AND {_PAGE_RANGE} "
+    "UNION ALL "
+    f"SELECT domain, page_key, false AS is_viewed FROM pages WHERE {_PAGE_RANGE}"
+    ") GROUP BY domain, page_key HAVING min(is_viewed)"
+)
+_NAME_PAGES = (
+    "INSERT INTO pages (domain, page_key, url) "
+    "SELECT DISTINCT domain, sipHash64(url) AS page_key, url FROM ("
+    f"SELECT domain, {canonical('raw')} AS url FROM sessions FINAL "
+    "ARRAY JOIN arrayConcat(page_views.url, arrayFilter(raw -> raw != '', conversions.url)) AS raw WHERE gone = 0"
+    f") WHERE (domain, page_key) GLOBAL IN ({_UNNAMED})"
+)
+
+# In the order in which they are mended: what counts comes before what is derived of it.
+KINDS = (
+    Kind(
+        "place unknown",
+        "a version is stored, and `places` lacks its place or knows an earlier version there",
+        Key.SESSION,
+        Key.SESSION,
+        _count(_UNKNOWN_PLACES, "session_key"),
+        (f"INSERT INTO places (domain, session_key, user_key, started_at, written_at) {_UNKNOWN_PLACES}",),
+    ),
+    Kind(
+        "version that counts is set aside",
+        "the version that counts is stored as one that does not",
+        Key.SESSION,
+        Key.SESSION,
+        _count(_NOWHERE, "session_key"),
+        (_WRITE_AGAIN,),
+    ),
+    Kind(
+        "version that counts is lost",
+        "the version that counts is known, and its row is no longer there",
+        Key.SESSION,
+        Key.SESSION,
+        _count(_LOST, "session_key"),
+        advice="load these sessions again",
+    ),
+    Kind(
+        "session counts twice",
+        "a session counts at two users or on two days",
+        Key.SESSION,
+        Key.SESSION,
+        _count(_TWICE, "session_key"),
+        (_MARK_OTHERS,),
+    ),
+    Kind(
+        "journey missing",
+        "a session converts, and `converting_sessions` lacks it",
+        Key.USER,
+        Key.SESSION,
+        _count(_NO_JOURNEY, "session_key"),
+        (_insert_journeys(_NO_JOURNEY),),
+    ),
+    Kind(
+        "journey stale",
+        "`converting_sessions` has a session that does not convert, does not count there, or has another content",
+        Key.USER,
+        Key.SESSION,
+        _count(_STALE_JOURNEY, "session_key"),
+        (_insert_journeys(_STALE_JOURNEY), _MARK_JOURNEYS),
+    ),
+    Kind(
+        "first seen too late",
+        "`users` lacks a user, or says that the first session was later than it was",
+        Key.USER,
+        Key.USER,
+        _count(_SEEN_LATER, "user_key"),
+        (f"INSERT INTO users (domain, user_key, first_seen_at) SELECT domain, user_key, first FROM ({_SEEN_LATER})",),
+    ),
+    Kind(
+        "first seen too early",
+        "`users` says that the first session was earlier than it was, and `departures` does not say that one left",
+        Key.USER,
+        Key.USER,
+        _count(_SEEN_EARLIER, "user_key"),
+        (_NOTE_DEPARTURES,),
+    ),
+    Kind(
+        "page without a name",
+        "a session has a page of which `pages` lacks the name",
+        Key.PAGE,
+        Key.PAGE,
+        _count(_UNNAMED, "page_key"),
+        (_NAME_PAGES,),
+    ),
+)
+
+
+# ---- looking and mending ----
+
+
+def look(store: Store, tell: Callable[[str], None] = lambda _: None) -> list[Finding]:
+    """Look for what should not be in the store, and change nothing.
+
+    Args:
+        store: The store; its schema is the latest.
+        tell: Called with the name of each kind before it is looked for.
+
+    Returns:
+        A finding for each kind, those of damaged parts first. Where parts are broken, these alone: the rest can't be
+        read.
+
+    Raises:
+        PagerolesError: ClickHouse can't be reached, or refuses a query.
+    """
+    call = store.call(_SECONDS)
+    tell("damage")
+    damage = [_broken(store, call), _detached(store, call)]
+    if damage[0].count:
+        return damage
+    cuts = _cuts(store, call)
+    found = []
+    for kind in KINDS:
+        tell(kind.name)
+        found.append(_find(store, call, kind, cuts[kind.key]))
+    return [*damage, *found]
+
+
+def mend(store: Store, tell: Callable[[str], None] = lambda _: None) -> None:
+    """Mend from `sessions` what can be mended; harmless where nothing is wrong.
+
+    Args:
+        store: The store; its schema is the latest.
+        tell: Called with the name of each kind before it is mended.
+
+    Raises:
+        PagerolesError: ClickHouse can't be reached, or refuses a statement.
+    """
+    call = store.call(_SECONDS)
+    cuts = _cuts(store, call)
+    for kind in KINDS:
+        if kind.repairs:
+            tell(kind.name)
+            for bounds in _ranges(cuts[kind.key]):
+                if _rows(store, call, kind.count, bounds)[0][0]:
+                    for repair in kind.repairs:
+                        store.command(repair + _SETTINGS, bounds)
+
+
+def _cuts(store: Store, call: Call) -> dict[Key, int]:
+    """Return into how many ranges each key is cut."""
+    ((sessions, pages),) = _rows(store, call, "SELECT (SELECT count() FROM sessions), (SELECT count() FROM pages)", {})
+    ranges = max(math.ceil(sessions / _ROWS_PER_RANGE), 1)
+    # Where `pages` itself lost its rows, the sessions tell how many there may be.
+    of_pages = max(math.ceil(max(pages, sessions // 4) / _ROWS_PER_RANGE), 1)
+    return {Key.SESSION: ranges, Key.USER: ranges, Key.PAGE: of_pages}
+
+
+def _ranges(count: int) -> Iterator[dict[str, object]]:
+    """Cut all keys into as many ranges of equal width, each as its first and its last key."""
+    edges = [index * _KEYS // count for index in range(count + 1)]
+    return ({"first": first, "last": after - 1} for first, after in itertools.pairwise(edges))
+
+
+def _rows(store: Store, call: Call, text: str, values: Mapping[str, object]) -> Any:
+    return store.rows(Statement(text, values), call)
+
+
+def _find(store: Store, call: Call, kind: Kind, cut: int) -> Finding:
+    count = 0
+    keys: list[tuple[str, int]] = []
+    for bounds in _ranges(cut):
+        ((more, shown),) = _rows(store, call, kind.count, bounds)
+        count += more
+        keys += shown[: EXAMPLES - len(keys)]
+    examples = tuple(f"{domain}: {_named(store, call, kind.names, domain, key)}" for domain, key in keys)
+    return Finding(kind.name, kind.sentence, kind.advice, count, examples)
+
+
+def _named(store: Store, call: Call, names: Key, domain: str, key: int) -> str:
+    found = _rows(store, call, names.value, {"domain": domain, "key": key})
+    return str(found[0][0]) if found else f"the {names.name.lower()} with the key {key}"
+
+
+def _detached(store: Store, call: Call) -> Finding:
+    parts = "system.detached_parts" if store.cluster is None else (
+        f"clusterAllReplicas('{store.cluster}', system.detached_parts)"
+    )  # fmt: skip
+    text = (
+        f"SELECT count(), groupArray({EXAMPLES})(concat(table, ': ', name, if(reason = '', '', concat(', ', reason)))) "
+        f"FROM (SELECT table, name, ifNull(reason, '') AS reason FROM {parts} "
+        "WHERE database = currentDatabase() AND table IN {tables:Array(String)} ORDER BY table, name)"
+    )
+    ((count, examples),) = _rows(store, call, text, {"tables": _own_tables(store)})
+    return Finding(
+        "part detached",
+        "ClickHouse has put a part of a table aside, and its rows are not read",
+        "attach it (ALTER TABLE … ATTACH PART) if its rows are missing, else drop it (… DROP DETACHED PART)",
+        count,
+        tuple(examples),
+    )
+
+
+def _broken(store: Store, call: Call) -> Finding:
+    broken = []
+    for table in _own_tables(store):
+        broken += [f"{table}: {part}" for part in store.broken_parts(table, call)]
+    return Finding(
+        "part broken",
+        "a part of a table can't be read: its files are damaged",
+        "restore the store from a backup, or drop the part (ALTER TABLE … DROP PART) and load its sessions again",
+        len(broken),
+        tuple(broken[:EXAMPLES]),
+    )
+
+
+def _own_tables(store: Store) -> list[str]:
+    """Return the tables that have parts."""
+    return [table if store.cluster is None else f"{table}_local" for table in TABLES]
