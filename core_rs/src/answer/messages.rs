@@ -173,7 +173,7 @@ impl<'a> RowMessage<'a> {
         } else {
             bytes_len(url.len())
         };
-        let counts_size: usize = counts
+        let counts_size: usize = counts[..side.roles().len()]
             .iter()
             .map(|cell| bytes_len(number_len(cell.sessions) + number_len(cell.users)))
             .sum();
