@@ -7,6 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from pageroles.service import PagesService
+from pageroles.store.retention import Retention
 from pageroles.transport.backends import LocalBackend, RemoteBackend
 from pageroles.transport.grpc_server import GrpcServer
 from pageroles.transport.rest_app import application
@@ -56,6 +57,8 @@ def serving(store: Store, settings: ServerSettings) -> Iterator[Served]:
         server = GrpcServer(service, settings.grpc_address)
         stack.callback(server.stop, settings.grace)
         http = stack.enter_context(_rest(LocalBackend(service), settings)) if settings.http_address else None
+        if settings.keep_days is not None:
+            stack.enter_context(Retention(store, settings.keep_days))
         yield Served(grpc=_with_port(settings.grpc_address, server.port), http=http, service=service)
 
 

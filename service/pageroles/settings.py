@@ -29,6 +29,7 @@ class ServerSettings:
         max_seconds: The longest time that a request may take, in seconds.
         max_requests: The most requests at work at once; further ones are refused.
         grace: The time that requests in flight get to finish when the server stops, in seconds.
+        keep_days: The days that sessions are kept, in every domain; None: all are kept.
     """
 
     grpc_address: str = "127.0.0.1:50051"
@@ -37,10 +38,12 @@ class ServerSettings:
     max_seconds: float = 60.0
     max_requests: int = 64
     grace: float = 30.0
+    keep_days: int | None = None
 
 
 MAX_SECONDS_BOUNDS: Final = (0.1, 300)
 MAX_REQUESTS_BOUNDS: Final = (1, 1000)
+KEEP_DAYS_BOUNDS: Final = (1, 36_500)
 READERS_BOUNDS: Final = (2, 256)
 DEMO_SESSIONS_BOUNDS: Final = (1000, 10_000_000)
 # A connection to ClickHouse that stays silent is closed this long after the longest time of a request.

@@ -219,7 +219,10 @@ def test_the_demo_answers_and_ends(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "offers"),
     [
-        ("pageroles ", {"demo", "load", "serve", "gateway", "report", "keys", "domains", "schema", "check", "version"}),
+        (
+            "pageroles ",
+            {"demo", "load", "serve", "gateway", "report", "keys", "domains", "erase", "check", "schema", "version"},
+        ),
         ("pageroles ke", {"keys"}),
         ("pageroles keys ", {"create", "list", "revoke"}),
         ("pageroles report --t", {"--target", "--touch-scope", "--timeout", "--term"}),
@@ -275,3 +278,64 @@ def test_help_names_the_commands_and_the_variables(folder: Path) -> None:
     assert {"demo", "load", "serve", "keys", "report", "schema"} <= set(run(folder, "--help").stdout.split())
     assert "PAGEROLES_STORE" in run(folder, "serve", "--help").stdout
     assert run(folder, "--version").stdout.startswith("pageroles ")
+
+
+def on_disk(folder: Path, text: str) -> bool:
+    return any(text.encode() in path.read_bytes() for path in (folder / "store").rglob("*") if path.is_file())
+
+
+def test_erase_asks_before_it_erases_all_of_a_domain(folder: Path) -> None:
+    secret = "q7Zx-9Kfw_2Lmv"  # as ClickHouse's compression leaves it
+    view = {"url": f"https://example.com/{secret}", "viewed_at": "2025-07-03T10:00:00Z"}
+    lines = [
+        {**SESSION, "page_views": [view]},
+        {**SESSION, "session_id": "s2", "user_id": "u2", "started_at": "2025-07-04T10:00:00Z"},
+        {**SESSION, "session_id": "s3", "user_id": "u3", "started_at": "2025-07-05T10:00:00Z"},
+        {**SESSION, "session_id": "s4", "user_id": "u3", "started_at": "2025-07-06T10:00:00Z"},
+    ]
+    assert run(folder, "load", "-", text="\n".join(map(json.dumps, lines))).returncode == 0
+    assert on_disk(folder, secret)
+
+    def erase(*args: str, text: str = "") -> str:
+        result = run(folder, "erase", "--domain", "example.com", *args, text=text)
+        assert result.returncode == 0, result.stderr
+        return result.stderr.removeprefix("Erase all sessions of example.com? [y/N]:").strip()
+
+    assert erase("--user", "u1") == "1 sessions of 1 users erased"
+    assert not on_disk(folder, secret), "ClickHouse's old parts are gone, too"
+    assert erase("--user", "u1") == "nothing to erase: no such session of example.com is stored"
+    assert erase("--before", "2025-07-05") == "1 sessions of 1 users erased"
+    assert erase("--session", "s3") == "1 sessions of 1 users erased"
+    assert erase(text="n\n") == "nothing was erased"
+    assert erase(text="y\n") == "1 sessions of 1 users erased"
+    assert erase() == "nothing to erase: no session of example.com is stored"
+    assert erase("--yes") == "nothing to erase: no session of example.com is stored"
+
+
+def test_erase_all_without_asking(folder: Path) -> None:
+    assert run(folder, "load", "-", text=json.dumps(SESSION)).returncode == 0
+    result = run(folder, "erase", "--domain", "example.com", "--yes")
+    assert (result.returncode, result.stderr.strip()) == (0, "1 sessions of 1 users erased")
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["--user", "u1"], 2, "--domain"),
+        (["--domain", "a.com", "--before", "yesterday"], 1, "before: can't read 'yesterday' as a date"),
+        (["--domain", "a.com", "--before", "2025-02-30"], 1, "there is no date"),
+    ],
+)
+def test_erase_refuses_what_it_cannot_read(folder: Path, args: list[str], code: int, says: str) -> None:
+    result = run(folder, "erase", *args)
+    assert result.returncode == code
+    assert says in result.stderr
+
+
+def test_a_server_erases_what_is_too_old(folder: Path) -> None:
+    assert run(folder, "load", "-", text=json.dumps(SESSION)).returncode == 0
+    with serving(folder, "--keep-days", "30") as (process, _):
+        assert process.stderr is not None
+        line = json.loads(process.stderr.readline())
+    assert (line["event"], line["sessions"], line["level"]) == ("old sessions erased", 1, "info")
+    assert "no session" in run(folder, "erase", "--domain", "example.com").stderr

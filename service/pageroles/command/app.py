@@ -15,7 +15,7 @@ from pageroles.command.processes import set_up_logs
 from pageroles.errors import PagerolesError
 
 # In the order of the help. Each is a module of this folder.
-COMMANDS = ("demo", "load", "serve", "gateway", "report", "keys", "domains", "schema", "check", "version")
+COMMANDS = ("demo", "load", "serve", "gateway", "report", "keys", "domains", "erase", "check", "schema", "version")
 
 _out = Console()
 _err = Console(stderr=True)

@@ -53,6 +53,16 @@ def serve(
         ),
     ] = None,
     grace: Grace = ServerSettings.grace,
+    keep_days: Annotated[
+        Optional[int],  # noqa: UP045 - typer reads it
+        typer.Option(
+            envvar="PAGEROLES_KEEP_DAYS",
+            min=settings.KEEP_DAYS_BOUNDS[0],
+            max=settings.KEEP_DAYS_BOUNDS[1],
+            help="Days that sessions are kept, in every domain; once a day the server erases older ones.",
+            show_default="all are kept",
+        ),
+    ] = ServerSettings.keep_days,
 ) -> None:
     """Serve gRPC and REST until SIGTERM or Ctrl-C; requests in flight finish."""
     stopping = on_stop_signals()
@@ -64,6 +74,7 @@ def serve(
         max_seconds=max_seconds,
         max_requests=max_requests,
         grace=grace,
+        keep_days=keep_days,
     )
     silence = max_seconds + settings.SILENCE_BEYOND_REQUEST_SECONDS
     with (

@@ -82,6 +82,19 @@ def resolve(start_date: str, end_date: str, now: datetime) -> Window:
     return Window(start=start, end=end.last, shown_end=shown_end)
 
 
+def first_instant(field: str, text: str) -> datetime:
+    """Return the first instant that a date names, UTC, in whole milliseconds.
+
+    Args:
+        field: The date's name, for the error.
+        text: A date in one of the forms of a window's start.
+
+    Raises:
+        InvalidArgumentError: The date can't be read or doesn't exist.
+    """
+    return _read(field, text).first
+
+
 def _before(end: datetime) -> datetime:
     """Return the instant 30 days before `end`, or the first that exists."""
     first = datetime.min.replace(tzinfo=UTC)

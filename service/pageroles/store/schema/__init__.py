@@ -55,7 +55,7 @@ class Migration:
 
     def statements(self, cluster: str | None = None) -> list[str]:
         """Return its statements in order, for a cluster or, where None, for one server."""
-        return _split(rendered(self.template, cluster))
+        return statements_of(self.template, cluster)
 
 
 def migrations() -> list[Migration]:
@@ -72,7 +72,7 @@ def latest() -> int:
 
 def version_statements(cluster: str | None = None) -> list[str]:
     """Return the statements that create the table of versions."""
-    return _split(rendered(_folder().joinpath(_VERSIONS).read_text(encoding="utf-8"), cluster))
+    return statements_of(_folder().joinpath(_VERSIONS).read_text(encoding="utf-8"), cluster)
 
 
 def script(cluster: str | None = None) -> str:
@@ -86,6 +86,11 @@ def statements(cluster: str | None = None) -> list[str]:
     """Return the statements of the whole schema, in order; each may be run again."""
     own = [statement for migration in migrations() for statement in migration.statements(cluster)]
     return [*version_statements(cluster), *own]
+
+
+def statements_of(template: str, cluster: str | None) -> list[str]:
+    """Return a template's statements in order, for a cluster or, where None, for one server."""
+    return _split(rendered(template, cluster))
 
 
 def rendered(template: str, cluster: str | None) -> str:
