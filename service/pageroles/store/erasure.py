@@ -109,7 +109,7 @@ class _Run:
     def __init__(self, store: Store, stopping: threading.Event) -> None:
         self._store = store
         self._stopping = stopping
-        self._cluster = store.cluster()
+        self._cluster = store.cluster
 
     def erase(self, erasure: Erasure) -> Erased:
         self._commands(_CREATE)

@@ -191,14 +191,6 @@ class Store:
                 "run `pageroles schema`, which migrates the store and keeps its sessions"
             )
 
-    def cluster(self) -> str | None:
-        """Return the name of the cluster that the store's tables are on; None: one server.
-
-        Raises:
-            PagerolesError: ClickHouse can't be reached.
-        """
-        return self._schema_state().cluster
-
     def _schema_state(self) -> _SchemaState:
         with translated(), self._engine.control() as client:
             columns = {name for (name,) in client.query(_COLUMNS).result_rows}
