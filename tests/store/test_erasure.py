@@ -45,6 +45,14 @@ class KilledError(Exception):
 
 
 @pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store of these tests alone: a deletion rewrites all that others have written, too."""
+    with StandIn.start(tmp_path_factory.mktemp("erasure")) as standin, Store.open(standin.dsn) as opened:
+        opened.apply_schema()
+        yield opened
+
+
+@pytest.fixture(scope="module")
 def reporter(store: Store) -> Iterator[Reporter]:
     opened = Reporter(store)
     yield opened
