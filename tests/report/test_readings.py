@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Asked = list[tuple[int, PagesQuery, bytes]]
 
-WORLDS = 60
+WORLDS = 40
 REQUESTS = 3
 NOW = datetime(2025, 8, 1, tzinfo=UTC)
 
