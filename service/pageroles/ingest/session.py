@@ -192,7 +192,7 @@ def to_row(session: Session) -> Row:
         times = _times([view.viewed_at for view in views], "page_views[{}].viewed_at")
         if any(instant.microsecond % 1000 for instant in times) or any(len(view.viewed_at) > _LONG for view in views):
             order = sorted(
-                range(len(views)), key=lambda at: (_in_utc(times[at]), _beyond_microseconds(views[at].viewed_at))
+                range(len(views)), key=lambda at: (in_utc(times[at]), _beyond_microseconds(views[at].viewed_at))
             )
             views, times = [views[at] for at in order], [times[at] for at in order]
         stored.page_urls = [view.url for view in views]
@@ -208,7 +208,8 @@ def to_row(session: Session) -> Row:
     return Row(key, _encode(stored) + b"\n", session.user_id, started_at, stored.written_at)
 
 
-def _in_utc(instant: datetime) -> datetime:
+def in_utc(instant: datetime) -> datetime:
+    """Return a time of a row in UTC, which it is in where it has no time zone."""
     return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
 
 

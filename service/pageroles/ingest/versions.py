@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from pageroles import _core
+from pageroles.ingest.session import in_utc
 from pageroles.question.model import to_milliseconds
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def lines(versions: Sequence[Row], known: Iterable[Version], now: int) -> Iterat
     last = max(latest_at.values(), default=0)
     rows: dict[Place, tuple[Row, int]] = {}
     for row, user_key in zip(versions, _core.keys([row.user_id for row in versions]), strict=True):
-        place = Place(user_key, to_milliseconds(_in_utc(row.started_at)))
+        place = Place(user_key, to_milliseconds(in_utc(row.started_at)))
         # Without a time of its own, a version is later than the one it replaces, whatever the clocks say.
         written_at = max(now, last + 1) if row.written_at is None else _microseconds(row.written_at)
         last = max(last, written_at)
@@ -124,8 +125,4 @@ def _text(microseconds: int) -> bytes:
 
 
 def _microseconds(instant: datetime) -> int:
-    return (_in_utc(instant) - _EPOCH) // timedelta(microseconds=1)
-
-
-def _in_utc(instant: datetime) -> datetime:
-    return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
+    return (in_utc(instant) - _EPOCH) // timedelta(microseconds=1)
