@@ -7,6 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from pageroles.service import PagesService
+from pageroles.store.recovery import recover
 from pageroles.store.retention import Retention
 from pageroles.transport.backends import LocalBackend, RemoteBackend
 from pageroles.transport.grpc_server import GrpcServer
@@ -38,7 +39,7 @@ class Served:
 
 @contextlib.contextmanager
 def serving(store: Store, settings: ServerSettings) -> Iterator[Served]:
-    """Serve a store while the block runs; then let requests in flight finish.
+    """Serve a store while the block runs, once what a killed writer left is finished; then let requests finish.
 
     Args:
         store: The store, which stays open.
@@ -51,6 +52,8 @@ def serving(store: Store, settings: ServerSettings) -> Iterator[Served]:
         SettingError: An address can't be used, or the store lacks the schema or has another version of it.
         StoreUnavailableError: The store can't be reached.
     """
+    store.check()
+    recover(store)
     service = PagesService(store, max_seconds=settings.max_seconds, max_requests=settings.max_requests)
     with contextlib.ExitStack() as stack:
         stack.callback(service.close)

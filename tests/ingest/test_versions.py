@@ -46,7 +46,8 @@ class Store:
 
     def write(self, batch: list[Row], now: int) -> None:
         known = [Version(*item) for item in self.places.items()]
-        for line in versions.lines(batch, known, now):
+        user_keys = _core.keys([one.user_id for one in batch])
+        for line in versions.lines(batch, user_keys, known, now):
             stored = json.loads(line)
             user_key = stored.get("user_key", _core.keys([stored.get("user_id", "")])[0])
             at = datetime.fromisoformat(stored["started_at"])

@@ -196,6 +196,20 @@ def test_what_is_read_can_be_inserted(client: Client, table: str, fmt: str) -> N
     assert rows == [(140_000, 2 * once % 2**64)]
 
 
+@pytest.mark.parametrize("refusing", ["guarded", "copied"])
+def test_an_insert_that_fails_within_is_refused(client: Client, refusing: str) -> None:
+    for name in ("guarded", "copied"):
+        client.command(f"CREATE TABLE {name} (a UInt64) ENGINE = MergeTree ORDER BY a")
+    client.command("CREATE MATERIALIZED VIEW copying TO copied AS SELECT a FROM guarded")
+    client.command(f"ALTER TABLE {refusing} ADD CONSTRAINT small CHECK a < 5")
+    with pytest.raises(DatabaseError, match="Constraint"):
+        client.raw_insert("guarded", insert_block=b'{"a":7}', fmt="JSONEachRow")
+    client.raw_insert("guarded", insert_block=b'{"a":4}', fmt="JSONEachRow")
+    assert client.query("SELECT a FROM copied WHERE a = 4").result_rows == [(4,)]
+    for name in ("copying", "guarded", "copied"):
+        client.command(f"DROP TABLE {name} SYNC")
+
+
 def test_rows_that_do_not_fit_are_refused(client: Client, table: str) -> None:
     with pytest.raises(DatabaseError) as caught:
         client.raw_insert(table, insert_block=b'{"a":1,"s":"x"}\n{"a":"one"}\n', fmt="JSONEachRow")

@@ -10,6 +10,7 @@ from rich.console import Console
 from pageroles.command import progress
 from pageroles.command.options import EXIT_BAD_ROWS, StoreDsn
 from pageroles.ingest import loader
+from pageroles.store.recovery import recover
 from pageroles.store.store import Store
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def load(
     """Load sessions; loading them again changes nothing. Bad rows go to FILE.rejected.jsonl; the exit code is 2."""
     with Store.open(store) as opened:
         opened.check()
+        recover(opened)
         with progress.bar(_err) as report:
             summary = loader.load(opened, files, report=report)
     _print_summary(summary)

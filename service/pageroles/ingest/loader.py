@@ -43,8 +43,8 @@ _REPORT_EVERY_LINES = 5_000
 class SessionStore(Protocol):
     """What loading needs of a store."""
 
-    def insert(self, table: str, rows: bytes) -> None:
-        """Insert JSON Lines into a table; they are stored when this returns."""
+    def write_sessions(self, rows: bytes) -> None:
+        """Insert JSON Lines of `sessions`, each with its `written_at`; they are stored when this returns."""
 
     def places(self, domains: Sequence[str], session_keys: Sequence[int]) -> Iterable[tuple[str, int, int, int, int]]:
         """Return where versions of sessions are stored.
@@ -305,16 +305,20 @@ class _Batch:
         domains = sorted({domain for domain, _ in self.sessions})
         for domain, session_key, user_key, started_at, written_at in store.places(domains, session_keys):
             known[domain, session_key].append(Version(Place(user_key, started_at), written_at))
+        user_keys = _core.keys([row.user_id for row in self.sessions.values()])
         now = time.time_ns() // 1000
         lines: list[bytes] = []
-        for (key, row), session_key in zip(self.sessions.items(), session_keys, strict=True):
+        for (key, row), session_key, user_key in zip(self.sessions.items(), session_keys, user_keys, strict=True):
             stored, several = known.get((key[0], session_key)), self._versions.get(key)
-            if stored is None and several is None:
-                lines.append(row.line)
+            if several is not None:
+                keys = _core.keys([version.user_id for version in several])
+                lines += versions.lines(several, keys, stored or (), now)
+            elif stored is not None:
+                lines += versions.lines((row,), (user_key,), stored, now)
             else:
-                lines += versions.lines(several or [row], stored or (), now)
+                lines.append(row.line if row.written_at is not None else versions.dated(row, now))
         if lines:
-            store.insert("sessions", b"".join(lines))
+            store.write_sessions(b"".join(lines))
 
 
 class _Rejects:

@@ -10,12 +10,13 @@ place that was left goes, and the row that counts stays.
 
 from __future__ import annotations
 
+import functools
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from pageroles import _core
 from pageroles.ingest.session import in_utc
 from pageroles.question.model import to_milliseconds
 
@@ -57,19 +58,20 @@ class Version(NamedTuple):
         return self.written_at, self.place.started_at, self.place.user_key
 
 
-def lines(versions: Sequence[Row], known: Iterable[Version], now: int) -> Iterator[bytes]:
-    """Give the rows that store versions of one session, in the order in which they were given.
+def lines(versions: Sequence[Row], user_keys: Sequence[int], known: Iterable[Version], now: int) -> Iterator[bytes]:
+    """Give the rows that store versions of one session, each with its time of writing.
 
     Args:
         versions: The versions, in the order of their delivery.
+        user_keys: The keys of their users.
         known: What is stored of the session: the latest version at each of its places.
         now: The present, in microseconds since 1970.
     """
-    latest_at = {version.place: version.written_at for version in known}
+    latest_at = dict(known)
     counted = _latest(latest_at)
     last = max(latest_at.values(), default=0)
     rows: dict[Place, tuple[Row, int]] = {}
-    for row, user_key in zip(versions, _core.keys([row.user_id for row in versions]), strict=True):
+    for row, user_key in zip(versions, user_keys, strict=True):
         place = Place(user_key, to_milliseconds(in_utc(row.started_at)))
         # Without a time of its own, a version is later than the one it replaces, whatever the clocks say.
         written_at = max(now, last + 1) if row.written_at is None else _microseconds(row.written_at)
@@ -80,22 +82,22 @@ def lines(versions: Sequence[Row], known: Iterable[Version], now: int) -> Iterat
     counts = _latest(latest_at)
     if counts is None:
         return
-    domain, session_id = versions[0].key
     if counted is not None and counted.place != counts.place and counted.place not in rows:
         # Of rows written at the same time the last stored is kept: here the mark, or the version that counts, which
         # comes after it.
         same_row = counted.place.row == counts.place.row
+        domain, session_id = versions[0].key
         yield _mark(domain, session_id, counted.place, counted.written_at if same_row else counts.written_at)
     # The version that counts comes last: of rows written at the same time the store keeps the last.
     for place, (row, written_at) in sorted(rows.items(), key=lambda item: item[0] == counts.place):
         late = place != counts.place
         # Stored later, a row written at the same time would take the place of the one that counts.
         tied = late and place.row == counts.place.row and written_at == counts.written_at
-        yield _dated(row, written_at - tied, b',"gone":%d' % LATE if late else b"")
+        yield dated(row, written_at - tied, b',"gone":%d' % LATE if late else b"")
 
 
-def _dated(row: Row, written_at: int, gone: bytes) -> bytes:
-    """Return a row's line with its time of writing."""
+def dated(row: Row, written_at: int, gone: bytes = b"") -> bytes:
+    """Return a row's line with its time of writing, in microseconds since 1970."""
     given = row.written_at is not None and _microseconds(row.written_at) == written_at
     line = row.line if given or row.written_at is None else row.undated
     at = b"" if given else b',"written_at":"%s"' % _text(written_at)
@@ -104,7 +106,9 @@ def _dated(row: Row, written_at: int, gone: bytes) -> bytes:
 
 def _latest(latest_at: dict[Place, int]) -> Version | None:
     """Return the version that counts."""
-    return max((Version(*item) for item in latest_at.items()), key=lambda version: version.order, default=None)
+    if len(latest_at) == 1:  # as of most sessions
+        return Version(*next(iter(latest_at.items())))
+    return max(itertools.starmap(Version, latest_at.items()), key=lambda version: version.order, default=None)
 
 
 def _mark(domain: str, session_id: str, place: Place, written_at: int) -> bytes:
@@ -120,6 +124,8 @@ def _mark(domain: str, session_id: str, place: Place, written_at: int) -> bytes:
     return msgspec.json.encode(row) + b"\n"
 
 
+# Most rows of a batch have one time.
+@functools.lru_cache(maxsize=16)
 def _text(microseconds: int) -> bytes:
     return (_EPOCH + timedelta(microseconds=microseconds)).isoformat(timespec="microseconds").encode()
 

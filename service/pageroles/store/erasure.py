@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from pageroles import _core
 from pageroles.errors import CancelledError, InternalError
-from pageroles.store import schema
+from pageroles.store import schema, writes
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
@@ -100,7 +100,23 @@ def erase(store: Store, erasure: Erasure, stopping: threading.Event | None = Non
         PagerolesError: The store failed; the next erasure finishes this one.
     """
     with _one_at_a_time:
+        # Rows that are kept for a write that was cut short would be written again.
+        for write_id in writes.unfinished(store):
+            writes.finish(store, write_id)
         return _Run(store, stopping or threading.Event()).erase(erasure)
+
+
+def finish(store: Store) -> Erased:
+    """Finish what an earlier erasure left undone.
+
+    Returns:
+        What was erased.
+
+    Raises:
+        PagerolesError: The store failed; the next erasure finishes this one.
+    """
+    with _one_at_a_time:
+        return _Run(store, threading.Event()).finish()
 
 
 class _Run:
@@ -115,6 +131,13 @@ class _Run:
         self._commands(_CREATE)
         text, parameters = _filling(erasure)
         self._store.command(text, parameters)
+        return self._erase_written_down()
+
+    def finish(self) -> Erased:
+        (there,) = self._numbers(_IS_THERE)
+        return self._erase_written_down() if there else Erased(0, 0)
+
+    def _erase_written_down(self) -> Erased:
         sessions, users = self._numbers(_COUNT)
         erased = Erased(sessions, users)
         if sessions:
@@ -214,6 +237,7 @@ ENGINE = {{ engine("MergeTree") }}
 ORDER BY (domain, session_key);
 {{ distributed("erasing", by="session_key") }}
 """
+_IS_THERE = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'erasing';"
 _COUNT = "SELECT uniqExact(domain, session_key), uniqExact(domain, user_key) FROM erasing;"
 _DISTRUST_USERS = """
 INSERT INTO departures

@@ -18,7 +18,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from pageroles._core import CoreError
 from pageroles.errors import SettingError, StoreUnavailableError
-from pageroles.store import schema
+from pageroles.store import schema, writes
 from pageroles.store.call import Call
 from pageroles.store.engine import Engine, connect
 from pageroles.store.faults import NO_SCHEMA, fault_in, translated
@@ -157,12 +157,14 @@ class Store:
         with translated(), self._engine.writer() as client:
             client.command(text, parameters=parameters)
 
-    def insert(self, table: str, rows: bytes) -> None:
+    def insert(self, table: str, rows: bytes, form: str = "JSONEachRow", columns: Sequence[str] | None = None) -> None:
         """Insert rows as one block; they are stored when this returns.
 
         Args:
             table: A table of the schema.
-            rows: Rows in ClickHouse's JSONEachRow: one object a line, with the table's plain columns as names.
+            rows: Rows in `form`; by default one object a line, with the table's plain columns as names.
+            form: A format of ClickHouse's.
+            columns: The columns of a format without names.
 
         Raises:
             PagerolesError: ClickHouse can't be reached, or refuses the rows.
@@ -170,7 +172,18 @@ class Store:
         with translated(), self._engine.writer() as client:
             # The driver repeats an insert whose connection broke; the token keeps it from being stored twice.
             settings = {**_INSERT_SETTINGS, "insert_deduplication_token": secrets.token_hex(16)}
-            client.raw_insert(table, insert_block=rows, fmt="JSONEachRow", settings=settings)
+            client.raw_insert(table, columns, insert_block=rows, fmt=form, settings=settings)
+
+    def write_sessions(self, rows: bytes) -> None:
+        """Insert rows of `sessions`, which are written down first: `recovery.recover` finishes what a kill cuts short.
+
+        Args:
+            rows: Rows in ClickHouse's JSONEachRow, each with its `written_at`: they may be inserted once more, later.
+
+        Raises:
+            PagerolesError: As for `insert`.
+        """
+        writes.write(self, rows)
 
     # ---- reading ----
 
@@ -221,6 +234,15 @@ class Store:
         with translated(call), self._engine.reader() as client:
             result = client.query(statement.text + _settings(call), parameters=dict(statement.parameters))
             return result.result_rows
+
+    def value(self, statement: Statement, call: Call) -> bytes:
+        """Return the one value of a query as it is stored.
+
+        Raises:
+            PagerolesError: As for `stream`.
+        """
+        with translated(call), self._engine.reader() as client:
+            return client.raw_query(statement.text + _settings(call), dict(statement.parameters), fmt="RawBLOB")
 
     def broken_parts(self, table: str, call: Call) -> list[str]:
         """Return the parts of a table whose files are damaged, each with what ClickHouse says of it.

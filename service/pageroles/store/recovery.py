@@ -1,0 +1,50 @@
+"""Finish what a killed process left half-done, before numbers are given: writes of sessions, then erasures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from pageroles.errors import InternalError
+from pageroles.store import erasure, writes
+
+if TYPE_CHECKING:
+    from pageroles.store.store import Store
+
+_log = structlog.get_logger(__name__)
+
+# A writer elsewhere may still be at work. None takes so long for one batch.
+_WORK_SECONDS = 600
+
+
+def recover(store: Store, *, of_all: bool = False) -> None:
+    """Finish what was cut short; log what it was.
+
+    No other process can be at work in an embedded store, so all that is unfinished there was cut short.
+
+    Args:
+        store: The store; its schema is the latest.
+        of_all: On a server, finish writes of the last ten minutes, too; harmless where a writer is still at work.
+
+    Raises:
+        PagerolesError: ClickHouse can't be reached; or it refuses a statement, and the store is embedded or `of_all` is
+            set.
+    """
+    everything = store.embedded or of_all
+    left = writes.unfinished(store, 0 if everything else _WORK_SECONDS)
+    try:
+        for write_id in left:
+            writes.finish(store, write_id)
+    except InternalError as error:
+        if everything:
+            raise
+        # A server's user may be one that only reads.
+        _log.warning("writes left that were cut short: run `pageroles check --repair`", error=str(error))
+        return
+    if left:
+        _log.warning("writes finished that were cut short", writes=len(left))
+    if everything:
+        erased = erasure.finish(store)
+        if erased.sessions:
+            _log.warning("erasure finished that was cut short", sessions=erased.sessions, users=erased.users)
