@@ -310,29 +310,40 @@ def answers_are_right(store: Store, fields: list[Field], seed: int) -> int:
     return full
 
 
-@pytest.mark.parametrize("cut", [1, 7])
-def test_what_is_planted_is_counted_and_mended(store: Store, monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
-    monkeypatch.setattr(soundness, "_cuts", lambda *_: dict.fromkeys(soundness.Key, cut))
-    fields = fields_of(store, seed=cut, worlds_each=5)
+@pytest.mark.parametrize(
+    ("rows_per_range", "worlds_each", "least"),
+    [
+        (50, 3, 150),
+        pytest.param(1_000_000, 5, 300, marks=pytest.mark.slow),
+        # A thousand of every kind.
+        pytest.param(20_000, 160, 9_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
+    ],
+)
+def test_what_is_planted_is_counted_and_mended(
+    store: Store, monkeypatch: pytest.MonkeyPatch, rows_per_range: int, worlds_each: int, least: int
+) -> None:
+    monkeypatch.setattr(soundness, "_ROWS_PER_RANGE", rows_per_range)
+    fields = fields_of(store, seed=rows_per_range, worlds_each=worlds_each)
     assert found(store) == {}, "a store that the loader has filled is sound"
     planted: Counter[str] = Counter()
     for plant, field in zip(PLANTS, fields, strict=True):
         for name, count in plant(field).items():
             planted[name] += count
     assert set(planted) == {kind.name for kind in soundness.KINDS}, "each kind is planted"
-    assert planted.total() > 300
+    assert planted.total() > least
+    assert min(planted.values()) > least // 9
     assert found(store) == planted
 
     soundness.mend(store)
     (unmendable,) = (kind for kind in soundness.KINDS if kind.advice)
     assert found(store) == {unmendable.name: planted[unmendable.name]}
     whole = [field for plant, field in zip(PLANTS, fields, strict=True) if plant is not lost]
-    assert answers_are_right(store, whole, seed=cut) > len(whole)
+    assert answers_are_right(store, whole, seed=1) > len(whole)
 
     (torn,) = (field for field in fields if field not in whole)
     write(store, torn.sessions)
     assert found(store) == {}, "what is lost is there again once it is loaded again"
-    assert answers_are_right(store, [torn], seed=cut)
+    assert answers_are_right(store, [torn], seed=1)
 
 
 def test_each_fault_alone_is_named_and_shown(store: Store) -> None:

@@ -1,15 +1,16 @@
 """What should not be in the store: each kind of fault is counted in ClickHouse, and mended from `sessions`.
 
-Queries are cut into ranges of a key, so memory is that of one range; Python sees counts and a few examples. No query
-relies on another table's being sound: where two tables are compared, both are read. On a cluster the tables are those
-over all servers.
+Keys are hashes, so their first bits cut a table into buckets of like size. One pass over the tables tells in which
+buckets something is wrong: where both sides of a comparison should have the same rows, the sums of the rows' hashes
+differ. Only there the kinds are counted and mended, range by range. So a sound store is read once, with memory for
+sums; Python sees counts and a few examples. No query relies on another table's being sound: where two tables are
+compared, both are read. On a cluster the tables are those over all servers.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -17,21 +18,22 @@ from pageroles.store.schema.expressions import canonical
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from pageroles.store.call import Call
     from pageroles.store.store import Store
 
 EXAMPLES = 2
 
-_ROWS_PER_RANGE = 250_000
+_ROWS_PER_RANGE = 500_000
+_LEAST_BITS = 8
 # A check of a large store takes its time; nobody waits for it behind a deadline.
 _SECONDS = 24 * 3600.0
-_KEYS = 2**64
+_KEY_BITS = 64
 
 TABLES = (
     "sessions", "converting_sessions", "users", "pages", "places", "departures",
-    "api_keys", "quotas", "quota_usage", "schema_versions",
+    "writes", "api_keys", "quotas", "quota_usage", "schema_versions",
 )  # fmt: skip
 # What writers fill of `sessions`, and what says which version a row is.
 PLAIN_COLUMNS = (
@@ -48,7 +50,7 @@ CONTENT_COLUMNS = (
 
 
 class Key(enum.Enum):
-    """What a kind's queries are cut by, and how an example of it is named."""
+    """What an example is named by."""
 
     SESSION = "SELECT session_id FROM sessions WHERE domain = {domain:String} AND session_key = {key:UInt64} LIMIT 1"
     USER = (
@@ -67,19 +69,31 @@ class Kind:
         name: What it is called.
         sentence: What is wrong with one of them.
         advice: What to do about those that can't be mended; empty: `--repair` mends all.
-        key: What its queries are cut by.
         names: What its examples are named by.
-        count: Selects from a range the number of faults, and some as domain and key.
+        count: Selects from a range of keys the number of faults, and some as domain and key.
         repairs: Statements that mend those of a range, in order; none: nothing can mend them.
     """
 
     name: str
     sentence: str
-    key: Key
     names: Key
     count: str
     repairs: tuple[str, ...] = ()
     advice: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Comparison:
+    """What one pass over the tables compares.
+
+    Attributes:
+        suspects: Selects the buckets in which one of the kinds may be found; a bucket holds the keys with the same bits
+            before `shift`.
+        kinds: The kinds, in the order in which they are mended.
+    """
+
+    suspects: str
+    kinds: tuple[Kind, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,6 +125,20 @@ _SESSIONS_OF_USERS = (
     "user_sixteenth BETWEEN bitShiftRight({first:UInt64}, 60) AND bitShiftRight({last:UInt64}, 60) AND " + _USER_RANGE
 )
 _PAGE_RANGE = "page_key BETWEEN {first:UInt64} AND {last:UInt64} AND page_key != 0"
+
+
+def _bucket(key: str) -> str:
+    return f"bitShiftRight({key}, {{shift:UInt8}}) AS bucket"
+
+
+def _differing(wanted: str, found: str) -> str:
+    """Return a query for the buckets in which two queries for rows (bucket, hash) give other rows."""
+    return (
+        "SELECT bucket FROM ("
+        f"SELECT bucket, sum(hash) AS wanted, 0 AS found FROM ({wanted}) GROUP BY bucket UNION ALL "
+        f"SELECT bucket, 0 AS wanted, sum(hash) AS found FROM ({found}) GROUP BY bucket"
+        ") GROUP BY bucket HAVING sum(wanted) != sum(found)"
+    )
 
 
 def _count(faults: str, key: str) -> str:
@@ -157,14 +185,30 @@ _WRITE_AGAIN = (
     f"WHERE s.{_SESSION_RANGE} AND s.gone = 1 AND {_order('s.')} = fault.late"
 )
 
-_UNKNOWN_PLACES = (
-    "SELECT domain, session_key, user_key, started_at, maxIf(written_at, is_row) AS latest FROM ("
-    "SELECT domain, session_key, user_key, started_at, written_at, true AS is_row "
-    f"FROM sessions PREWHERE {_SESSION_RANGE} WHERE gone != 2 "
-    "UNION ALL "
-    "SELECT domain, session_key, user_key, started_at, written_at, false AS is_row "
-    f"FROM places WHERE {_SESSION_RANGE}"
-    ") GROUP BY domain, session_key, user_key, started_at HAVING latest > maxIf(written_at, NOT is_row)"
+
+def _unknown_places(of_rows: str, of_places: str) -> str:
+    return (
+        "SELECT domain, session_key, user_key, started_at, maxIf(written_at, is_row) AS latest FROM ("
+        f"SELECT domain, session_key, user_key, started_at, written_at, true AS is_row FROM sessions FINAL {of_rows} "
+        "UNION ALL "
+        f"SELECT domain, session_key, user_key, started_at, written_at, false AS is_row FROM places WHERE {of_places}"
+        ") GROUP BY domain, session_key, user_key, started_at HAVING latest > maxIf(written_at, NOT is_row)"
+    )
+
+
+_UNKNOWN_PLACES = _unknown_places(f"PREWHERE {_SESSION_RANGE} WHERE gone != 2", _SESSION_RANGE)
+_LATE = "SELECT session_key FROM sessions WHERE gone = 1"
+# Sound: the live rows are the latest of the places; and the places of what came late are known.
+_SUSPECT_VERSIONS = (
+    _differing(
+        f"SELECT {_bucket('session_key')}, cityHash64(domain, session_key, {_order()}) AS hash "
+        "FROM sessions FINAL WHERE gone = 0",
+        f"SELECT {_bucket('session_key')}, cityHash64(domain, session_key, latest) AS hash FROM ("
+        f"SELECT domain, session_key, max({_order()}) AS latest FROM places GROUP BY domain, session_key)",
+    )
+    + f" UNION DISTINCT SELECT {_bucket('session_key')} FROM ("
+    + _unknown_places("WHERE gone = 1", f"session_key GLOBAL IN ({_LATE})")
+    + ")"
 )
 
 _PLACE = "domain, user_key, started_at, session_key"
@@ -184,6 +228,12 @@ _JOURNEYS = (
     f"SELECT {_PLACE}, written_at, toUInt64(0) AS content, 3 AS side "
     f"FROM converting_sessions WHERE {_USER_RANGE}"
     f") GROUP BY {_PLACE} HAVING "
+)
+_SUSPECT_JOURNEYS = _differing(
+    f"SELECT {_bucket('user_key')}, cityHash64({_PLACE}, written_at, {_CONTENT}) AS hash "
+    "FROM sessions FINAL WHERE converting AND gone = 0",
+    f"SELECT {_bucket('user_key')}, cityHash64({_PLACE}, written_at, {_CONTENT}) AS hash "
+    "FROM converting_sessions FINAL",
 )
 _NO_JOURNEY = f"{_JOURNEYS} wanted > 0 AND found = 0"
 _STALE_JOURNEY = f"{_JOURNEYS} found > 0 AND (wanted = 0 OR differs)"
@@ -207,117 +257,149 @@ _MARK_JOURNEYS = (
     f"SELECT {_PLACE}, latest, 1 FROM ({_STALE_JOURNEY}) WHERE wanted = 0"
 )
 
+
 # First sessions (1), what `users` says of them (2), and users who may have lost theirs (3).
-_FIRST_SEEN = (
-    "SELECT domain, user_key, minIf(at, side = 1) AS first, minIf(at, side = 2) AS said, "
-    "countIf(side = 1) AS started, countIf(side = 2) AS entered FROM ("
-    f"SELECT domain, user_key, started_at AS at, 1 AS side FROM sessions FINAL WHERE {_SESSIONS_OF_USERS} AND gone = 0 "
-    "UNION ALL "
-    "SELECT domain, user_key, CAST(first_seen_at AS DateTime64(3, 'UTC')) AS at, 2 AS side "
-    f"FROM users WHERE {_USER_RANGE} "
-    "UNION ALL "
-    f"SELECT domain, user_key, started_at AS at, 3 AS side FROM departures WHERE {_USER_RANGE}"
-    ") GROUP BY domain, user_key HAVING "
+def _first_seen(of_sessions: str, of_users: str) -> str:
+    return (
+        "SELECT domain, user_key, minIf(at, side = 1) AS first, minIf(at, side = 2) AS said, "
+        "countIf(side = 1) AS started, countIf(side = 2) AS entered FROM ("
+        f"SELECT domain, user_key, started_at AS at, 1 AS side FROM sessions FINAL WHERE {of_sessions} AND gone = 0 "
+        "UNION ALL "
+        "SELECT domain, user_key, CAST(first_seen_at AS DateTime64(3, 'UTC')) AS at, 2 AS side "
+        f"FROM users WHERE {of_users} "
+        "UNION ALL "
+        f"SELECT domain, user_key, started_at AS at, 3 AS side FROM departures WHERE {of_users}"
+        ") GROUP BY domain, user_key HAVING "
+    )
+
+
+_IS_LATER = "started > 0 AND (entered = 0 OR said > first)"
+_IS_EARLIER = "entered > 0 AND (started = 0 OR said < first) AND countIf(side = 3) = 0"
+_FIRST_SEEN = _first_seen(_SESSIONS_OF_USERS, _USER_RANGE)
+_SEEN_LATER = f"{_FIRST_SEEN} {_IS_LATER}"
+_SEEN_EARLIER = f"{_FIRST_SEEN} {_IS_EARLIER}"
+_ENTER_USERS = (
+    f"INSERT INTO users (domain, user_key, first_seen_at) SELECT domain, user_key, first FROM ({_SEEN_LATER})"
 )
-_SEEN_LATER = f"{_FIRST_SEEN} started > 0 AND (entered = 0 OR said > first)"
-_SEEN_EARLIER = f"{_FIRST_SEEN} entered > 0 AND (started = 0 OR said < first) AND countIf(side = 3) = 0"
+_SUSPECT_USERS = (
+    f"SELECT DISTINCT {_bucket('user_key')} FROM ({_first_seen('1', '1')} ({_IS_LATER}) OR ({_IS_EARLIER}))"
+)
 
 _NOTE_DEPARTURES = (
     f"INSERT INTO departures (domain, user_key, started_at) SELECT domain, user_key, said FROM ({_SEEN_EARLIER})"
 )
 
-_UNNAMED = (
-    "SELECT domain, page_key FROM ("
-    "SELECT domain, page_key, true AS is_viewed FROM sessions FINAL "
-    "ARRAY JOIN arrayDistinct(arrayConcat(page_keys, conversion_keys)) AS page_key "
-    f"WHERE gone = 0 AND {_PAGE_RANGE} "
-    "UNION ALL "
-    f"SELECT domain, page_key, false AS is_viewed FROM pages WHERE {_PAGE_RANGE}"
-    ") GROUP BY domain, page_key HAVING min(is_viewed)"
-)
+
+# Of every row that is stored, versions that no longer count included: their names are entered like others.
+def _unnamed(of_pages: str) -> str:
+    return (
+        "SELECT domain, page_key FROM ("
+        "SELECT domain, arrayJoin(page_keys) AS page_key, true AS is_viewed FROM sessions "
+        "UNION ALL "
+        "SELECT domain, arrayJoin(conversion_keys) AS page_key, true AS is_viewed FROM sessions WHERE converting "
+        "UNION ALL "
+        "SELECT domain, page_key, false AS is_viewed FROM pages"
+        f") WHERE {of_pages} GROUP BY domain, page_key HAVING min(is_viewed)"
+    )
+
+
+_UNNAMED = _unnamed(_PAGE_RANGE)
+_SUSPECT_PAGES = f"SELECT DISTINCT {_bucket('page_key')} FROM ({_unnamed('page_key != 0')})"
 _NAME_PAGES = (
     "INSERT INTO pages (domain, page_key, url) "
     "SELECT DISTINCT domain, sipHash64(url) AS page_key, url FROM ("
-    f"SELECT domain, {canonical('raw')} AS url FROM sessions FINAL "
-    "ARRAY JOIN arrayConcat(page_views.url, arrayFilter(raw -> raw != '', conversions.url)) AS raw WHERE gone = 0"
+    f"SELECT domain, {canonical('raw')} AS url FROM sessions "
+    "ARRAY JOIN arrayConcat(page_views.url, arrayFilter(raw -> raw != '', conversions.url)) AS raw"
     f") WHERE (domain, page_key) GLOBAL IN ({_UNNAMED})"
 )
 
 # In the order in which they are mended: what counts comes before what is derived of it.
-KINDS = (
-    Kind(
-        "place unknown",
-        "a version is stored, and `places` lacks its place or knows an earlier version there",
-        Key.SESSION,
-        Key.SESSION,
-        _count(_UNKNOWN_PLACES, "session_key"),
-        (f"INSERT INTO places (domain, session_key, user_key, started_at, written_at) {_UNKNOWN_PLACES}",),
+COMPARISONS = (
+    Comparison(
+        _SUSPECT_VERSIONS,
+        (
+            Kind(
+                "place unknown",
+                "a version is stored, and `places` lacks its place or knows an earlier version there",
+                Key.SESSION,
+                _count(_UNKNOWN_PLACES, "session_key"),
+                (f"INSERT INTO places (domain, session_key, user_key, started_at, written_at) {_UNKNOWN_PLACES}",),
+            ),
+            Kind(
+                "version that counts is set aside",
+                "the version that counts is stored as one that does not",
+                Key.SESSION,
+                _count(_NOWHERE, "session_key"),
+                (_WRITE_AGAIN,),
+            ),
+            Kind(
+                "version that counts is lost",
+                "the version that counts is known, and its row is no longer there",
+                Key.SESSION,
+                _count(_LOST, "session_key"),
+                advice="load these sessions again",
+            ),
+            Kind(
+                "session counts twice",
+                "a session counts at two users or on two days",
+                Key.SESSION,
+                _count(_TWICE, "session_key"),
+                (_MARK_OTHERS,),
+            ),
+        ),
     ),
-    Kind(
-        "version that counts is set aside",
-        "the version that counts is stored as one that does not",
-        Key.SESSION,
-        Key.SESSION,
-        _count(_NOWHERE, "session_key"),
-        (_WRITE_AGAIN,),
+    Comparison(
+        _SUSPECT_JOURNEYS,
+        (
+            Kind(
+                "journey missing",
+                "a session converts, and `converting_sessions` lacks it",
+                Key.SESSION,
+                _count(_NO_JOURNEY, "session_key"),
+                (_insert_journeys(_NO_JOURNEY),),
+            ),
+            Kind(
+                "journey stale",
+                "`converting_sessions` has a session that does not convert, does not count there, or has other content",
+                Key.SESSION,
+                _count(_STALE_JOURNEY, "session_key"),
+                (_insert_journeys(_STALE_JOURNEY), _MARK_JOURNEYS),
+            ),
+        ),
     ),
-    Kind(
-        "version that counts is lost",
-        "the version that counts is known, and its row is no longer there",
-        Key.SESSION,
-        Key.SESSION,
-        _count(_LOST, "session_key"),
-        advice="load these sessions again",
+    Comparison(
+        _SUSPECT_USERS,
+        (
+            Kind(
+                "first seen too late",
+                "`users` lacks a user, or says that the first session was later than it was",
+                Key.USER,
+                _count(_SEEN_LATER, "user_key"),
+                (_ENTER_USERS,),
+            ),
+            Kind(
+                "first seen too early",
+                "`users` knows an earlier first session than there is, and `departures` does not say that one left",
+                Key.USER,
+                _count(_SEEN_EARLIER, "user_key"),
+                (_NOTE_DEPARTURES,),
+            ),
+        ),
     ),
-    Kind(
-        "session counts twice",
-        "a session counts at two users or on two days",
-        Key.SESSION,
-        Key.SESSION,
-        _count(_TWICE, "session_key"),
-        (_MARK_OTHERS,),
-    ),
-    Kind(
-        "journey missing",
-        "a session converts, and `converting_sessions` lacks it",
-        Key.USER,
-        Key.SESSION,
-        _count(_NO_JOURNEY, "session_key"),
-        (_insert_journeys(_NO_JOURNEY),),
-    ),
-    Kind(
-        "journey stale",
-        "`converting_sessions` has a session that does not convert, does not count there, or has another content",
-        Key.USER,
-        Key.SESSION,
-        _count(_STALE_JOURNEY, "session_key"),
-        (_insert_journeys(_STALE_JOURNEY), _MARK_JOURNEYS),
-    ),
-    Kind(
-        "first seen too late",
-        "`users` lacks a user, or says that the first session was later than it was",
-        Key.USER,
-        Key.USER,
-        _count(_SEEN_LATER, "user_key"),
-        (f"INSERT INTO users (domain, user_key, first_seen_at) SELECT domain, user_key, first FROM ({_SEEN_LATER})",),
-    ),
-    Kind(
-        "first seen too early",
-        "`users` says that the first session was earlier than it was, and `departures` does not say that one left",
-        Key.USER,
-        Key.USER,
-        _count(_SEEN_EARLIER, "user_key"),
-        (_NOTE_DEPARTURES,),
-    ),
-    Kind(
-        "page without a name",
-        "a session has a page of which `pages` lacks the name",
-        Key.PAGE,
-        Key.PAGE,
-        _count(_UNNAMED, "page_key"),
-        (_NAME_PAGES,),
+    Comparison(
+        _SUSPECT_PAGES,
+        (
+            Kind(
+                "page without a name",
+                "a session has a page of which `pages` lacks the name",
+                Key.PAGE,
+                _count(_UNNAMED, "page_key"),
+                (_NAME_PAGES,),
+            ),
+        ),
     ),
 )
+KINDS = tuple(kind for comparison in COMPARISONS for kind in comparison.kinds)
 
 
 # ---- looking and mending ----
@@ -342,11 +424,12 @@ def look(store: Store, tell: Callable[[str], None] = lambda _: None) -> list[Fin
     damage = [_broken(store, call), _detached(store, call)]
     if damage[0].count:
         return damage
-    cuts = _cuts(store, call)
+    sessions = _sessions(store, call)
     found = []
-    for kind in KINDS:
-        tell(kind.name)
-        found.append(_find(store, call, kind, cuts[kind.key]))
+    for comparison in COMPARISONS:
+        tell(comparison.kinds[0].name)
+        ranges = _suspect_ranges(store, call, comparison, sessions)
+        found += [_find(store, call, kind, ranges) for kind in comparison.kinds]
     return [*damage, *found]
 
 
@@ -361,39 +444,52 @@ def mend(store: Store, tell: Callable[[str], None] = lambda _: None) -> None:
         PagerolesError: ClickHouse can't be reached, or refuses a statement.
     """
     call = store.call(_SECONDS)
-    cuts = _cuts(store, call)
-    for kind in KINDS:
-        if kind.repairs:
-            tell(kind.name)
-            for bounds in _ranges(cuts[kind.key]):
-                if _rows(store, call, kind.count, bounds)[0][0]:
-                    for repair in kind.repairs:
-                        store.command(repair + _SETTINGS, bounds)
+    sessions = _sessions(store, call)
+    for comparison in COMPARISONS:
+        # What was mended before is compared.
+        ranges = _suspect_ranges(store, call, comparison, sessions)
+        for kind in comparison.kinds:
+            if kind.repairs:
+                tell(kind.name)
+                for bounds in ranges:
+                    if _rows(store, call, kind.count, bounds)[0][0]:
+                        for repair in kind.repairs:
+                            store.command(repair + _SETTINGS, bounds)
 
 
-def _cuts(store: Store, call: Call) -> dict[Key, int]:
-    """Return into how many ranges each key is cut."""
-    ((sessions, pages),) = _rows(store, call, "SELECT (SELECT count() FROM sessions), (SELECT count() FROM pages)", {})
-    ranges = max(math.ceil(sessions / _ROWS_PER_RANGE), 1)
-    # Where `pages` itself lost its rows, the sessions tell how many there may be.
-    of_pages = max(math.ceil(max(pages, sessions // 4) / _ROWS_PER_RANGE), 1)
-    return {Key.SESSION: ranges, Key.USER: ranges, Key.PAGE: of_pages}
+def _suspect_ranges(store: Store, call: Call, comparison: Comparison, sessions: int) -> list[dict[str, object]]:
+    """Return the ranges of keys in which something is wrong, each as its first and its last key.
+
+    Args:
+        store: The store.
+        call: Ends the query in time.
+        comparison: What is compared.
+        sessions: How many rows `sessions` has; a range has some `_ROWS_PER_RANGE` of them at most.
+    """
+    bits = max(_LEAST_BITS, math.ceil(math.log2(sessions / _ROWS_PER_RANGE + 1)))
+    shift, most = _KEY_BITS - bits, max((_ROWS_PER_RANGE << bits) // max(sessions, 1), 1)
+    runs: list[tuple[int, int]] = []
+    for bucket in sorted(bucket for (bucket,) in _rows(store, call, comparison.suspects, {"shift": shift})):
+        first, after = runs[-1] if runs else (-1, -1)
+        if bucket == after and bucket - first < most:
+            runs[-1] = (first, bucket + 1)
+        else:
+            runs.append((bucket, bucket + 1))
+    return [{"first": first << shift, "last": (after << shift) - 1} for first, after in runs]
 
 
-def _ranges(count: int) -> Iterator[dict[str, object]]:
-    """Cut all keys into as many ranges of equal width, each as its first and its last key."""
-    edges = [index * _KEYS // count for index in range(count + 1)]
-    return ({"first": first, "last": after - 1} for first, after in itertools.pairwise(edges))
+def _sessions(store: Store, call: Call) -> int:
+    return int(_rows(store, call, "SELECT count() FROM sessions", {})[0][0])
 
 
 def _rows(store: Store, call: Call, text: str, values: Mapping[str, object]) -> Any:
-    return store.rows(Statement(text, values), call)
+    return store.scan(Statement(text, values), call)
 
 
-def _find(store: Store, call: Call, kind: Kind, cut: int) -> Finding:
+def _find(store: Store, call: Call, kind: Kind, ranges: list[dict[str, object]]) -> Finding:
     count = 0
     keys: list[tuple[str, int]] = []
-    for bounds in _ranges(cut):
+    for bounds in ranges:
         ((more, shown),) = _rows(store, call, kind.count, bounds)
         count += more
         keys += shown[: EXAMPLES - len(keys)]

@@ -235,6 +235,16 @@ class Store:
             result = client.query(statement.text + _settings(call), parameters=dict(statement.parameters))
             return result.result_rows
 
+    def scan(self, statement: Statement, call: Call) -> Sequence[Sequence[object]]:
+        """Return all rows of a query that reads whole tables: with all cores, and with groups on disk if they are many.
+
+        Raises:
+            PagerolesError: As for `stream`.
+        """
+        with translated(call), self._engine.reader() as client:
+            text = statement.text + _settings(call, threads=0) + _GROUPS_ON_DISK
+            return client.query(text, parameters=dict(statement.parameters)).result_rows
+
     def value(self, statement: Statement, call: Call) -> bytes:
         """Return the one value of a query as it is stored.
 
@@ -256,7 +266,7 @@ class Store:
         """
         text = (
             f"CHECK TABLE {table} SETTINGS check_query_single_value_result = 0, "
-            f"max_execution_time = {call.remaining():.3f}, log_comment = '{call.tag}', max_threads = 1"
+            f"max_execution_time = {call.remaining():.3f}, log_comment = '{call.tag}'"
         )
         with translated(call), self._engine.reader() as client:
             # For the driver this is a command, whose answer it would not take apart.
@@ -324,6 +334,7 @@ _INSERT_SETTINGS = {
     # On a cluster an insert returns only when the other shards have stored their rows.
     "distributed_foreground_insert": 1,
 }
+_GROUPS_ON_DISK = ", max_bytes_before_external_group_by = 400000000"
 _COLUMNS = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'sessions'"
 _CLUSTER = (
     "anyOrNull(extract(engine_full, '^Distributed\\(\\'?(\\w+)')) FILTER (WHERE name = 'sessions' "
@@ -378,11 +389,11 @@ def _refuse_foreign(state: _SchemaState) -> None:
         )
 
 
-def _settings(call: Call) -> str:
+def _settings(call: Call, threads: int = 1) -> str:
     """Return the settings of a query as SQL: the driver does not stream a query with settings of its own."""
     return (
-        f" SETTINGS max_execution_time = {call.remaining():.3f}, log_comment = '{call.tag}', max_threads = 1, "
-        f"max_block_size = {_BLOCK_ROWS}, do_not_merge_across_partitions_select_final = 1, "
+        f" SETTINGS max_execution_time = {call.remaining():.3f}, log_comment = '{call.tag}', "
+        f"max_threads = {threads}, max_block_size = {_BLOCK_ROWS}, do_not_merge_across_partitions_select_final = 1, "
         # On a cluster all sessions of a user are on one shard, which can answer a subquery about them itself.
         "distributed_product_mode = 'local'"
     )
