@@ -60,7 +60,7 @@ def serving(store: Store, settings: ServerSettings) -> Iterator[Served]:
         server = GrpcServer(service, settings.grpc_address)
         stack.callback(server.stop, settings.grace)
         http = stack.enter_context(_rest(LocalBackend(service), settings)) if settings.http_address else None
-        if settings.keep_days is not None:
+        if settings.keep_days:
             stack.enter_context(Retention(store, settings.keep_days))
         yield Served(grpc=_with_port(settings.grpc_address, server.port), http=http, service=service)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 STORE_FOLDER: Final = ".pageroles"
 DEMO_FOLDER: Final = ".pageroles-demo"
@@ -29,7 +32,8 @@ class ServerSettings:
         max_seconds: The longest time that a request may take, in seconds.
         max_requests: The most requests at work at once; further ones are refused.
         grace: The time that requests in flight get to finish when the server stops, in seconds.
-        keep_days: The days that sessions are kept, in every domain; None: all are kept.
+        keep_days: The days that sessions are kept, by domain; None: in every other domain, where all are kept without
+            it.
     """
 
     grpc_address: str = "127.0.0.1:50051"
@@ -38,7 +42,7 @@ class ServerSettings:
     max_seconds: float = 60.0
     max_requests: int = 64
     grace: float = 30.0
-    keep_days: int | None = None
+    keep_days: Mapping[str | None, int] = dataclasses.field(default_factory=dict)
 
 
 MAX_SECONDS_BOUNDS: Final = (0.1, 300)

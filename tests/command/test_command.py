@@ -334,8 +334,24 @@ def test_erase_refuses_what_it_cannot_read(folder: Path, args: list[str], code: 
 
 def test_a_server_erases_what_is_too_old(folder: Path) -> None:
     assert run(folder, "load", "-", text=json.dumps(SESSION)).returncode == 0
-    with serving(folder, "--keep-days", "30") as (process, _):
+    with serving(folder, "--keep-days", "30", "--keep-days", "other.com=3000") as (process, _):
         assert process.stderr is not None
         line = json.loads(process.stderr.readline())
     assert (line["event"], line["sessions"], line["level"]) == ("old sessions erased", 1, "info")
     assert "no session" in run(folder, "erase", "--domain", "example.com").stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("0", "'0' is no number of days; give 1 to 36500, alone or as DOMAIN=DAYS"),
+        ("a.com=soon", "'a.com=soon' is no number of days"),
+        ("=5", "'=5' is no number of days"),
+        ("a.com=5 a.com=6", "the days of a.com are given twice"),
+        ("5 6", "the days of all other domains are given twice"),
+    ],
+)
+def test_days_that_cannot_be_kept_are_refused(folder: Path, given: str, says: str) -> None:
+    result = run(folder, "serve", *(part for text in given.split() for part in ("--keep-days", text)))
+    assert result.returncode == 2
+    assert says in " ".join(result.stderr.replace("│", " ").split())

@@ -317,7 +317,7 @@ def test_one_that_is_stopped_breaks_off_and_is_finished(store: Store, reporter: 
     stopping = threading.Event()
     stopping.set()
     with pytest.raises(CancelledError, match="which finishes it"):
-        erasure.erase(store, Erasure("stopped.com"), stopping)
+        erasure.erase(store, Erasure("stopped.com"), stopping=stopping)
     its.erase(Erase("stopped.com"))
     its.has_no_trace("stopped.com")
 
@@ -374,6 +374,29 @@ def test_on_a_cluster_every_deletion_is_of_own_tables_on_every_server() -> None:
     assert "clusterAllReplicas(prod, system.mutations)" in schema.statements_of(erasure._MUTATIONS, "prod")[0]
 
 
+def test_a_domain_may_have_days_of_its_own(store: Store, reporter: Reporter) -> None:
+    for name in ("short.com", "long.com", "other.com"):
+        Written(store, reporter, NOW).write(small(name))
+    now = datetime(2025, 7, 5, tzinfo=UTC)
+    kept = Retention(store, {"short.com": 1, None: 2, "long.com": 4}, now=lambda: now)
+    erasure.erase(store, *kept._erasures())
+    found = store.rows(
+        Statement(
+            "SELECT domain, arraySort(groupArray(session_id)) FROM sessions FINAL "
+            "WHERE gone = 0 AND domain IN ('short.com', 'long.com', 'other.com') GROUP BY domain ORDER BY domain"
+        ),
+        store.call(60),
+    )
+    assert [tuple(row) for row in found] == [
+        ("long.com", ["s1", "s2", "s3", "s4", "s5"]),
+        ("other.com", ["s3", "s4", "s5"]),
+        ("short.com", ["s4", "s5"]),
+    ]
+    erasure.erase(store, *Retention(store, {"other.com": 1}, now=lambda: now)._erasures())
+    left = store.rows(Statement("SELECT uniqExact(domain, session_id) FROM sessions"), store.call(60))
+    assert left[0][0] == 9, "the others are kept"
+
+
 def test_a_server_keeps_sessions_for_some_days(tmp_path: Path) -> None:
     """Every round erases what has become too old; one that fails is logged, and the next one succeeds."""
     clock = [datetime(2025, 7, 5, tzinfo=UTC), None, datetime(2025, 7, 6, tzinfo=UTC)]
@@ -391,7 +414,7 @@ def test_a_server_keeps_sessions_for_some_days(tmp_path: Path) -> None:
                 raise RuntimeError("no clock")
             return at
 
-        with Retention(store, 2, every_seconds=0.2, now=now):
+        with Retention(store, {None: 2}, every_seconds=0.2, now=now):
             until(lambda: len(logs) >= 4)
         left = store.rows(
             Statement("SELECT session_id FROM sessions FINAL WHERE gone = 0 ORDER BY session_id"), store.call(9)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import structlog
 import typer
@@ -21,6 +21,9 @@ from pageroles.command.options import (
 from pageroles.command.processes import on_stop_signals
 from pageroles.settings import ServerSettings
 from pageroles.store.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 app = typer.Typer(add_completion=False)
 
@@ -54,15 +57,15 @@ def serve(
     ] = None,
     grace: Grace = ServerSettings.grace,
     keep_days: Annotated[
-        Optional[int],  # noqa: UP045 - typer reads it
+        Optional[list[str]],  # noqa: UP045 - typer reads it
         typer.Option(
+            metavar="DAYS|DOMAIN=DAYS",
             envvar="PAGEROLES_KEEP_DAYS",
-            min=settings.KEEP_DAYS_BOUNDS[0],
-            max=settings.KEEP_DAYS_BOUNDS[1],
-            help="Days that sessions are kept, in every domain; once a day the server erases older ones.",
+            help="Days that sessions are kept, in one domain or in all others; once a day the server erases older "
+            "ones. Repeat it for more domains.",
             show_default="all are kept",
         ),
-    ] = ServerSettings.keep_days,
+    ] = None,
 ) -> None:
     """Serve gRPC and REST until SIGTERM or Ctrl-C; requests in flight finish."""
     stopping = on_stop_signals()
@@ -74,7 +77,7 @@ def serve(
         max_seconds=max_seconds,
         max_requests=max_requests,
         grace=grace,
-        keep_days=keep_days,
+        keep_days=_kept(keep_days or ()),
     )
     silence = max_seconds + settings.SILENCE_BEYOND_REQUEST_SECONDS
     with (
@@ -85,3 +88,22 @@ def serve(
         stopping.wait()
         log.info("stopping", grace_seconds=grace)
     log.info("stopped")
+
+
+def _kept(texts: Iterable[str]) -> dict[str | None, int]:
+    """Read the days that sessions are kept, by domain; None stands for every other domain."""
+    least, most = settings.KEEP_DAYS_BOUNDS
+    kept: dict[str | None, int] = {}
+    for text in texts:
+        domain, equals, days = text.rpartition("=")
+        if not (days.isascii() and days.isdecimal() and least <= int(days) <= most) or (equals and not domain):
+            raise typer.BadParameter(
+                f"{text!r} is no number of days; give {least} to {most}, alone or as DOMAIN=DAYS",
+                param_hint="--keep-days",
+            )
+        if (domain or None) in kept:
+            raise typer.BadParameter(
+                f"the days of {domain or 'all other domains'} are given twice", param_hint="--keep-days"
+            )
+        kept[domain or None] = int(days)
+    return kept

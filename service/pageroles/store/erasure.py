@@ -23,7 +23,7 @@ from pageroles.store import schema, writes
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pageroles.store.store import Store
 
@@ -46,16 +46,18 @@ class Erasure:
     """What to erase: the sessions that all conditions fit.
 
     Attributes:
-        domain: Whose sessions; None: those of every domain.
+        domain: Whose sessions; None: those of every domain but `other_than`.
         user_id: Sessions of which any stored version is this user's.
         session_id: This session.
         before: Sessions that started before this instant, by the version that counts.
+        other_than: Domains whose sessions stay.
     """
 
     domain: str | None = None
     user_id: str | None = None
     session_id: str | None = None
     before: datetime | None = None
+    other_than: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,12 +86,12 @@ def has_sessions(store: Store, domain: str) -> bool:
     return bool(store.rows(of_domain, store.call(_LOOK_UP_SECONDS)))
 
 
-def erase(store: Store, erasure: Erasure, stopping: threading.Event | None = None) -> Erased:
+def erase(store: Store, *erasures: Erasure, stopping: threading.Event | None = None) -> Erased:
     """Erase sessions, and finish what an earlier erasure left undone.
 
     Args:
         store: The store.
-        erasure: What to erase.
+        erasures: What to erase; all at once costs little more than one.
         stopping: When it is set, the erasure breaks off; the next one finishes it.
 
     Returns:
@@ -103,7 +105,7 @@ def erase(store: Store, erasure: Erasure, stopping: threading.Event | None = Non
         # Rows that are kept for a write that was cut short would be written again.
         for write_id in writes.unfinished(store):
             writes.finish(store, write_id)
-        return _Run(store, stopping or threading.Event()).erase(erasure)
+        return _Run(store, stopping or threading.Event()).erase(erasures)
 
 
 def finish(store: Store) -> Erased:
@@ -127,10 +129,11 @@ class _Run:
         self._stopping = stopping
         self._cluster = store.cluster
 
-    def erase(self, erasure: Erasure) -> Erased:
+    def erase(self, erasures: Iterable[Erasure]) -> Erased:
         self._commands(_CREATE)
-        text, parameters = _filling(erasure)
-        self._store.command(text, parameters)
+        for erasure in erasures:
+            text, parameters = _filling(erasure)
+            self._store.command(text, parameters)
         return self._erase_written_down()
 
     def finish(self) -> Erased:
@@ -206,6 +209,9 @@ def _filling(erasure: Erasure) -> tuple[str, dict[str, object]]:
     if erasure.domain is not None:
         where.append("domain = {domain:String}")
         parameters["domain"] = erasure.domain
+    if erasure.other_than:
+        where.append("domain NOT IN {other_than:Array(String)}")
+        parameters["other_than"] = list(erasure.other_than)
     if erasure.session_id is not None:
         where.append("session_key = {session_key:UInt64}")
         (parameters["session_key"],) = _core.keys([erasure.session_id])

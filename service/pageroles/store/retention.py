@@ -13,7 +13,7 @@ from pageroles.store import erasure
 from pageroles.store.erasure import Erasure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from pageroles.store.store import Store
 
@@ -23,7 +23,7 @@ _DAY_SECONDS = 86_400.0
 
 
 class Retention:
-    """Erases what started more than so many days ago, in every domain; at its start, then once a day.
+    """Erases what started more than so many days ago; at its start, then once a day.
 
     ClickHouse looks up what to erase with one thread, and deletes in its background, where no other writer waits. Use
     it as a context manager.
@@ -32,7 +32,7 @@ class Retention:
     def __init__(
         self,
         store: Store,
-        days: int,
+        days: Mapping[str | None, int],
         *,
         every_seconds: float = _DAY_SECONDS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -41,12 +41,13 @@ class Retention:
 
         Args:
             store: The store, which stays open until this is closed.
-            days: How many days sessions are kept, at least 1.
+            days: How many days sessions are kept, at least 1, by domain; None: in every other domain, where they are
+                kept for ever without it.
             every_seconds: The time from one erasure to the next.
             now: Returns the present, with a time zone.
         """
         self._store = store
-        self._days = days
+        self._days = dict(days)
         self._every_seconds = every_seconds
         self._now = now
         self._stopping = threading.Event()
@@ -68,15 +69,19 @@ class Retention:
             self._stopping.wait(self._every_seconds)
 
     def _erase(self) -> None:
+        log = _log.bind(keep_days={domain or "": days for domain, days in self._days.items()})
         try:
-            before = self._now() - timedelta(days=self._days)
-            erased = erasure.erase(self._store, Erasure(before=before), self._stopping)
+            erased = erasure.erase(self._store, *self._erasures(), stopping=self._stopping)
         except CancelledError:
             return
-        except Exception:  # noqa: BLE001 - whatever it is, the server goes on serving, and tries again the next day
-            _log.exception("old sessions not erased", keep_days=self._days)
+        except Exception:  # whatever it is, the server goes on serving, and tries again the next day
+            log.exception("old sessions not erased")
             return
-        _log.info(
-            "old sessions erased", before=before.isoformat(), sessions=erased.sessions, users=erased.users,
-            old_parts=erased.old_parts,
-        )  # fmt: skip
+        log.info("old sessions erased", sessions=erased.sessions, users=erased.users, old_parts=erased.old_parts)
+
+    def _erasures(self) -> Iterator[Erasure]:
+        now = self._now()
+        named = tuple(domain for domain in self._days if domain is not None)
+        for domain, days in self._days.items():
+            before = now - timedelta(days=days)
+            yield Erasure(domain, before=before, other_than=named if domain is None else ())
