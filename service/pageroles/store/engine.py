@@ -43,6 +43,16 @@ class Engine(Protocol):
     def writer(self) -> contextlib.AbstractContextManager[Client]:
         """Lend the client that changes the store; wait while it is lent."""
 
+    def apart(self, seconds: float) -> Engine:
+        """Return an engine of the same store whose one client nothing else holds, and which waits for `seconds`.
+
+        Raises:
+            StoreUnavailableError: The store can't be reached.
+        """
+
+    def in_place(self) -> bool:
+        """Return whether the store is still where it was opened; True for a server, which only a query can tell."""
+
     def close(self) -> None:
         """Close all clients."""
 

@@ -25,17 +25,19 @@ class Server:
 
     embedded = False
 
-    def __init__(self, dsn: str, readers: int, silence: float) -> None:
+    def __init__(self, dsn: str, readers: int, silence: float, retries: int = 2) -> None:
         """Connect to a server.
 
         Args:
             dsn: `clickhouse://user:password@host:8123/database`, or `clickhouses://…` for TLS.
             readers: The most streams that may be open at once.
             silence: Seconds after which the connection is closed if the server sends nothing.
+            retries: How often a query is sent again whose connection broke.
 
         Raises:
             StoreUnavailableError: The server can't be reached or refuses the connection.
         """
+        self._dsn = dsn
         secure = urlsplit(dsn).scheme in {"clickhouses", "https"}
         try:
             self._client = clickhouse_connect.get_client(
@@ -45,7 +47,7 @@ class Server:
                 autogenerate_session_id=False,
                 # On the server's own network compression takes more time than it saves.
                 compress=False,
-                query_retries=2,
+                query_retries=retries,
                 connect_timeout=_CONNECT_SECONDS,
                 send_receive_timeout=int(silence),
                 show_clickhouse_errors="scrub",
@@ -63,6 +65,18 @@ class Server:
         yield self._client
 
     reader = control = writer = _lend
+
+    def apart(self, seconds: float) -> Server:
+        """Return an engine with a connection of its own, which is closed after `seconds` of silence.
+
+        Raises:
+            StoreUnavailableError: The server can't be reached or refuses the connection.
+        """
+        return Server(self._dsn, 1, max(seconds, 1.0), retries=0)
+
+    def in_place(self) -> bool:
+        """Return True: only a query can tell."""
+        return True
 
     def close(self) -> None:
         """Close the connections."""

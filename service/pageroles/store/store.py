@@ -103,6 +103,24 @@ class Store:
         """
         return self._schema_state().cluster
 
+    def apart(self, seconds: float) -> Store:
+        """Return the same store over a connection of its own, for one thread.
+
+        Nothing else holds that connection, however many reports are at work. Close what is returned first.
+
+        Args:
+            seconds: The silence after which the connection to a server is closed.
+
+        Raises:
+            StoreUnavailableError: The server can't be reached.
+        """
+        with translated():
+            return Store(self._engine.apart(seconds), 1)
+
+    def in_place(self) -> bool:
+        """Return whether an embedded store's folder is still the one that was opened; True for a server."""
+        return self._engine.in_place()
+
     def __enter__(self) -> Self:
         """Return the store itself."""
         return self
@@ -175,7 +193,7 @@ class Store:
     # ---- reading ----
 
     def check(self) -> None:
-        """Check that the store answers and has the latest schema.
+        """Check that the store answers, can be read, and has the latest schema.
 
         Raises:
             SettingError: The schema is missing or has another version.
@@ -309,7 +327,8 @@ _CLUSTER = (
 )
 # Whether the store has the table of versions, and the cluster that it is on.
 _TABLES = f"SELECT countIf(name = 'schema_versions'), {_CLUSTER} FROM system.tables WHERE database = currentDatabase()"
-_VERSION = "SELECT max(version) FROM schema_versions"
+# Of all rows, so that it is read from the disk: max(version) ClickHouse knows, whatever has become of the files.
+_VERSION = "SELECT arrayMax(groupArray(version)) FROM schema_versions"
 _PLACES = (
     "SELECT domain, session_key, user_key, toUnixTimestamp64Milli(started_at), "
     "toUnixTimestamp64Micro(max(written_at)) FROM places "
