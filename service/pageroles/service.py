@@ -141,6 +141,7 @@ class PagesService:
         if not self._places.acquire(blocking=False):
             raise OverloadedError("the server is busy; try again", _RETRY_SECONDS)
         try:
+            self.watch.refuse_damaged()
             caller = self._keys.caller(incoming.key, incoming.domain)
             log.key_id, log.domain = caller.key_id, caller.domain
             query = to_query(incoming.request, caller.domain, datetime.now(UTC))
@@ -149,7 +150,10 @@ class PagesService:
             call = self._store.call(min(seconds, self.max_seconds))
             started(call)
             try:
-                return Reply(self._reporter.report(query, call), quota)
+                report = self._reporter.report(query, call)
+                # Again, for what happened meanwhile.
+                self.watch.refuse_damaged()
+                return Reply(report, quota)
             except CancelledError:
                 raise
             except PagerolesError:

@@ -35,6 +35,7 @@ class Embedded:
     """chDB in this process, on a folder that no other process may hold."""
 
     embedded = True
+    connections = 0
 
     def __init__(self, path: Path, readers: int) -> None:
         """Open the store in a folder.
@@ -118,6 +119,7 @@ class _Apart:
     """One client of an open store, for one thread."""
 
     embedded = True
+    connections = 0
 
     def __init__(self, client: Client) -> None:
         self._client = client

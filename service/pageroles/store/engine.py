@@ -34,6 +34,10 @@ class Engine(Protocol):
 
     embedded: bool
 
+    @property
+    def connections(self) -> int:
+        """How many connections to a server were made so far; a server that was restarted is reached by a new one."""
+
     def reader(self) -> contextlib.AbstractContextManager[Client]:
         """Lend a client for one query; wait while all are lent."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -13,9 +14,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from pageroles.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from clickhouse_connect.driver.client import Client
+    from urllib3 import HTTPConnectionPool, PoolManager
 
 _CONNECT_SECONDS = 5
 
@@ -38,6 +40,7 @@ class Server:
             StoreUnavailableError: The server can't be reached or refuses the connection.
         """
         self._dsn = dsn
+        self._made = _Count()
         secure = urlsplit(dsn).scheme in {"clickhouses", "https"}
         try:
             self._client = clickhouse_connect.get_client(
@@ -53,12 +56,17 @@ class Server:
                 show_clickhouse_errors="scrub",
                 # A pool that blocks would wait for ever for connections that the driver leaves behind: after a 503 it
                 # does not give them back. How many are open is bounded by the threads that ask.
-                pool_mgr=httputil.get_pool_manager(maxsize=readers + 4, block=False),
+                pool_mgr=_counting(httputil.get_pool_manager(maxsize=readers + 4, block=False), self._made),
             )
         except ClickHouseError as error:
             raise StoreUnavailableError(
                 f"can't reach ClickHouse at {without_password(dsn)}: {_reason(error)}"
             ) from error
+
+    @property
+    def connections(self) -> int:
+        """How many connections were made so far."""
+        return self._made.number
 
     @contextlib.contextmanager
     def _lend(self) -> Iterator[Client]:
@@ -81,6 +89,35 @@ class Server:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+class _Count:
+    """A number that many threads may raise."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._lock = threading.Lock()
+
+    def add(self) -> None:
+        with self._lock:
+            self.number += 1
+
+
+def _counting(manager: PoolManager, made: _Count) -> PoolManager:
+    """Let a pool manager count the connections that it makes, those that replace broken ones included."""
+    pools: dict[str, type[HTTPConnectionPool]] = manager.pool_classes_by_scheme
+    counting: dict[str, Any] = {}
+    for scheme, pool in pools.items():
+        connection: Any = pool.ConnectionCls
+
+        def connect(self: Any, connect: Callable[[Any], None] = connection.connect) -> None:
+            connect(self)
+            made.add()
+
+        counted = type(connection.__name__, (connection,), {"connect": connect})
+        counting[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": counted})
+    manager.pool_classes_by_scheme = counting
+    return manager
 
 
 def without_password(dsn: str) -> str:

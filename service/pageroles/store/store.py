@@ -94,6 +94,11 @@ class Store:
         """Whether the engine runs in this process."""
         return self._engine.embedded
 
+    @property
+    def connections(self) -> int:
+        """How many connections to a server were made so far; a server that was restarted is reached by a new one."""
+        return self._engine.connections
+
     @functools.cached_property
     def cluster(self) -> str | None:
         """The cluster that the store is on; None: one server.

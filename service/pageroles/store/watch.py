@@ -61,6 +61,8 @@ class Watch:
         self._fault: PagerolesError | None = None
         self._damage: StoreDamagedError | None = None
         self._begun = self._ended = 0
+        # How many connections the last look knew of that could tell.
+        self._connections = 0
         self._listeners: list[Callable[[bool], None]] = []
         self._stopping = False
         # A look is wanted now; a look is done.
@@ -81,8 +83,10 @@ class Watch:
         """
         try:
             self._look()
-        except BaseException:
+        except BaseException as error:
             self._close_apart()
+            if isinstance(error, StoreDamagedError):
+                _log_fault(error)
             raise
         for thread in self._threads:
             thread.start()
@@ -120,14 +124,18 @@ class Watch:
             listener(self._fault is None)
 
     def refuse_damaged(self) -> None:
-        """Refuse a store that is damaged; while it is not ready, look first, for it may come back with damage.
+        """Refuse a store that is damaged.
+
+        A server may have been restarted, and have found damage then, if the store was not ready or if a connection was
+        made since the last look. Then look first, for `patience_seconds` at most.
 
         Raises:
-            StoreDamagedError: The last look that could read the store saw damage.
+            StoreDamagedError: The last look that could tell saw damage.
         """
         with self._state:
-            if self._fault is not None and not self._stopping:
-                # Not the one at work, which may have begun before the store came back.
+            in_doubt = self._fault is not None or self._store.connections > self._connections
+            if in_doubt and not self._stopping:
+                # Not the look at work, which may have begun before the server came back.
                 wanted = self._begun + 1
                 self._wanted.set()
                 self._state.wait_for(lambda: self._ended >= wanted or self._stopping, self._patience_seconds)
@@ -138,6 +146,7 @@ class Watch:
     # ---- looking ----
 
     def _look(self) -> None:
+        connections = self._store.connections
         if not self._store.in_place():
             raise _FOLDER_GONE
         if self._apart is None:
@@ -145,9 +154,14 @@ class Watch:
                 self._apart = self._store.apart(self._patience_seconds)
             except StoreUnavailableError as error:  # whose text names the host
                 raise StoreUnavailableError(NOT_REACHED) from error
+        parts = soundness.damaged_parts(self._apart, self._apart.call(self._patience_seconds))
+        with self._state:
+            self._connections = connections
+            self._damage = StoreDamagedError(parts) if parts else None
+            damage = self._damage
+        if damage is not None:
+            raise damage
         self._apart.check()
-        if parts := soundness.damaged_parts(self._apart, self._apart.call(self._patience_seconds)):
-            raise StoreDamagedError(parts)
 
     def _look_again(self) -> None:
         self._wanted.wait(self._every_seconds)
@@ -170,8 +184,6 @@ class Watch:
         """Take the outcome of a look."""
         with self._state:
             self._ended += 1
-            if fault is None or isinstance(fault, StoreDamagedError):
-                self._damage = fault
             self._state.notify_all()
         self._done.set()
         self._tell(fault)
@@ -197,9 +209,13 @@ class Watch:
         if fault is None:
             _log.info("store is ready again")
         elif fault is not _STOPPING:
-            parts = fault.parts if isinstance(fault, StoreDamagedError) else None
-            _log.warning("store is not ready", reason=str(fault), **({"parts": parts} if parts else {}))
+            _log_fault(fault)
 
     def _close_apart(self) -> None:
         if self._apart is not None:
             self._apart.close()
+
+
+def _log_fault(fault: PagerolesError) -> None:
+    parts = {"parts": fault.parts} if isinstance(fault, StoreDamagedError) else {}
+    _log.warning("store is not ready", reason=str(fault), **parts)
