@@ -14,6 +14,7 @@ PagerolesError
 │   └── BrokenOffError           a source can't be read to its end
 └── StoreError               the store can't be used
     ├── StoreUnavailableError    ClickHouse can't be reached, or refuses the connection
+    ├── StoreDamagedError        rows are lost to damaged files, and answers would lack them
     └── StoreLockedError         another process holds the embedded store
 """
 
@@ -24,6 +25,7 @@ import enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
 
@@ -177,6 +179,25 @@ class StoreUnavailableError(StoreError):
     """ClickHouse can't be reached, or refuses the connection."""
 
     status = Status.UNAVAILABLE
+
+
+class StoreDamagedError(StoreError):
+    """Rows are lost to damaged files, and answers would lack them.
+
+    Attributes:
+        parts: The parts that hold them, each as `table: part`.
+    """
+
+    status = Status.UNAVAILABLE
+
+    def __init__(self, parts: Sequence[str]) -> None:
+        """Name the tables; only the log names the parts."""
+        tables = sorted({part.partition(":")[0] for part in parts})
+        super().__init__(
+            f"the store is damaged, and answers would lack rows of {', '.join(tables)}; its operator has to run "
+            "`pageroles check`"
+        )
+        self.parts = tuple(parts)
 
 
 class StoreLockedError(StoreError):

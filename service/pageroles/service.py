@@ -17,6 +17,7 @@ from pageroles.errors import CancelledError, InternalError, OverloadedError, Pag
 from pageroles.question.request import to_query
 from pageroles.report.run import Reporter
 from pageroles.settings import ServerSettings
+from pageroles.store.watch import EVERY_SECONDS, Watch
 from pageroles.telemetry import RequestLog
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class PagesService:
     Attributes:
         max_seconds: The longest time that a request may take, in seconds.
         max_requests: The most requests at work at once.
+        watch: Tells whether the store is ready.
     """
 
     def __init__(
@@ -79,19 +81,23 @@ class PagesService:
         *,
         max_seconds: float = ServerSettings.max_seconds,
         max_requests: int = ServerSettings.max_requests,
+        watch_seconds: float = EVERY_SECONDS,
     ) -> None:
-        """Start the workers.
+        """Check the store, and start the workers.
 
         Args:
             store: The store to answer from; it stays open.
             max_seconds: The longest time that a request may take, in seconds.
             max_requests: The most requests at work at once; further ones are refused.
+            watch_seconds: The time from one look at the store to the next, in seconds.
 
         Raises:
-            SettingError: The store lacks the schema, or has another version of it.
+            SettingError: The store lacks the schema or has another version of it, or its user may not see damage.
+            StoreDamagedError: Parts of the store are damaged.
             StoreUnavailableError: The store can't be reached.
         """
-        store.check()
+        self.watch = Watch(store, every_seconds=watch_seconds)
+        self.watch.start()
         self.max_seconds = max_seconds
         self.max_requests = max_requests
         self._store = store
@@ -101,9 +107,11 @@ class PagesService:
         self._places = threading.BoundedSemaphore(max_requests)
 
     def close(self) -> None:
-        """End the workers, and return what is reserved of quotas and not used."""
+        """End the workers and the watch, and return what is reserved of quotas and not used."""
+        self.watch.stop()
         self._reporter.close()
         self._quotas.close()
+        self.watch.close()
 
     def answer(self, incoming: IncomingRequest, started: Callable[[Call], None]) -> Reply:
         """Answer a request.
@@ -133,6 +141,7 @@ class PagesService:
         if not self._places.acquire(blocking=False):
             raise OverloadedError("the server is busy; try again", _RETRY_SECONDS)
         try:
+            self.watch.refuse_damaged()
             caller = self._keys.caller(incoming.key, incoming.domain)
             log.key_id, log.domain = caller.key_id, caller.domain
             query = to_query(incoming.request, caller.domain, datetime.now(UTC))
@@ -141,7 +150,10 @@ class PagesService:
             call = self._store.call(min(seconds, self.max_seconds))
             started(call)
             try:
-                return Reply(self._reporter.report(query, call), quota)
+                report = self._reporter.report(query, call)
+                # Again, for what happened meanwhile.
+                self.watch.refuse_damaged()
+                return Reply(report, quota)
             except CancelledError:
                 raise
             except PagerolesError:

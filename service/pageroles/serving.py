@@ -49,7 +49,9 @@ def serving(store: Store, settings: ServerSettings) -> Iterator[Served]:
         The addresses.
 
     Raises:
-        SettingError: An address can't be used, or the store lacks the schema or has another version of it.
+        SettingError: An address can't be used, the store lacks the schema or has another version of it, or its user may
+            not see damage.
+        StoreDamagedError: Parts of the store are damaged.
         StoreUnavailableError: The store can't be reached.
     """
     store.check()
@@ -62,6 +64,8 @@ def serving(store: Store, settings: ServerSettings) -> Iterator[Served]:
         http = stack.enter_context(_rest(LocalBackend(service), settings)) if settings.http_address else None
         if settings.keep_days:
             stack.enter_context(Retention(store, settings.keep_days))
+        # The first thing at the end: health says so while requests in flight finish.
+        stack.callback(service.watch.stop)
         yield Served(grpc=_with_port(settings.grpc_address, server.port), http=http, service=service)
 
 

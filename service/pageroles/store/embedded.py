@@ -17,7 +17,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from pageroles.errors import SettingError, StoreUnavailableError
-from pageroles.store.lock import locked, refuse_if_locked
+from pageroles.store.lock import lock_file, locked, refuse_if_locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,7 @@ class Embedded:
     """chDB in this process, on a folder that no other process may hold."""
 
     embedded = True
+    connections = 0
 
     def __init__(self, path: Path, readers: int) -> None:
         """Open the store in a folder.
@@ -54,6 +55,7 @@ class Embedded:
             raise SettingError(f"can't use {path} as the folder of an embedded store: {error.strerror}") from None
         refuse_if_locked(path)
         _keep_memory()
+        self._path = path
         self._clients: list[Client] = []
         try:
             # The engine lives as long as any client; opening and closing it again and again would leak threads.
@@ -67,6 +69,7 @@ class Embedded:
             if "BAD_ARGUMENTS" in str(error):
                 raise locked(path) from None
             raise StoreUnavailableError(f"can't open the embedded store at {path}: {error}") from error
+        self._identity = _identity(path)
         self._write_lock = threading.Lock()
         self._control_lock = threading.Lock()
 
@@ -98,10 +101,52 @@ class Embedded:
         with self._write_lock:
             yield self._writer
 
+    def apart(self, seconds: float) -> _Apart:  # noqa: ARG002 - a query in this process ends at its own limit
+        """Return an engine with a client of its own; the store stays open until that is closed, too."""
+        return _Apart(clickhouse_connect.get_client(dsn=f"chdb://{self._path}", show_clickhouse_errors="scrub"))
+
+    def in_place(self) -> bool:
+        """Return whether the folder is still the one that was opened, and not a copy of it."""
+        return _identity(self._path) == self._identity
+
     def close(self) -> None:
         """Close all clients, and with them the engine."""
         for client in reversed(self._clients):
             client.close()
+
+
+class _Apart:
+    """One client of an open store, for one thread."""
+
+    embedded = True
+    connections = 0
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @contextlib.contextmanager
+    def _lend(self) -> Iterator[Client]:
+        yield self._client
+
+    reader = control = writer = _lend
+
+    def apart(self, _: float) -> _Apart:
+        return self
+
+    def in_place(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file that locks a store from any other; None where it is gone."""
+    try:
+        status = lock_file(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _keep_memory() -> None:

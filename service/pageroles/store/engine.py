@@ -34,6 +34,10 @@ class Engine(Protocol):
 
     embedded: bool
 
+    @property
+    def connections(self) -> int:
+        """How many connections to a server were made so far; a server that was restarted is reached by a new one."""
+
     def reader(self) -> contextlib.AbstractContextManager[Client]:
         """Lend a client for one query; wait while all are lent."""
 
@@ -42,6 +46,16 @@ class Engine(Protocol):
 
     def writer(self) -> contextlib.AbstractContextManager[Client]:
         """Lend the client that changes the store; wait while it is lent."""
+
+    def apart(self, seconds: float) -> Engine:
+        """Return an engine of the same store whose one client nothing else holds, and which waits for `seconds`.
+
+        Raises:
+            StoreUnavailableError: The store can't be reached.
+        """
+
+    def in_place(self) -> bool:
+        """Return whether the store is still where it was opened; True for a server, which only a query can tell."""
 
     def close(self) -> None:
         """Close all clients."""

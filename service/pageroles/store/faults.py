@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pageroles.store.call import Call
 
 NO_SCHEMA = "the store has no schema: run `pageroles schema`"
+NOT_REACHED = "ClickHouse can't be reached; try again"
 
 # ClickHouse's error codes with a meaning of their own.
 _TIMEOUT_EXCEEDED = 159
@@ -33,6 +34,7 @@ _TOO_SLOW = 160
 _QUERY_WAS_CANCELLED = 394
 _BUSY = {202: "too many queries at once", 241: "more memory than a query may take", 439: "no free thread"}
 _UNKNOWN_TABLE = 60
+_ACCESS_DENIED = 497
 _LOGIN = {192, 193, 194, 516}
 
 _CODE = re.compile(rb"Code: (\d+)")
@@ -65,13 +67,18 @@ def fault_in(tail: bytes) -> PagerolesError | None:
     return _translated_code(int(code[1]), text.decode(errors="replace")) if code else None
 
 
+def is_not_granted(error: InternalError) -> bool:
+    """Return whether an error says that the store's user lacks a grant."""
+    return f"Code: {_ACCESS_DENIED}." in str(error)
+
+
 def _translated_error(error: Exception) -> PagerolesError:
     """Return the error of this project for one of the driver."""
     code = getattr(error, "code", None)
     if code is not None:
         return _translated_code(code, error)
     if isinstance(error, (urllib3.exceptions.HTTPError, OSError, OperationalError)):
-        return StoreUnavailableError("ClickHouse can't be reached; try again")
+        return StoreUnavailableError(NOT_REACHED)
     return InternalError(f"ClickHouse refused: {error}")
 
 

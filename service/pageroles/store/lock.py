@@ -20,12 +20,16 @@ def refuse_if_locked(path: Path) -> None:
     Raises:
         StoreLockedError: Another process holds the store.
     """
-    status = path / "status"
-    with contextlib.suppress(FileNotFoundError), status.open("rb") as file:
+    with contextlib.suppress(FileNotFoundError), lock_file(path).open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise locked(path) from None
+
+
+def lock_file(path: Path) -> Path:
+    """Return the file that the engine locks while it holds a store."""
+    return path / "status"
 
 
 def locked(path: Path) -> StoreLockedError:

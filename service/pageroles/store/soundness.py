@@ -14,11 +14,13 @@ import enum
 import math
 from typing import TYPE_CHECKING, Any
 
+from pageroles.errors import InternalError, SettingError
+from pageroles.store.faults import is_not_granted
 from pageroles.store.schema.expressions import canonical
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pageroles.store.call import Call
     from pageroles.store.store import Store
@@ -502,22 +504,77 @@ def _named(store: Store, call: Call, names: Key, domain: str, key: int) -> str:
     return str(found[0][0]) if found else f"the {names.name.lower()} with the key {key}"
 
 
-def _detached(store: Store, call: Call) -> Finding:
-    parts = "system.detached_parts" if store.cluster is None else (
-        f"clusterAllReplicas('{store.cluster}', system.detached_parts)"
-    )  # fmt: skip
+def damaged_parts(store: Store, call: Call) -> list[str]:
+    """Return the parts whose rows reports no longer read because their files are damaged, as `table: part`.
+
+    It takes milliseconds: it reads what ClickHouse found when it opened the tables, and no data. What shows only when
+    a part is read is an error of the query that reads it.
+
+    Args:
+        store: The store; its schema is the latest.
+        call: Ends the queries in time.
+
+    Raises:
+        SettingError: The store's user may not read what tells of damage.
+        PagerolesError: ClickHouse can't be reached, or refuses a query.
+    """
+    try:
+        detached = [f"{table}: {name}" for table, name, _ in _put_aside(store, call) if name.startswith(_DAMAGED)]
+        return detached + [f"{table}: {name}" for table, name in _misdated(store, call)]
+    except InternalError as error:
+        if is_not_granted(error):
+            raise SettingError(
+                "the store's user may not read system.detached_parts and system.parts, which tell of damage: grant it "
+                "SELECT on both"
+            ) from error
+        raise
+
+
+# How ClickHouse begins the name of a part that it put aside because its files are damaged: `broken-on-start_…`,
+# `broken_…`, `broken-from-backup_…`. Parts with other reasons hold no rows that were stored for good, or hold them
+# twice; parts without a reason were put aside by the operator.
+_DAMAGED = "broken"
+
+
+def _put_aside(store: Store, call: Call) -> Sequence[tuple[str, str, str]]:
+    """Return the parts that are detached, as table, name and reason."""
     text = (
-        f"SELECT count(), groupArray({EXAMPLES})(concat(table, ': ', name, if(reason = '', '', concat(', ', reason)))) "
-        f"FROM (SELECT table, name, ifNull(reason, '') AS reason FROM {parts} "
-        "WHERE database = currentDatabase() AND table IN {tables:Array(String)} ORDER BY table, name)"
+        f"SELECT table, name, ifNull(reason, '') FROM {_on_all_servers(store, 'system.detached_parts')} "
+        "WHERE database = currentDatabase() AND table IN {tables:Array(String)} ORDER BY table, name"
     )
-    ((count, examples),) = _rows(store, call, text, {"tables": _own_tables(store)})
+    found: Sequence[tuple[str, str, str]] = _rows(store, call, text, {"tables": _own_tables(store)})
+    return found
+
+
+def _misdated(store: Store, call: Call) -> Sequence[tuple[str, str]]:
+    """Return the parts of a month that are said to hold other months.
+
+    ClickHouse takes the file with the first and the last time of a part for granted, and leaves the part out of
+    reports on all other times. It tells whole seconds in 32 bits, which end in 2106.
+    """
+    text = (
+        f"SELECT table, name FROM {_on_all_servers(store, 'system.parts')} "
+        "WHERE database = currentDatabase() AND table IN {tables:Array(String)} AND active AND rows > 0 "
+        "AND match(partition, '^\\d{6}$') AND partition < '210601' "
+        "AND (toString(toYYYYMM(min_time, 'UTC')) != partition OR toString(toYYYYMM(max_time, 'UTC')) != partition) "
+        "ORDER BY table, name"
+    )
+    found: Sequence[tuple[str, str]] = _rows(store, call, text, {"tables": _own_tables(store)})
+    return found
+
+
+def _on_all_servers(store: Store, table: str) -> str:
+    return table if store.cluster is None else f"clusterAllReplicas('{store.cluster}', {table})"
+
+
+def _detached(store: Store, call: Call) -> Finding:
+    parts = _put_aside(store, call)
     return Finding(
         "part detached",
         "ClickHouse has put a part of a table aside, and its rows are not read",
         "attach it (ALTER TABLE … ATTACH PART) if its rows are missing, else drop it (… DROP DETACHED PART)",
-        count,
-        tuple(examples),
+        len(parts),
+        tuple(f"{table}: {', '.join(filter(None, (name, reason)))}" for table, name, reason in parts[:EXAMPLES]),
     )
 
 

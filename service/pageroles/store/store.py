@@ -94,6 +94,11 @@ class Store:
         """Whether the engine runs in this process."""
         return self._engine.embedded
 
+    @property
+    def connections(self) -> int:
+        """How many connections to a server were made so far; a server that was restarted is reached by a new one."""
+        return self._engine.connections
+
     @functools.cached_property
     def cluster(self) -> str | None:
         """The cluster that the store is on; None: one server.
@@ -102,6 +107,24 @@ class Store:
             StoreUnavailableError: The server can't be reached.
         """
         return self._schema_state().cluster
+
+    def apart(self, seconds: float) -> Store:
+        """Return the same store over a connection of its own, for one thread.
+
+        Nothing else holds that connection, however many reports are at work. Close what is returned first.
+
+        Args:
+            seconds: The silence after which the connection to a server is closed.
+
+        Raises:
+            StoreUnavailableError: The server can't be reached.
+        """
+        with translated():
+            return Store(self._engine.apart(seconds), 1)
+
+    def in_place(self) -> bool:
+        """Return whether an embedded store's folder is still the one that was opened; True for a server."""
+        return self._engine.in_place()
 
     def __enter__(self) -> Self:
         """Return the store itself."""
@@ -188,7 +211,7 @@ class Store:
     # ---- reading ----
 
     def check(self) -> None:
-        """Check that the store answers and has the latest schema.
+        """Check that the store answers, can be read, and has the latest schema.
 
         Raises:
             SettingError: The schema is missing or has another version.
@@ -342,7 +365,8 @@ _CLUSTER = (
 )
 # Whether the store has the table of versions, and the cluster that it is on.
 _TABLES = f"SELECT countIf(name = 'schema_versions'), {_CLUSTER} FROM system.tables WHERE database = currentDatabase()"
-_VERSION = "SELECT max(version) FROM schema_versions"
+# Of all rows, so that it is read from the disk: max(version) ClickHouse knows, whatever has become of the files.
+_VERSION = "SELECT arrayMax(groupArray(version)) FROM schema_versions"
 _PLACES = (
     "SELECT domain, session_key, user_key, toUnixTimestamp64Milli(started_at), "
     "toUnixTimestamp64Micro(max(written_at)) FROM places "

@@ -60,8 +60,8 @@ class Backend(Protocol):
             RefusedError: The request was refused, or failed.
         """
 
-    async def ready(self) -> bool:
-        """Return whether requests can be answered."""
+    async def why_not_ready(self) -> str | None:
+        """Return why requests can't be answered, as a sentence; None where they can."""
 
     async def close(self) -> None:
         """Release connections and threads."""
@@ -99,9 +99,9 @@ class LocalBackend:
         while (message := await loop.run_in_executor(self._pool, next, messages, None)) is not None:
             yield message
 
-    async def ready(self) -> bool:
-        """Return True: the service is in this process."""
-        return True
+    async def why_not_ready(self) -> str | None:
+        """Return why the store is not ready; None where it is."""
+        return self._service.watch.reason
 
     async def close(self) -> None:
         """End the threads."""
@@ -150,14 +150,16 @@ class RemoteBackend:
             )
         return self._channel
 
-    async def ready(self) -> bool:
-        """Return whether the server says, within 2 seconds, that it serves."""
+    async def why_not_ready(self) -> str | None:
+        """Return None where the server says, within 2 seconds, that it serves; else what is wrong."""
         health: Any = health_pb2_grpc.HealthStub(self._connected())
         try:
             response = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=_HEALTH_SECONDS)
         except grpc.aio.AioRpcError:
-            return False
-        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+            return "the server behind this gateway can't be reached; try again"
+        if response.status == health_pb2.HealthCheckResponse.SERVING:
+            return None
+        return "the server behind this gateway is not ready; its log says why"
 
     async def close(self) -> None:
         """Close the connection."""

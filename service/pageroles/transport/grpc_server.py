@@ -124,8 +124,12 @@ class GrpcServer:
                 "choose another with --grpc-address"
             ) from None
         self._server.start()
+        pages_service.watch.on_change(self._tell_health)
+
+    def _tell_health(self, ready: bool) -> None:
+        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", SERVICE):
-            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+            self._health.set(name, status)
 
     def stop(self, grace: float) -> None:
         """Accept no new requests, give those in flight `grace` seconds to finish, and cancel the rest."""

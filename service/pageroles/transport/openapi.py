@@ -63,7 +63,7 @@ _FAULTS = {
     "415": "The body is not sent as `application/json`.",
     "429": "The domain's requests of this month are used up, or the server is busy; see `Retry-After`.",
     "500": "An internal error; `error` carries an id to quote.",
-    "503": "The store can't be reached; try again.",
+    "503": "The store can't be reached, or is damaged; try again.",
     "504": "The report took too long; ask for a shorter window.",
 }
 

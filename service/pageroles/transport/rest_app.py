@@ -42,6 +42,7 @@ _WHOLE_BYTES = 256 << 10
 # Ample for 64 KiB, the most that a body may have.
 _BODY_SECONDS = 10.0
 _GZIP_FROM_BYTES = 1024
+_NOT_KEPT = {"cache-control": "no-store"}
 
 
 def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequence[str] = ()) -> Starlette:
@@ -75,7 +76,9 @@ def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequen
         routes=[
             Route(PATH, gateway.pages, methods=["POST"]),
             Route("/openapi.json", _openapi, methods=["GET"]),
-            Route("/healthz", gateway.health, methods=["GET"]),
+            Route("/livez", gateway.live, methods=["GET"]),
+            Route("/readyz", gateway.ready, methods=["GET"]),
+            Route("/healthz", gateway.ready, methods=["GET"]),
             Route("/", _page(web / "index.html"), methods=["GET"]),
             Route("/docs", _page(web / "docs.html"), methods=["GET"]),
             Mount("/explorer", StaticFiles(directory=web)),
@@ -114,13 +117,16 @@ class _Gateway:
             return Response(status_code=faults.CLIENT_CLOSED_REQUEST)
         return await _answer(reply)
 
-    async def health(self, _: Request) -> Response:
-        """Answer 200 where requests can be answered, else 503."""
-        if await self._backend.ready():
-            return _json({"status": "ok"})
-        return _json(
-            {"error": "the server behind this gateway can't be reached; try again"}, HTTPStatus.SERVICE_UNAVAILABLE
-        )
+    async def live(self, _: Request) -> Response:
+        """Answer 200: this process answers."""
+        return _json({"status": "ok"}, headers=_NOT_KEPT)
+
+    async def ready(self, _: Request) -> Response:
+        """Answer 200 where requests can be answered, else 503 and why not."""
+        reason = await self._backend.why_not_ready()
+        if reason is None:
+            return _json({"status": "ok"}, headers=_NOT_KEPT)
+        return _json({"error": reason}, HTTPStatus.SERVICE_UNAVAILABLE, _NOT_KEPT)
 
 
 async def _body(request: Request) -> bytes:
@@ -183,7 +189,7 @@ async def _until_disconnect(request: Request, backend: Backend, incoming: Incomi
 
 async def _answer(reply: StreamedReply) -> Response:
     """Return an answer as a response: whole if it is small, as a stream if it is large."""
-    response_headers = dict(reply.metadata) | {"cache-control": "no-store"}
+    response_headers = dict(reply.metadata) | _NOT_KEPT
     chunks = _as_json(reply.messages)
     buffer = bytearray()
     async for chunk in chunks:
@@ -225,7 +231,7 @@ def _json(body: object, status: int = HTTPStatus.OK, headers: dict[str, str] | N
 
 def _fault(refusal: faults.Refusal) -> Response:
     status, body, response_headers = faults.to_http(refusal)
-    return _json(body, status, response_headers | {"cache-control": "no-store"})
+    return _json(body, status, response_headers | _NOT_KEPT)
 
 
 _SENTENCES = {

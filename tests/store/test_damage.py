@@ -1,0 +1,166 @@
+"""Damaged files: the store is not served, or the question fails; no answer ever lacks rows silently."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+import requests
+
+from pageroles.errors import StoreDamagedError
+from pageroles.store import soundness
+from pageroles.store.store import Store
+from pageroles.transport.backends import LocalBackend
+from pageroles.transport.rest_app import application
+from pageroles.transport.rest_server import HttpServer
+from support import damage
+from support.clickhouse_standin import StandIn
+from support.endless import PATIENCE, until
+from support.served import serving_with
+from support.wire import Asked
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Each file of each table, and each kind of damage to each file; the rest is slow.
+SOME = [
+    f"{table}/{file}/{kind}"
+    for (number, table), (place, file) in itertools.product(enumerate(damage.TABLES), enumerate(damage.FILES))
+    for kind in (damage.KINDS[(number + place) % len(damage.KINDS)],)
+] + [
+    f"converting_sessions/minmax_started_at.idx/{kind}" for kind in damage.KINDS
+]  # fmt: skip
+
+
+def check_never_less(folder: Path, damages: Sequence[str]) -> tuple[int, int]:
+    """Check what is served of damaged stores; give how many were refused, and of how many a question failed."""
+    (_, none, whole), *damaged = damage.outcomes(folder, damages)
+    assert none == 0
+    assert len(set(whole)) == len(whole), "each question has an answer of its own"
+    assert [outcome.damage for outcome in damaged] == list(damages)
+    refused = failed = 0
+    for outcome in damaged:
+        if outcome.refused:
+            assert outcome.refused == 1, outcome.damage
+            refused += 1
+            continue
+        others = {given for given, right in zip(outcome.answers, whole, strict=True) if given != right}
+        assert others <= {"INTERNAL", "UNAVAILABLE"}, outcome.damage
+        failed += bool(others)
+    return refused, failed
+
+
+def test_damage_never_makes_an_answer_smaller(tmp_path: Path) -> None:
+    refused, failed = check_never_less(tmp_path, SOME)
+    assert refused > len(SOME) / 2
+    assert failed > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", damage.TABLES)
+def test_no_damage_to_any_file_makes_an_answer_smaller(tmp_path: Path, table: str) -> None:
+    files = (*damage.FILES, *damage.OTHERS, *(damage.OF_MONTHS if table.endswith("sessions") else ()))
+    refused, _ = check_never_less(tmp_path, [f"{table}/{file}/{kind}" for file in files for kind in damage.KINDS])
+    assert refused > len(files)
+
+
+def test_a_server_that_comes_back_with_damage_is_not_asked(tmp_path: Path) -> None:
+    """ClickHouse is restarted under a running server, and puts a part aside; then the operator drops it."""
+    with StandIn.start(tmp_path) as standin, Store.open(standin.dsn) as store:
+        store.apply_schema()
+        key = damage.fill(store)
+        store.command("SYSTEM STOP MERGES")
+        with serving_with(store) as (target, service, _), Asked(target, key) as asked:
+            server = HttpServer(application(LocalBackend(service), max_seconds=5), "127.0.0.1:0", grace=1)
+            rest = f"http://127.0.0.1:{server.port}"
+            whole = asked.pages(start_date="2025-07-01", end_date="2025-07-31")
+            assert whole.summary_totals.total_sessions == 200
+            standin.stop()
+            for part in tmp_path.glob("store/*/*/202507_*"):
+                damage.spoil(part / "columns.txt", "cut")
+            with StandIn.start(tmp_path, port=standin.port):
+                # Not one answer in between lacks rows, though the store is there again.
+                assert until(lambda: _refused(asked, whole) == "the store is damaged")
+                response = requests.post(
+                    f"{rest}/api/v1/pages", headers={"Authentication": key}, timeout=PATIENCE
+                )  # fmt: skip
+                assert (response.status_code, response.json().keys()) == (503, {"error"})
+                assert "pageroles check" in response.json()["error"]
+                assert "converting_sessions, sessions" in response.json()["error"]
+                for word in ("127.0.0.1", "SELECT", str(tmp_path), "broken"):
+                    assert word not in response.json()["error"]
+                assert requests.get(f"{rest}/readyz", timeout=PATIENCE).json() == response.json()
+                with pytest.raises(StoreDamagedError), serving_with(store):
+                    pass
+                assert soundness.look(store)[1].count >= 2, "`check` tells of the same parts"
+                for named in soundness.damaged_parts(store, store.call(30)):
+                    table, _, name = named.partition(": ")
+                    store.command(f"ALTER TABLE {table} DROP DETACHED PART '{name}' SETTINGS allow_drop_detached = 1")
+                assert until(lambda: requests.get(f"{rest}/readyz", timeout=PATIENCE).status_code == 200)
+                assert asked.pages(start_date="2025-07-01", end_date="2025-07-31") != whole
+            server.stop()
+
+
+def _refused(asked: Asked, whole: Any) -> str:
+    """Ask; give the start of the refusal."""
+    try:
+        assert asked.pages(start_date="2025-07-01", end_date="2025-07-31") == whole
+    except grpc.RpcError as error:
+        call: Any = error
+        assert call.code() is grpc.StatusCode.UNAVAILABLE
+        return str(call.details()).partition(",")[0]
+    return ""
+
+
+def test_a_part_that_the_operator_put_aside_is_no_damage(tmp_path: Path) -> None:
+    with StandIn.start(tmp_path) as standin, Store.open(standin.dsn) as store:
+        store.apply_schema()
+        damage.fill(store)
+        store.command("ALTER TABLE sessions DETACH PARTITION 202507")
+        assert soundness.damaged_parts(store, store.call(30)) == []
+        with serving_with(store) as (_, service, _):
+            assert service.watch.reason is None
+        assert soundness.look(store)[1].count >= 1
+
+
+def test_sessions_of_all_years_are_no_damage(tmp_path: Path) -> None:
+    """ClickHouse tells the times of a part in 32 bits."""
+    starts = ["1970-01-01", "2025-07-31T23:59:59.999", "2106-01-31", "2106-02-07T06:28:16", "2148-12-31"]
+    lines = [
+        {"domain": damage.DOMAIN, "session_id": f"s{start}", "user_id": "u", "started_at": start} for start in starts
+    ]
+    with StandIn.start(tmp_path) as standin, Store.open(standin.dsn) as store:
+        store.apply_schema()
+        store.insert("sessions", "\n".join(map(json.dumps, lines)).encode())
+        assert soundness.damaged_parts(store, store.call(30)) == []
+
+
+def test_commands_on_a_damaged_store(tmp_path: Path) -> None:
+    """`serve` refuses it and says what to run; what looks after the store still works."""
+    damage.outcomes(tmp_path, ["sessions/data.bin/cut"])  # the last copy stays
+    store = f"chdb://{tmp_path}/copy"
+
+    def run(*args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [Path(sys.executable).with_name("pageroles"), *args, "--store", store], cwd=tmp_path,
+            input='{"domain": "a.com", "session_id": "s", "user_id": "u", "started_at": "2025-07-03T10:00:00Z"}',
+            capture_output=True, text=True, timeout=PATIENCE * 3, check=False,
+        )  # fmt: skip
+
+    refused = run("serve", "--grpc-address", "127.0.0.1:0", "--no-http")
+    assert refused.returncode == 1
+    log, sentence = refused.stderr.splitlines()
+    assert json.loads(log)["parts"][0].startswith("sessions: broken-on-start_2025")
+    assert sentence.startswith("pageroles: the store is damaged, and answers would lack rows of sessions")
+    assert "`pageroles check`" in sentence
+    checked = run("check")
+    assert checked.returncode == 1
+    assert "part detached" in checked.stdout
+    for command in (["load", "-"], ["keys", "list"], ["schema"], ["erase", "--domain", "a.com", "--yes"]):
+        assert run(*command).returncode == 0, command
