@@ -15,10 +15,13 @@ import requests
 
 from pageroles.errors import StoreDamagedError
 from pageroles.store import soundness
+from pageroles.store.damage import damaged_parts
+from pageroles.store.statement import Statement
 from pageroles.store.store import Store
 from pageroles.transport.backends import LocalBackend
 from pageroles.transport.rest_app import application
 from pageroles.transport.rest_server import HttpServer
+from pageroles.v1 import pages_pb2
 from support import damage
 from support.clickhouse_standin import StandIn
 from support.endless import PATIENCE, until
@@ -98,8 +101,8 @@ def test_a_server_that_comes_back_with_damage_is_not_asked(tmp_path: Path) -> No
                 assert requests.get(f"{rest}/readyz", timeout=PATIENCE).json() == response.json()
                 with pytest.raises(StoreDamagedError), serving_with(store):
                     pass
-                assert soundness.look(store)[1].count >= 2, "`check` tells of the same parts"
-                for named in soundness.damaged_parts(store, store.call(30)):
+                assert found(store)["part damaged"] >= 2, "`check` tells of the same parts"
+                for named in damaged_parts(store, store.call(30)):
                     table, _, name = named.partition(": ")
                     store.command(f"ALTER TABLE {table} DROP DETACHED PART '{name}' SETTINGS allow_drop_detached = 1")
                 assert until(lambda: requests.get(f"{rest}/readyz", timeout=PATIENCE).status_code == 200)
@@ -123,10 +126,10 @@ def test_a_part_that_the_operator_put_aside_is_no_damage(tmp_path: Path) -> None
         store.apply_schema()
         damage.fill(store)
         store.command("ALTER TABLE sessions DETACH PARTITION 202507")
-        assert soundness.damaged_parts(store, store.call(30)) == []
+        assert damaged_parts(store, store.call(30)) == []
         with serving_with(store) as (_, service, _):
             assert service.watch.reason is None
-        assert soundness.look(store)[1].count >= 1
+        assert found(store)["part detached"] >= 1
 
 
 def test_sessions_of_all_years_are_no_damage(tmp_path: Path) -> None:
@@ -138,7 +141,7 @@ def test_sessions_of_all_years_are_no_damage(tmp_path: Path) -> None:
     with StandIn.start(tmp_path) as standin, Store.open(standin.dsn) as store:
         store.apply_schema()
         store.insert("sessions", "\n".join(map(json.dumps, lines)).encode())
-        assert soundness.damaged_parts(store, store.call(30)) == []
+        assert damaged_parts(store, store.call(30)) == []
 
 
 def test_commands_on_a_damaged_store(tmp_path: Path) -> None:
@@ -161,6 +164,51 @@ def test_commands_on_a_damaged_store(tmp_path: Path) -> None:
     assert "`pageroles check`" in sentence
     checked = run("check")
     assert checked.returncode == 1
-    assert "part detached" in checked.stdout
+    assert "part damaged" in checked.stdout
+    assert "`pageroles check --accept-loss`" in " ".join(checked.stderr.split())
     for command in (["load", "-"], ["keys", "list"], ["schema"], ["erase", "--domain", "a.com", "--yes"]):
         assert run(*command).returncode == 0, command
+    mended = run("check", "--accept-loss")
+    assert mended.returncode == 0
+    assert "given up: sessions: broken-on-start_2025" in mended.stderr
+    assert run("check").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "answers_are_whole"),
+    [
+        ("sessions", False),
+        ("places", True),
+        *(
+            pytest.param(table, True, marks=pytest.mark.slow)
+            for table in ("converting_sessions", "users", "pages", "departures")
+        ),
+    ],
+)
+@pytest.mark.parametrize("file", ["columns.txt", "data.bin", pytest.param("checksums.txt", marks=pytest.mark.slow)])
+def test_what_is_lost_can_be_given_up(tmp_path: Path, table: str, file: str, answers_are_whole: bool) -> None:
+    """The rest is sound then; what is derived of sessions is there again."""
+    window = pages_pb2.PagesRequest(start_date="2025-07-01", end_date="2025-07-31")
+    with StandIn.start(tmp_path) as standin, Store.open(standin.dsn) as store:
+        store.apply_schema()
+        key = damage.fill(store)
+        store.command(f"SYSTEM STOP MERGES {table}")
+        with serving_with(store) as (target, _, _), Asked(target, key) as asked:
+            whole = asked.pages(window)
+    for name in damage.parts_of(tmp_path, table):
+        damage.spoil(name / file, "garbage")
+    with StandIn.start(tmp_path) as standin, Store.open(standin.dsn) as store:
+        assert {"part damaged", "part broken"} & set(found(store))
+        given_up = soundness.give_up(store)
+        assert {part.partition(":")[0] for part in given_up.parts} == {table}
+        soundness.mend(store)
+        assert found(store) == {}
+        with serving_with(store) as (target, _, _), Asked(target, key) as asked:
+            answer = asked.pages(window)
+        assert (answer == whole) == answers_are_whole
+        left = store.rows(Statement("SELECT count() FROM places"), store.call(30))[0][0]
+        assert given_up.sessions == (0 if answers_are_whole else 400 - int(str(left)))
+
+
+def found(store: Store) -> dict[str, int]:
+    return {finding.name: finding.count for finding in soundness.look(store) if finding.count}

@@ -13,7 +13,7 @@ import pytest
 
 from pageroles.access.keys import KeyStore
 from pageroles.client import to_answer
-from pageroles.store import soundness
+from pageroles.store import damage, soundness
 from pageroles.store.statement import Statement
 from pageroles.store.store import Store
 from support import reference, worlds
@@ -26,7 +26,7 @@ from support.writing import write
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from support.reference import Session
+    from support.reference import Conversion, Session
     from support.worlds import World
 
 NOW = datetime.now(UTC)
@@ -81,7 +81,8 @@ class Field:
     def some(self, passes: Callable[[Session], bool] = lambda _: True) -> list[Session]:
         """Draw half of the sessions that count."""
         fitting = [session for session in self.sessions if passes(session)]
-        drawn = self.rng.sample(fitting, (len(fitting) + 1) // 2)
+        # A statement of more would be too long for ClickHouse.
+        drawn = self.rng.sample(fitting, min((len(fitting) + 1) // 2, 1300))
         assert len(drawn) > 1
         return drawn
 
@@ -251,7 +252,7 @@ def users_seen_earlier(field: Field) -> dict[str, int]:
 
 def pages_deleted(field: Field) -> dict[str, int]:
     named = sorted({(session["domain"], page) for session in field.sessions for page in reference.pages(session)})
-    drawn = field.rng.sample(named, len(named) // 3 + 1)
+    drawn = field.rng.sample(named, min(len(named) // 3 + 1, 1300))
     pairs = ", ".join(f"({quoted(domain)}, {quoted(page)})" for domain, page in drawn)
     field.store.command(f"ALTER TABLE pages DELETE WHERE (domain, url) IN ({pairs}) SETTINGS mutations_sync = 2")
     return {"page without a name": len(drawn)}
@@ -276,17 +277,36 @@ PLANTS = (
 
 
 def fields_of(store: Store, seed: int, worlds_each: int) -> list[Field]:
-    """Fill a store with worlds, a field of them for each thing that is planted."""
+    """Fill a store with worlds, a field of them for each thing that is planted; 0: one large world each."""
     rng = random.Random(seed)
     drawn = []
-    for name in PLANTS:
-        own: list[World] = []
-        while len(own) < worlds_each:
-            one = worlds.moving(rng, worlds.world(rng, NOW))
-            own.append(one.renamed(f"{name.__name__}{len(own)}"))
-        drawn.append(own)
-    write(store, (session for own in drawn for one in own for session in one.deliveries))
+    for plant in PLANTS:
+        own = [worlds.moving(rng, worlds.world(rng, NOW)) for _ in range(worlds_each)] or [large(rng)]
+        drawn.append([one.renamed(f"{plant.__name__}{number}") for number, one in enumerate(own)])
+    write(store, (session for own in drawn for one in own for session in one.deliveries), at_once=50_000)
     return [Field(store, rng, own) for own in drawn]
+
+
+def large(rng: random.Random) -> World:
+    """Draw a world in which a thousand of everything can be planted: of the four sessions of a user, two convert."""
+    start = NOW - timedelta(days=20)
+    deliveries: list[Session] = []
+    for number in range(8800):
+        at = worlds._iso(start + timedelta(days=number % 4 * 4, minutes=rng.randrange(1440)))
+        conversion: list[Conversion] = [{"url": "", "type": "custom", "id": "", "occurred_at": at}]
+        made: Session = dict.fromkeys(reference.TEXTS, "")  # type: ignore[assignment]
+        deliveries.append(
+            {
+                **made,
+                "domain": "large",
+                "session_id": f"s{number}",
+                "user_id": f"u{number // 4}",
+                "started_at": at,
+                "page_views": [{"url": f"/{number % 3900}", "viewed_at": at}],
+                "conversions": conversion * (number % 2),
+            }
+        )
+    return worlds.World(deliveries, ["large"], NOW, start, NOW)
 
 
 def answers_are_right(store: Store, fields: list[Field], seed: int) -> int:
@@ -311,16 +331,15 @@ def answers_are_right(store: Store, fields: list[Field], seed: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("rows_per_range", "worlds_each", "least"),
+    ("rows_per_range", "worlds_each", "of_each"),
     [
-        (50, 3, 150),
-        pytest.param(1_000_000, 5, 300, marks=pytest.mark.slow),
-        # A thousand of every kind.
-        pytest.param(20_000, 160, 9_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
+        (50, 3, 3),
+        pytest.param(1_000_000, 5, 5, marks=pytest.mark.slow),
+        pytest.param(20_000, 0, 1000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
     ],
 )
 def test_what_is_planted_is_counted_and_mended(
-    store: Store, monkeypatch: pytest.MonkeyPatch, rows_per_range: int, worlds_each: int, least: int
+    store: Store, monkeypatch: pytest.MonkeyPatch, rows_per_range: int, worlds_each: int, of_each: int
 ) -> None:
     monkeypatch.setattr(soundness, "_ROWS_PER_RANGE", rows_per_range)
     fields = fields_of(store, seed=rows_per_range, worlds_each=worlds_each)
@@ -330,8 +349,7 @@ def test_what_is_planted_is_counted_and_mended(
         for name, count in plant(field).items():
             planted[name] += count
     assert set(planted) == {kind.name for kind in soundness.KINDS}, "each kind is planted"
-    assert planted.total() > least
-    assert min(planted.values()) > least // 9
+    assert min(planted.values()) >= of_each, planted
     assert found(store) == planted
 
     soundness.mend(store)
@@ -355,7 +373,7 @@ def test_each_fault_alone_is_named_and_shown(store: Store) -> None:
         ((name, count),) = plant(field).items()
         (finding,) = (finding for finding in soundness.look(store) if finding.count)
         assert (finding.name, finding.count) == (name, count), plant
-        assert len(finding.examples) == soundness.EXAMPLES
+        assert len(finding.examples) == damage.EXAMPLES
         names = {f"{one['domain']}: {name}" for one in field.sessions for name in (one["session_id"], one["user_id"])}
         pages = re.compile("|".join(re.escape(domain) for one in drawn for domain in one.domains))
         for example in finding.examples:
@@ -413,7 +431,7 @@ def test_a_part_whose_files_are_damaged_is_found(store: Store) -> None:
     damaged[len(damaged) // 2] ^= 0xFF
     data.chmod(0o600)
     data.write_bytes(damaged)
-    finding, _ = soundness.look(store)  # what can't be read is not looked into
+    finding, *_ = soundness.look(store)  # what can't be read is not looked into
     assert (finding.name, finding.count) == ("part broken", 1)
     assert finding.examples[0].startswith(f"places: {name}, ")
 
@@ -440,4 +458,4 @@ def test_every_table_with_parts_is_checked(store: Store) -> None:
     tables = rows(
         store, "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
     )
-    assert sorted(soundness.TABLES) == sorted(str(name) for (name,) in tables)
+    assert sorted(damage.TABLES) == sorted(str(name) for (name,) in tables)

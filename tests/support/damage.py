@@ -93,8 +93,12 @@ def fill(store: Store) -> str:
 
 def part_of(folder: Path, table: str) -> Path:
     """Return the folder of a table's last part."""
-    parts = [path for path in (folder / "data" / "default" / table).resolve().iterdir() if (path / "data.bin").exists()]
-    return max(parts)
+    return max(parts_of(folder, table))
+
+
+def parts_of(folder: Path, table: str) -> list[Path]:
+    """Return the folders of a table's parts."""
+    return [path for path in (folder / "data" / "default" / table).resolve().iterdir() if (path / "data.bin").exists()]
 
 
 def spoil(file: Path, kind: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,6 +11,9 @@ from pageroles.command import tables
 from pageroles.command.options import EXIT_FAULT, StoreDsn
 from pageroles.store import soundness
 from pageroles.store.store import Store
+
+if TYPE_CHECKING:
+    from pageroles.store.soundness import GivenUp
 
 app = typer.Typer(add_completion=False)
 
@@ -25,18 +28,31 @@ _SILENCE_SECONDS = 3600.0
 def check(
     store: StoreDsn,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended.")] = False,
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="Give up what can't be mended: drop parts whose files are damaged, and erase sessions that lost their "
+            "row. Then mend the rest.",
+        ),
+    ] = False,
 ) -> None:
     """Look for what should not be in the store; exit with 1 if something is left, with 0 if the store is sound."""
     with Store.open(store, silence=_SILENCE_SECONDS) as opened:
         opened.check()
         with _err.status("looking") as status:
             found = soundness.look(opened, lambda name: status.update(f"looking: {name}"))
-            left = None
-            if repair and any(finding.count and not finding.advice for finding in found):
+            left = given_up = None
+            if accept_loss and any(finding.count for finding in found):
+                status.update("giving up what is lost")
+                given_up = soundness.give_up(opened)
+            if given_up or (repair and any(finding.count and not finding.advice for finding in found)):
                 soundness.mend(opened, lambda name: status.update(f"mending: {name}"))
                 left = soundness.look(opened, lambda name: status.update(f"looking again: {name}"))
     if any(finding.count for finding in (*found, *(left or ()))):
         _out.print(tables.findings(found, left))
+    if given_up:
+        _print_given_up(given_up)
     remaining = [finding for finding in (found if left is None else left) if finding.count]
     if not remaining:
         _err.print("the store is sound", highlight=False)
@@ -45,3 +61,13 @@ def check(
         advice = finding.advice or "run `pageroles check --repair`"
         _err.print(f"{finding.name}: {advice}", highlight=False, soft_wrap=True, markup=False)
     raise typer.Exit(EXIT_FAULT)
+
+
+def _print_given_up(given_up: GivenUp) -> None:
+    """Print what was given up, so that it can be loaded again."""
+    for part in given_up.parts:
+        _err.print(f"given up: {part}", highlight=False, soft_wrap=True, markup=False)
+    if given_up.writes:
+        _err.print(f"given up: {given_up.writes:,} batches of loads that were cut short", highlight=False)
+    if given_up.sessions:
+        _err.print(f"given up: {given_up.sessions:,} sessions whose row is lost", highlight=False)

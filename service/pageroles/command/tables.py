@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pageroles.access.keys import ApiKey
     from pageroles.access.quotas import DomainQuota
     from pageroles.client import Answer
-    from pageroles.store.soundness import Finding
+    from pageroles.store.damage import Finding
 
 
 def answer(body: Answer, *, rows: int) -> RenderableType:

@@ -23,7 +23,7 @@ from pageroles.store import schema, writes
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pageroles.store.store import Store
 
@@ -105,7 +105,30 @@ def erase(store: Store, *erasures: Erasure, stopping: threading.Event | None = N
         # Rows that are kept for a write that was cut short would be written again.
         for write_id in writes.unfinished(store):
             writes.finish(store, write_id)
-        return _Run(store, stopping or threading.Event()).erase(erasures)
+        return _Run(store, stopping or threading.Event()).erase(map(_filling, erasures))
+
+
+def erase_selected(store: Store, selections: Iterable[tuple[str, Mapping[str, object]]]) -> Erased:
+    """Erase the sessions that queries find, and finish what an earlier erasure left undone.
+
+    Args:
+        store: The store.
+        selections: Queries with their values; each selects `domain` and `session_key`.
+
+    Raises:
+        PagerolesError: The store failed; the next erasure finishes this one.
+    """
+    with _one_at_a_time:
+        return _Run(store, threading.Event()).erase((_SELECTED % query, values) for query, values in selections)
+
+
+def unfinished(store: Store) -> bool:
+    """Tell whether an erasure has begun and not ended.
+
+    Raises:
+        PagerolesError: The store failed.
+    """
+    return _Run(store, threading.Event()).is_unfinished()
 
 
 def finish(store: Store) -> Erased:
@@ -129,16 +152,17 @@ class _Run:
         self._stopping = stopping
         self._cluster = store.cluster
 
-    def erase(self, erasures: Iterable[Erasure]) -> Erased:
+    def erase(self, fillings: Iterable[tuple[str, Mapping[str, object]]]) -> Erased:
         self._commands(_CREATE)
-        for erasure in erasures:
-            text, parameters = _filling(erasure)
-            self._store.command(text, parameters)
+        for text, values in fillings:
+            self._store.command(text, dict(values))
         return self._erase_written_down()
 
+    def is_unfinished(self) -> bool:
+        return bool(self._numbers(_IS_THERE)[0])
+
     def finish(self) -> Erased:
-        (there,) = self._numbers(_IS_THERE)
-        return self._erase_written_down() if there else Erased(0, 0)
+        return self._erase_written_down() if self.is_unfinished() else Erased(0, 0)
 
     def _erase_written_down(self) -> Erased:
         sessions, users = self._numbers(_COUNT)
@@ -243,6 +267,11 @@ ENGINE = {{ engine("MergeTree") }}
 ORDER BY (domain, session_key);
 {{ distributed("erasing", by="session_key") }}
 """
+_SELECTED = (
+    "INSERT INTO erasing SELECT DISTINCT domain, session_key, user_key FROM places "
+    "WHERE (domain, session_key) GLOBAL IN (SELECT domain, session_key FROM (%s)) "
+    "SETTINGS distributed_foreground_insert = 1"
+)
 _IS_THERE = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'erasing';"
 _COUNT = "SELECT uniqExact(domain, session_key), uniqExact(domain, user_key) FROM erasing;"
 _DISTRUST_USERS = """

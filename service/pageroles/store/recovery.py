@@ -8,6 +8,7 @@ import structlog
 
 from pageroles.errors import InternalError
 from pageroles.store import erasure, writes
+from pageroles.store.damage import EXAMPLES, Finding
 
 if TYPE_CHECKING:
     from pageroles.store.store import Store
@@ -16,6 +17,17 @@ _log = structlog.get_logger(__name__)
 
 # A writer elsewhere may still be at work. None takes so long for one batch.
 _WORK_SECONDS = 600
+
+
+def finding(store: Store) -> Finding:
+    """Return how much was begun and not ended: writes, on a server those older than ten minutes, and erasures.
+
+    Raises:
+        PagerolesError: ClickHouse can't be reached.
+    """
+    left = [f"a write of the number {write_id}" for write_id in _unfinished(store, of_all=False)]
+    left += ["an erasure"] if erasure.unfinished(store) else []
+    return Finding("cut short", "a write or an erasure has begun and not ended", "", len(left), tuple(left[:EXAMPLES]))
 
 
 def recover(store: Store, *, of_all: bool = False) -> None:
@@ -32,7 +44,7 @@ def recover(store: Store, *, of_all: bool = False) -> None:
             set.
     """
     everything = store.embedded or of_all
-    left = writes.unfinished(store, 0 if everything else _WORK_SECONDS)
+    left = _unfinished(store, of_all=of_all)
     try:
         for write_id in left:
             writes.finish(store, write_id)
@@ -48,3 +60,7 @@ def recover(store: Store, *, of_all: bool = False) -> None:
         erased = erasure.finish(store)
         if erased.sessions:
             _log.warning("erasure finished that was cut short", sessions=erased.sessions, users=erased.users)
+
+
+def _unfinished(store: Store, *, of_all: bool) -> list[int]:
+    return writes.unfinished(store, 0 if store.embedded or of_all else _WORK_SECONDS)

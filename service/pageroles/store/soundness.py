@@ -14,18 +14,17 @@ import enum
 import math
 from typing import TYPE_CHECKING, Any
 
-from pageroles.errors import InternalError, SettingError
-from pageroles.store.faults import is_not_granted
+from pageroles.errors import InternalError
+from pageroles.store import damage, erasure, recovery, writes
+from pageroles.store.damage import EXAMPLES, Finding
 from pageroles.store.schema.expressions import canonical
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from pageroles.store.call import Call
     from pageroles.store.store import Store
-
-EXAMPLES = 2
 
 _ROWS_PER_RANGE = 500_000
 _LEAST_BITS = 8
@@ -33,10 +32,6 @@ _LEAST_BITS = 8
 _SECONDS = 24 * 3600.0
 _KEY_BITS = 64
 
-TABLES = (
-    "sessions", "converting_sessions", "users", "pages", "places", "departures",
-    "writes", "api_keys", "quotas", "quota_usage", "schema_versions",
-)  # fmt: skip
 # What writers fill of `sessions`, and what says which version a row is.
 PLAIN_COLUMNS = (
     "domain", "session_id", "user_id", "started_at", "source", "medium", "referrer", "utm_source", "utm_medium",
@@ -85,6 +80,21 @@ class Kind:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class GivenUp:
+    """What was given up.
+
+    Attributes:
+        parts: The parts that were dropped, as `table: part`.
+        writes: How many writes that were cut short, of 50,000 sessions at most, could not be finished.
+        sessions: How many sessions were erased since the version that counts is lost.
+    """
+
+    parts: tuple[str, ...]
+    writes: int
+    sessions: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Comparison:
     """What one pass over the tables compares.
 
@@ -96,25 +106,6 @@ class Comparison:
 
     suspects: str
     kinds: tuple[Kind, ...]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Finding:
-    """How many faults of a kind the store has.
-
-    Attributes:
-        name: The kind's name.
-        sentence: What is wrong with one of them.
-        advice: What to do about it; empty: `--repair` mends it.
-        count: How many there are.
-        examples: Some of them, at most `EXAMPLES`.
-    """
-
-    name: str
-    sentence: str
-    advice: str
-    count: int
-    examples: tuple[str, ...] = ()
 
 
 # ---- the queries ----
@@ -423,20 +414,20 @@ def look(store: Store, tell: Callable[[str], None] = lambda _: None) -> list[Fin
     """
     call = store.call(_SECONDS)
     tell("damage")
-    damage = [_broken(store, call), _detached(store, call)]
-    if damage[0].count:
-        return damage
+    damaged = damage.findings(store, call)
+    if damaged[0].count:
+        return damaged
     sessions = _sessions(store, call)
-    found = []
+    found = [recovery.finding(store)]
     for comparison in COMPARISONS:
         tell(comparison.kinds[0].name)
         ranges = _suspect_ranges(store, call, comparison, sessions)
         found += [_find(store, call, kind, ranges) for kind in comparison.kinds]
-    return [*damage, *found]
+    return [*damaged, *found]
 
 
 def mend(store: Store, tell: Callable[[str], None] = lambda _: None) -> None:
-    """Mend from `sessions` what can be mended; harmless where nothing is wrong.
+    """Finish what was cut short, and mend from `sessions` what can be mended; harmless where nothing is wrong.
 
     Args:
         store: The store; its schema is the latest.
@@ -445,6 +436,8 @@ def mend(store: Store, tell: Callable[[str], None] = lambda _: None) -> None:
     Raises:
         PagerolesError: ClickHouse can't be reached, or refuses a statement.
     """
+    tell("what was cut short")
+    recovery.recover(store, of_all=True)
     call = store.call(_SECONDS)
     sessions = _sessions(store, call)
     for comparison in COMPARISONS:
@@ -457,6 +450,29 @@ def mend(store: Store, tell: Callable[[str], None] = lambda _: None) -> None:
                     if _rows(store, call, kind.count, bounds)[0][0]:
                         for repair in kind.repairs:
                             store.command(repair + _SETTINGS, bounds)
+
+
+def give_up(store: Store) -> GivenUp:
+    """Give up what can't be mended: damaged parts, writes that ClickHouse refuses, and sessions that lost their row.
+
+    Run `mend` after it: what is derived of the rest may have been lost, too.
+
+    Raises:
+        SettingError: The store is on a cluster.
+        PagerolesError: ClickHouse can't be reached, or refuses a statement.
+    """
+    call = store.call(_SECONDS)
+    parts = damage.give_up(store, call)
+    refused = 0
+    for write_id in writes.unfinished(store):
+        try:
+            writes.finish(store, write_id)
+        except InternalError:
+            writes.forget(store, write_id)
+            refused += 1
+    versions = COMPARISONS[0]
+    lost = [(_LOST, bounds) for bounds in _suspect_ranges(store, call, versions, _sessions(store, call))]
+    return GivenUp(tuple(parts), refused, erasure.erase_selected(store, lost).sessions)
 
 
 def _suspect_ranges(store: Store, call: Call, comparison: Comparison, sessions: int) -> list[dict[str, object]]:
@@ -502,95 +518,3 @@ def _find(store: Store, call: Call, kind: Kind, ranges: list[dict[str, object]])
 def _named(store: Store, call: Call, names: Key, domain: str, key: int) -> str:
     found = _rows(store, call, names.value, {"domain": domain, "key": key})
     return str(found[0][0]) if found else f"the {names.name.lower()} with the key {key}"
-
-
-def damaged_parts(store: Store, call: Call) -> list[str]:
-    """Return the parts whose rows reports no longer read because their files are damaged, as `table: part`.
-
-    It takes milliseconds: it reads what ClickHouse found when it opened the tables, and no data. What shows only when
-    a part is read is an error of the query that reads it.
-
-    Args:
-        store: The store; its schema is the latest.
-        call: Ends the queries in time.
-
-    Raises:
-        SettingError: The store's user may not read what tells of damage.
-        PagerolesError: ClickHouse can't be reached, or refuses a query.
-    """
-    try:
-        detached = [f"{table}: {name}" for table, name, _ in _put_aside(store, call) if name.startswith(_DAMAGED)]
-        return detached + [f"{table}: {name}" for table, name in _misdated(store, call)]
-    except InternalError as error:
-        if is_not_granted(error):
-            raise SettingError(
-                "the store's user may not read system.detached_parts and system.parts, which tell of damage: grant it "
-                "SELECT on both"
-            ) from error
-        raise
-
-
-# How ClickHouse begins the name of a part that it put aside because its files are damaged: `broken-on-start_…`,
-# `broken_…`, `broken-from-backup_…`. Parts with other reasons hold no rows that were stored for good, or hold them
-# twice; parts without a reason were put aside by the operator.
-_DAMAGED = "broken"
-
-
-def _put_aside(store: Store, call: Call) -> Sequence[tuple[str, str, str]]:
-    """Return the parts that are detached, as table, name and reason."""
-    text = (
-        f"SELECT table, name, ifNull(reason, '') FROM {_on_all_servers(store, 'system.detached_parts')} "
-        "WHERE database = currentDatabase() AND table IN {tables:Array(String)} ORDER BY table, name"
-    )
-    found: Sequence[tuple[str, str, str]] = _rows(store, call, text, {"tables": _own_tables(store)})
-    return found
-
-
-def _misdated(store: Store, call: Call) -> Sequence[tuple[str, str]]:
-    """Return the parts of a month that are said to hold other months.
-
-    ClickHouse takes the file with the first and the last time of a part for granted, and leaves the part out of
-    reports on all other times. It tells whole seconds in 32 bits, which end in 2106.
-    """
-    text = (
-        f"SELECT table, name FROM {_on_all_servers(store, 'system.parts')} "
-        "WHERE database = currentDatabase() AND table IN {tables:Array(String)} AND active AND rows > 0 "
-        "AND match(partition, '^\\d{6}$') AND partition < '210601' "
-        "AND (toString(toYYYYMM(min_time, 'UTC')) != partition OR toString(toYYYYMM(max_time, 'UTC')) != partition) "
-        "ORDER BY table, name"
-    )
-    found: Sequence[tuple[str, str]] = _rows(store, call, text, {"tables": _own_tables(store)})
-    return found
-
-
-def _on_all_servers(store: Store, table: str) -> str:
-    return table if store.cluster is None else f"clusterAllReplicas('{store.cluster}', {table})"
-
-
-def _detached(store: Store, call: Call) -> Finding:
-    parts = _put_aside(store, call)
-    return Finding(
-        "part detached",
-        "ClickHouse has put a part of a table aside, and its rows are not read",
-        "attach it (ALTER TABLE … ATTACH PART) if its rows are missing, else drop it (… DROP DETACHED PART)",
-        len(parts),
-        tuple(f"{table}: {', '.join(filter(None, (name, reason)))}" for table, name, reason in parts[:EXAMPLES]),
-    )
-
-
-def _broken(store: Store, call: Call) -> Finding:
-    broken = []
-    for table in _own_tables(store):
-        broken += [f"{table}: {part}" for part in store.broken_parts(table, call)]
-    return Finding(
-        "part broken",
-        "a part of a table can't be read: its files are damaged",
-        "restore the store from a backup, or drop the part (ALTER TABLE … DROP PART) and load its sessions again",
-        len(broken),
-        tuple(broken[:EXAMPLES]),
-    )
-
-
-def _own_tables(store: Store) -> list[str]:
-    """Return the tables that have parts."""
-    return [table if store.cluster is None else f"{table}_local" for table in TABLES]

@@ -277,8 +277,8 @@ class Store:
         with translated(call), self._engine.reader() as client:
             return client.raw_query(statement.text + _settings(call), dict(statement.parameters), fmt="RawBLOB")
 
-    def broken_parts(self, table: str, call: Call) -> list[str]:
-        """Return the parts of a table whose files are damaged, each with what ClickHouse says of it.
+    def broken_parts(self, table: str, call: Call) -> list[tuple[str, str]]:
+        """Return the parts of a table whose files are damaged, each by its name with what ClickHouse says of it.
 
         Args:
             table: A table of the schema; on a cluster, one with this server's own rows.
@@ -295,7 +295,7 @@ class Store:
             # For the driver this is a command, whose answer it would not take apart.
             lines = client.raw_query(text, fmt="JSONEachRow").splitlines()
         parts = [msgspec.json.decode(line, type=_CheckedPart) for line in lines]
-        return [", ".join(filter(None, (part.part_path, part.message))) for part in parts if not part.is_passed]
+        return [(part.part_path, part.message) for part in parts if not part.is_passed]
 
     @contextlib.contextmanager
     def stream(self, statement: Statement, call: Call) -> Iterator[Iterator[bytes]]:

@@ -14,7 +14,7 @@ from pageroles.errors import (
     StoreDamagedError,
     StoreUnavailableError,
 )
-from pageroles.store import soundness
+from pageroles.store import damage
 from pageroles.store.faults import NOT_REACHED
 
 if TYPE_CHECKING:
@@ -139,9 +139,9 @@ class Watch:
                 wanted = self._begun + 1
                 self._wanted.set()
                 self._state.wait_for(lambda: self._ended >= wanted or self._stopping, self._patience_seconds)
-            damage = self._damage
-        if damage is not None:
-            raise StoreDamagedError(damage.parts)
+            seen = self._damage
+        if seen is not None:
+            raise StoreDamagedError(seen.parts)
 
     # ---- looking ----
 
@@ -154,13 +154,13 @@ class Watch:
                 self._apart = self._store.apart(self._patience_seconds)
             except StoreUnavailableError as error:  # whose text names the host
                 raise StoreUnavailableError(NOT_REACHED) from error
-        parts = soundness.damaged_parts(self._apart, self._apart.call(self._patience_seconds))
+        parts = damage.damaged_parts(self._apart, self._apart.call(self._patience_seconds))
         with self._state:
             self._connections = connections
             self._damage = StoreDamagedError(parts) if parts else None
-            damage = self._damage
-        if damage is not None:
-            raise damage
+            seen = self._damage
+        if seen is not None:
+            raise seen
         self._apart.check()
 
     def _look_again(self) -> None:
