@@ -63,7 +63,7 @@ def ask(
     Raises:
         AskError: The server refused, or can't be reached.
     """
-    metadata = [(headers.AUTHENTICATION.metadata, key)] + ([(headers.DOMAIN.metadata, domain)] if domain else [])
+    metadata = headers.caller_metadata(key, domain or None)
     with grpc.insecure_channel(target) as channel:
         # The messages stay bytes here: the core makes JSON of them.
         method: Any = channel.unary_stream(_METHOD, request_serializer=pages_pb2.PagesRequest.SerializeToString)

@@ -11,9 +11,10 @@ import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pageroles.access.domains import StoredDomains
 from pageroles.access.keys import KeyRing, KeyStore
 from pageroles.access.quotas import QuotaMeter, QuotaStore
-from pageroles.errors import CancelledError, InternalError, OverloadedError, PagerolesError
+from pageroles.errors import CancelledError, InternalError, OverloadedError, PagerolesError, UnauthenticatedError
 from pageroles.question.request import to_query
 from pageroles.report.run import Reporter
 from pageroles.settings import ServerSettings
@@ -101,6 +102,7 @@ class PagesService:
         self.max_seconds = max_seconds
         self.max_requests = max_requests
         self._store = store
+        self._domains = StoredDomains(store)
         self._keys = KeyRing(KeyStore(store))
         self._quotas = QuotaMeter(QuotaStore(store))
         self._reporter = Reporter(store)
@@ -142,10 +144,16 @@ class PagesService:
             raise OverloadedError("the server is busy; try again", _RETRY_SECONDS)
         try:
             self.watch.refuse_damaged()
-            caller = self._keys.caller(incoming.key, incoming.domain)
-            log.key_id, log.domain = caller.key_id, caller.domain
-            query = to_query(incoming.request, caller.domain, datetime.now(UTC))
-            quota = self._quotas.take(caller.domain)
+            try:
+                caller = self._keys.caller(incoming.key, incoming.domain)
+            except UnauthenticatedError:
+                # The key itself may be among the rows that are lost.
+                self.watch.refuse_damaged()
+                raise
+            log.key_id = caller.key_id
+            log.domain = domain = self._domains.stored(caller.domain) if caller.names_domain else caller.domain
+            query = to_query(incoming.request, domain, datetime.now(UTC))
+            quota = self._quotas.take(domain)
             seconds = self.max_seconds if incoming.seconds is None else incoming.seconds
             call = self._store.call(min(seconds, self.max_seconds))
             started(call)

@@ -54,11 +54,11 @@ def serving(store: Store, settings: ServerSettings) -> Iterator[Served]:
         StoreDamagedError: Parts of the store are damaged.
         StoreUnavailableError: The store can't be reached.
     """
-    store.check()
-    recover(store)
     service = PagesService(store, max_seconds=settings.max_seconds, max_requests=settings.max_requests)
     with contextlib.ExitStack() as stack:
         stack.callback(service.close)
+        # Only now: a store that is damaged or has another schema is refused as it is.
+        recover(store)
         server = GrpcServer(service, settings.grpc_address)
         stack.callback(server.stop, settings.grace)
         http = stack.enter_context(_rest(LocalBackend(service), settings)) if settings.http_address else None

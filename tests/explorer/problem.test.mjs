@@ -36,6 +36,12 @@ test("the key and the domain go in headers, and nowhere else", async () => {
   assert.ok(!("Domain" in (await asked(FOUND))[1].headers));
 });
 
+test("a domain with other letters goes as its UTF-8", async () => {
+  const [, sent] = await asked(FOUND, { domain: "m\u00fcnchen.example" });
+  assert.equal(sent.headers.Domain, "m\u00c3\u00bcnchen.example");
+  assert.ok(new Headers({ Domain: (await asked(FOUND, { domain: "\u4f8b\u3048" }))[1].headers.Domain }));
+});
+
 test("an answer that found nothing is an answer", async () => {
   assert.deepEqual((await asked({ message: "Nothing." }))[0], { message: "Nothing." });
 });

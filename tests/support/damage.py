@@ -91,6 +91,12 @@ def fill(store: Store) -> str:
     return key
 
 
+def merged_parts(store: Store) -> list[Path]:
+    """Return the parts that were merged: ClickHouse takes them again in place of a damaged one while they are there."""
+    text = "SELECT path FROM system.parts WHERE database = currentDatabase() AND NOT active"
+    return [Path(str(path)) for (path,) in store.rows(Statement(text), store.call(30))]
+
+
 def part_of(folder: Path, table: str) -> Path:
     """Return the folder of a table's last part."""
     return max(parts_of(folder, table))
@@ -145,10 +151,8 @@ def _main(folder: Path, damages: list[str]) -> None:
     whole, copy = folder / "whole", folder / "copy"
     with Store.open(f"chdb://{whole}") as store:
         key = fill(store)
-        merged = "SELECT path FROM system.parts WHERE database = currentDatabase() AND NOT active"
-        old = [str(path) for (path,) in store.rows(Statement(merged), store.call(30))]
-    # ClickHouse would take the merged parts again in place of a damaged one, as long as they are there.
-    for path in old:
+        merged = merged_parts(store)
+    for path in merged:
         shutil.rmtree(path, ignore_errors=True)
     for damage in ("", *damages):
         shutil.rmtree(copy, ignore_errors=True)

@@ -118,7 +118,9 @@ def over_rest(rest: str, world: World) -> Iterator[tuple[str, int, requests.Resp
     yield "a key of other letters", 401, post(rest, "cl\u00e9")
     yield "a revoked key", 401, post(rest, world.revoked_key)
     yield "another domain", 403, post(rest, key, Domain="other.example.com")
-    yield "a domain of other letters", 403, post(rest, key, Domain="caf\u00e9.example.com")
+    other_letters = "caf\u00e9.example.com"
+    yield "a domain of other letters", 403, post(rest, key, Domain=other_letters.encode().decode("latin-1"))
+    yield "a domain that is no UTF-8", 400, post(rest, key, Domain=other_letters)
     yield "no domain", 400, post(rest, all_domains_key)
     bodies: dict[str, Any] = {
         "an unknown parameter": {"utm_source": "x"},

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pageroles import sentences
+from pageroles.access.domains import other_spelling
 from pageroles.cached import Cached
 from pageroles.errors import (
     InvalidArgumentError,
@@ -72,10 +73,12 @@ class Caller:
     Attributes:
         key_id: The id of its key.
         domain: The domain that it asks about.
+        names_domain: Whether the request names the domain, since the key is for all; else the key does.
     """
 
     key_id: str
     domain: str
+    names_domain: bool
 
 
 class KeyStore:
@@ -193,10 +196,10 @@ class KeyRing:
                 raise InvalidArgumentError(
                     "domain", f"this key may read any domain; name the one to read in {sentences.DOMAIN_PLACE}"
                 )
-            return Caller(record.id, domain)
-        if domain and domain != record.domain:
+            return Caller(record.id, domain, names_domain=True)
+        if domain and record.domain not in {domain, other_spelling(domain)}:
             raise PermissionDeniedError(f"this key may not read that domain; leave out {sentences.DOMAIN_PLACE}")
-        return Caller(record.id, record.domain)
+        return Caller(record.id, record.domain, names_domain=False)
 
     def _find(self, key: str) -> ApiKey | None:
         """Return the record of a key that works, else None."""

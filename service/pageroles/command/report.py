@@ -52,7 +52,10 @@ def report(
     target: Target = DEFAULT_GRPC_ADDRESS,
     domain: Annotated[
         Optional[str],  # noqa: UP045 - typer reads it
-        typer.Option(help="Domain to read; only with a key for all domains.", show_default="the key's"),
+        typer.Option(
+            help="Domain to read, in its own letters or in ASCII (xn--…); only with a key for all domains.",
+            show_default="the key's",
+        ),
     ] = None,
     start_date: Annotated[
         str,

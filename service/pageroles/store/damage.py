@@ -49,7 +49,8 @@ def damaged_parts(store: Store, call: Call) -> list[str]:
     """Return the parts whose rows reports no longer read because their files are damaged, as `table: part`.
 
     It takes milliseconds: it reads what ClickHouse found when it opened the tables, and no data. What shows only when
-    a part is read is an error of the query that reads it.
+    a part is read is an error of the query that reads it. Of a cluster, servers that are away are passed over: they
+    answer no reports.
 
     Args:
         store: The store; its schema is the latest.
@@ -60,8 +61,8 @@ def damaged_parts(store: Store, call: Call) -> list[str]:
         PagerolesError: ClickHouse can't be reached, or refuses a query.
     """
     try:
-        detached = [f"{table}: {name}" for table, name, _ in _put_aside(store, call) if name.startswith(_DAMAGED)]
-        return detached + [f"{table}: {name}" for table, name in _misdated(store, call)]
+        aside = _told(store, call, f"SELECT * FROM ({_put_aside(store)} {_REACHABLE})")
+        misdated = _told(store, call, f"SELECT * FROM ({_misdated(store)} {_REACHABLE})")
     except InternalError as error:
         if is_not_granted(error):
             raise SettingError(
@@ -69,39 +70,42 @@ def damaged_parts(store: Store, call: Call) -> list[str]:
                 "SELECT on both"
             ) from error
         raise
+    found = [(table, name) for table, name, _ in aside if name.startswith(_DAMAGED)]
+    return [f"{table}: {name}" for table, name in (*found, *misdated)]
 
 
+_REACHABLE = "SETTINGS skip_unavailable_shards = 1"
 # How ClickHouse begins the name of a part that it put aside because its files are damaged: `broken-on-start_…`,
 # `broken_…`, `broken-from-backup_…`. Parts with other reasons hold no rows that were stored for good, or hold them
 # twice; parts without a reason were put aside by the operator.
 _DAMAGED = "broken"
 
 
-def _put_aside(store: Store, call: Call) -> list[tuple[str, str, str]]:
-    """Return the parts that are detached, as table, name and reason."""
-    text = (
+def _told(store: Store, call: Call, text: str) -> Any:
+    return store.rows(Statement(text, {"tables": _own_tables(store)}), call)
+
+
+def _put_aside(store: Store) -> str:
+    """Select the parts that are detached: table, name and reason."""
+    return (
         f"SELECT table, name, ifNull(reason, '') FROM {_on_all_servers(store, 'system.detached_parts')} "
         "WHERE database = currentDatabase() AND table IN {tables:Array(String)} ORDER BY table, name"
     )
-    found: Any = store.rows(Statement(text, {"tables": _own_tables(store)}), call)
-    return [tuple(row) for row in found]
 
 
-def _misdated(store: Store, call: Call) -> list[tuple[str, str]]:
-    """Return the parts of a month that are said to hold other months.
+def _misdated(store: Store) -> str:
+    """Select the parts of a month that are said to hold other months: table and name.
 
     ClickHouse takes the file with the first and the last time of a part for granted, and leaves the part out of
     reports on all other times. It tells whole seconds in 32 bits, which end in 2106.
     """
-    text = (
+    return (
         f"SELECT table, name FROM {_on_all_servers(store, 'system.parts')} "
-        "WHERE database = currentDatabase() AND table IN {tables:Array(String)} AND active AND rows > 0 "
-        "AND match(partition, '^\\d{6}$') AND partition < '210601' "
+        "WHERE database = currentDatabase() AND match(table, '^(converting_)?sessions(_local)?$') AND active "
+        "AND rows > 0 AND partition < '210601' "
         "AND (toString(toYYYYMM(min_time, 'UTC')) != partition OR toString(toYYYYMM(max_time, 'UTC')) != partition) "
         "ORDER BY table, name"
     )
-    found: Any = store.rows(Statement(text, {"tables": _own_tables(store)}), call)
-    return [tuple(row) for row in found]
 
 
 def _on_all_servers(store: Store, table: str) -> str:
@@ -118,7 +122,7 @@ def findings(store: Store, call: Call) -> list[Finding]:
         PagerolesError: ClickHouse can't be reached, or refuses a query.
     """
     broken = [f"{table}: {name}, {reason}" for table, name, reason in _unreadable(store, call)]
-    aside = _put_aside(store, call)
+    aside = _told(store, call, _put_aside(store))
     damaged = [_shown(part) for part in aside if part[1].startswith(_DAMAGED)]
     others = [_shown(part) for part in aside if not part[1].startswith(_DAMAGED)]
     give_up = "restore a backup, or give its rows up with `pageroles check --accept-loss` and load them again"
@@ -151,7 +155,7 @@ def give_up(store: Store, call: Call) -> list[str]:
             "on a cluster, drop a damaged part on the server that has it, and then run `pageroles check`"
         )
     dropped = []
-    for table, name, _ in _put_aside(store, call):
+    for table, name, _ in _told(store, call, _put_aside(store)):
         if name.startswith(_DAMAGED):
             store.command(f"ALTER TABLE {table} DROP DETACHED PART '{name}' SETTINGS allow_drop_detached = 1")
             dropped.append(f"{table}: {name}")
@@ -163,7 +167,9 @@ def give_up(store: Store, call: Call) -> list[str]:
 
 def _unreadable(store: Store, call: Call) -> list[tuple[str, str, str]]:
     """Return the parts in use whose files are damaged, as table, name and what is wrong."""
-    misdated = [(table, name, "its times are those of another month") for table, name in _misdated(store, call)]
+    misdated = [
+        (table, name, "its times are those of another month") for table, name in _told(store, call, _misdated(store))
+    ]
     known = {(table, name) for table, name, _ in misdated}
     read = [(table, *part) for table in _own_tables(store) for part in store.broken_parts(table, call)]
     return misdated + [part for part in read if part[:2] not in known]

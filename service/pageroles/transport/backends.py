@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 
 _HEALTH_SECONDS = 2.0
-# gRPC fails a call whose metadata have other characters than printable ASCII; HTTP headers may have them.
-_UNSENDABLE = re.compile(r"[^ -~]")
 
 
 class RefusedError(Exception):
@@ -127,9 +124,8 @@ class RemoteBackend:
         Raises:
             RefusedError: The server refused or failed, or can't be reached.
         """
-        metadata = [(headers.REQUEST_ID.metadata, incoming.request_id)]
-        metadata += [(headers.AUTHENTICATION.metadata, _sendable(incoming.key))] if incoming.key is not None else []
-        metadata += [(headers.DOMAIN.metadata, _sendable(incoming.domain))] if incoming.domain is not None else []
+        metadata = headers.caller_metadata(incoming.key, incoming.domain)
+        metadata.append((headers.REQUEST_ID.metadata, incoming.request_id))
         method: Any = self._connected().unary_stream(
             f"/{SERVICE}/StreamPages", request_serializer=pages_pb2.PagesRequest.SerializeToString
         )
@@ -165,11 +161,6 @@ class RemoteBackend:
         """Close the connection."""
         if self._channel is not None:
             await self._channel.close()
-
-
-def _sendable(value: str) -> str:
-    """Return a value with `?` in place of what metadata can't carry; it stays a key or domain that does not exist."""
-    return _UNSENDABLE.sub("?", value)
 
 
 async def _messages(first: bytes, call: Any) -> AsyncIterator[bytes]:

@@ -56,30 +56,39 @@ class _Servicer:
         yield from self._report("StreamPages", request, context).messages()
 
     def _report(self, method: str, request: pages_pb2.PagesRequest, context: grpc.ServicerContext) -> Report:
-        metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        incoming = IncomingRequest(
-            method=method,
-            request=request,
-            key=metadata.get(headers.AUTHENTICATION.metadata),
-            domain=metadata.get(headers.DOMAIN.metadata),
-            seconds=context.time_remaining(),
-            request_id=headers.request_id(metadata.get(headers.REQUEST_ID.metadata)),
-        )
+        received = dict(context.invocation_metadata() or ())
+        metadata = {key: value for key, value in received.items() if isinstance(value, str)}
+        request_id = headers.request_id(metadata.get(headers.REQUEST_ID.metadata))
 
         def started(call: Call) -> None:
             if not context.add_callback(call.cancel):
                 call.cancel()
 
         try:
+            incoming = IncomingRequest(
+                method=method,
+                request=request,
+                key=metadata.get(headers.AUTHENTICATION.metadata),
+                domain=headers.domain(
+                    metadata.get(headers.DOMAIN.metadata, "").encode(), _binary(received.get(headers.DOMAIN_IN_UTF8))
+                ),
+                seconds=context.time_remaining(),
+                request_id=request_id,
+            )
             reply = self._service.answer(incoming, started)
         except PagerolesError as error:
-            refusal = faults.to_refusal(error, incoming.request_id)
-            _abort(context, faults.to_grpc(refusal, incoming.request_id))
-        answered = ((headers.REQUEST_ID.metadata, incoming.request_id), *headers.quota_metadata(reply.quota))
+            refusal = faults.to_refusal(error, request_id)
+            _abort(context, faults.to_grpc(refusal, request_id))
+        answered = ((headers.REQUEST_ID.metadata, request_id), *headers.quota_metadata(reply.quota))
         # Also ahead of the answer: a gateway needs them before it passes on the first byte.
         context.send_initial_metadata(answered)
         context.set_trailing_metadata(answered)
         return reply.report
+
+
+def _binary(value: str | bytes | None) -> bytes | None:
+    """Return binary metadata, which the stubs of grpc take for text."""
+    return value if isinstance(value, bytes) else None
 
 
 def _abort(context: grpc.ServicerContext, status: grpc.Status) -> NoReturn:

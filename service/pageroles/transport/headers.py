@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pageroles import sentences
-from pageroles.errors import QuotaState
+from pageroles.errors import InvalidArgumentError, QuotaState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,7 +37,7 @@ class Header:
 
 
 AUTHENTICATION = Header("Authentication", "The API key.")
-DOMAIN = Header("Domain", "The domain to read; only with a key for all domains.")
+DOMAIN = Header("Domain", "The domain to read, in UTF-8 or its ASCII form (xn--…); only with a key for all domains.")
 REQUEST_ID = Header("X-Request-Id", "Names the request in the answer and in the server's log.")
 RETRY_AFTER = Header("Retry-After", "Seconds after which to try again.", "integer")
 LIMIT = Header("X-RateLimit-Limit", "Requests that the domain may make in a month; absent without a quota.", "integer")
@@ -48,6 +48,11 @@ RESET = Header("X-RateLimit-Reset", "When the month is over, in seconds since 19
 OF_REQUESTS = (AUTHENTICATION, DOMAIN, REQUEST_ID)
 OF_QUOTAS = (LIMIT, USED, REMAINING, RESET)
 OF_ANSWERS = (REQUEST_ID, *OF_QUOTAS, RETRY_AFTER)
+
+# gRPC's metadata are ASCII, but for names that end so; HTTP has headers in any bytes.
+DOMAIN_IN_UTF8 = f"{DOMAIN.metadata}-bin"
+_UNSENDABLE = re.compile(r"[^ -~]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
@@ -61,6 +66,50 @@ _HTTP_WORDS = {
 def request_id(proposed: str | None) -> str:
     """Return the id of a request: the caller's, if it is 1 to 64 letters, digits and `._-`, else a random one."""
     return proposed if proposed and _REQUEST_ID.fullmatch(proposed) else secrets.token_hex(8)
+
+
+def domain(*received: bytes | None) -> str | None:
+    """Return the domain that a request names; None where it names none.
+
+    Args:
+        received: What came in each place that may name it, as it came.
+
+    Raises:
+        InvalidArgumentError: It is not UTF-8, has control characters, or differs from one place to the other.
+    """
+    given = {value for value in received if value}
+    if len(given) > 1:
+        raise InvalidArgumentError(
+            "domain", f"{sentences.DOMAIN_PLACE} and `{DOMAIN_IN_UTF8}` name two domains; send one of them"
+        )
+    try:
+        named = given.pop().decode() if given else None
+    except UnicodeDecodeError:
+        named = "\0"
+    if named is not None and _CONTROL.search(named):
+        raise InvalidArgumentError(
+            "domain",
+            f"{sentences.DOMAIN_PLACE} is not UTF-8, or has control characters; give the domain in UTF-8 or in its "
+            "ASCII form (xn--…)",
+        )
+    return named
+
+
+def caller_metadata(key: str | None, domain: str | None) -> list[tuple[str, str | bytes]]:
+    """Return the metadata of a request with a key and a domain.
+
+    Of a key, `?` takes the place of what metadata can't carry; it stays a key that does not exist. A domain with such
+    characters goes as UTF-8.
+    """
+    metadata: list[tuple[str, str | bytes]] = []
+    if key is not None:
+        metadata.append((AUTHENTICATION.metadata, _UNSENDABLE.sub("?", key)))
+    if domain is not None:
+        # An argument of a command may have bytes that are no UTF-8: the server refuses them.
+        utf8 = _UNSENDABLE.search(domain)
+        value = domain.encode(errors="surrogateescape") if utf8 else domain
+        metadata.append((DOMAIN_IN_UTF8 if utf8 else DOMAIN.metadata, value))
+    return metadata
 
 
 def worded_for_http(sentence: str) -> str:

@@ -104,7 +104,7 @@ class _Gateway:
                 method=f"POST {PATH}",
                 request=rest_body.read(body),
                 key=request.headers.get(headers.AUTHENTICATION.metadata),
-                domain=request.headers.get(headers.DOMAIN.metadata),
+                domain=headers.domain(_bytes_of(request, headers.DOMAIN)),
                 seconds=self._max_seconds,
                 request_id=request_id,
             )
@@ -127,6 +127,12 @@ class _Gateway:
         if reason is None:
             return _json({"status": "ok"}, headers=_NOT_KEPT)
         return _json({"error": reason}, HTTPStatus.SERVICE_UNAVAILABLE, _NOT_KEPT)
+
+
+def _bytes_of(request: Request, header: headers.Header) -> bytes | None:
+    """Return a header as it came; the framework decodes it as Latin-1."""
+    value = request.headers.get(header.metadata)
+    return None if value is None else value.encode("latin-1")
 
 
 async def _body(request: Request) -> bytes:

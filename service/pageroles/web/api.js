@@ -17,7 +17,7 @@ export async function ask({ key, domain, body, signal }) {
   try {
     response = await fetch("/api/v1/pages", {
       method: "POST",
-      headers: { Authentication: key, "Content-Type": "application/json", ...(domain !== "" && { Domain: domain }) },
+      headers: { Authentication: key, "Content-Type": "application/json", ...(domain !== "" && { Domain: asUtf8(domain) }) },
       body: JSON.stringify(body),
       cache: "no-store",
       credentials: "omit",
@@ -43,6 +43,11 @@ export async function ask({ key, domain, body, signal }) {
   }
   if (!isAnswer(found)) throw new Refusal("unreadable", { requestId });
   return found;
+}
+
+// Returns a text as `fetch` sends its UTF-8: one character for each byte.
+function asUtf8(text) {
+  return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
 function parsed(text) {
