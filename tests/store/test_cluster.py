@@ -47,6 +47,7 @@ def test_every_table_is_replicated_and_distributed_by_the_user() -> None:
         "api_keys",
         "quotas",
         "quota_usage",
+        "writes",
         "schema_versions",
         "places",
         "departures",
