@@ -2,7 +2,7 @@
 
 PagerolesError
 ├── InvalidArgumentError     a field of a request is wrong
-├── UnauthenticatedError     there is no key, or it is unknown or revoked
+├── UnauthenticatedError     there is no key, or it is unknown, revoked or expired
 ├── PermissionDeniedError    the key may not read what the request asks for
 ├── OverloadedError          the server or ClickHouse is busy
 ├── QuotaExceededError       the domain's requests of this month are used up
@@ -100,7 +100,7 @@ class InvalidArgumentError(PagerolesError):
 
 
 class UnauthenticatedError(PagerolesError):
-    """There is no key, or it is unknown or revoked; of the latter two the text does not say which."""
+    """There is no key, or it is unknown, revoked or expired; of the latter three the text does not say which."""
 
     status = Status.UNAUTHENTICATED
 

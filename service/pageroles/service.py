@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pageroles.access.domains import StoredDomains
-from pageroles.access.keys import KeyRing, KeyStore
+from pageroles.access.keys import KeyRing, KeyStore, KeyUses
 from pageroles.access.quotas import QuotaMeter, QuotaStore
 from pageroles.errors import CancelledError, InternalError, OverloadedError, PagerolesError, UnauthenticatedError
 from pageroles.question.request import to_query
@@ -104,6 +104,7 @@ class PagesService:
         self._store = store
         self._domains = StoredDomains(store)
         self._keys = KeyRing(KeyStore(store))
+        self._uses = KeyUses(KeyStore(store))
         self._quotas = QuotaMeter(QuotaStore(store))
         self._reporter = Reporter(store)
         self._places = threading.BoundedSemaphore(max_requests)
@@ -113,7 +114,13 @@ class PagesService:
         self.watch.stop()
         self._reporter.close()
         self._quotas.close()
+        self._uses.close()
         self.watch.close()
+
+    def reread(self) -> None:
+        """Read keys and quotas again at the next request, however new the copies are."""
+        self._keys.forget()
+        self._quotas.forget()
 
     def answer(self, incoming: IncomingRequest, started: Callable[[Call], None]) -> Reply:
         """Answer a request.
@@ -151,6 +158,7 @@ class PagesService:
                 self.watch.refuse_damaged()
                 raise
             log.key_id = caller.key_id
+            self._uses.note(caller.key_id)
             log.domain = domain = self._domains.stored(caller.domain) if caller.names_domain else caller.domain
             query = to_query(incoming.request, domain, datetime.now(UTC))
             quota = self._quotas.take(domain)

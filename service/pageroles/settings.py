@@ -46,6 +46,7 @@ class ServerSettings:
 
 
 MAX_SECONDS_BOUNDS: Final = (0.1, 300)
+GRACE_BOUNDS: Final = (0, 3600)
 MAX_REQUESTS_BOUNDS: Final = (1, 1000)
 KEEP_DAYS_BOUNDS: Final = (1, 36_500)
 READERS_BOUNDS: Final = (2, 256)

@@ -387,7 +387,7 @@ def test_the_key_is_remembered_in_the_tab_where_asked(
 
 
 def test_a_refused_key_is_forgotten(explorer: Explorer, stub: Stub) -> None:
-    stub.refuses(401, "the key is unknown or revoked")
+    stub.refuses(401, "the key is unknown, revoked or expired")
     explorer.the("#remember").check()
     explorer.ask()
     assert KEY not in traces(explorer)

@@ -48,6 +48,7 @@ def test_every_table_is_replicated_and_distributed_by_the_user() -> None:
         "quotas",
         "quota_usage",
         "writes",
+        "key_uses",
         "schema_versions",
         "places",
         "departures",

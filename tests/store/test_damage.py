@@ -113,7 +113,7 @@ def test_a_server_that_comes_back_with_damage_is_not_asked(tmp_path: Path, table
                 assert until(lambda: requests.get(f"{rest}/readyz", timeout=PATIENCE).status_code == 200)
                 if tables == "api_keys":
                     service._keys.forget()
-                    with pytest.raises(grpc.RpcError, match="unknown or revoked"):
+                    with pytest.raises(grpc.RpcError, match="unknown, revoked or expired"):
                         asked.pages()
                 else:
                     assert asked.pages(start_date="2025-07-01", end_date="2025-07-31") != whole

@@ -6,6 +6,7 @@ and writers store either.
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
 from pageroles.store.statement import Statement
@@ -19,6 +20,9 @@ _LOOKUP_SECONDS = 5.0
 _MARK = "xn--"
 _LONGEST_LABEL = 63
 
+_MOST_COMPARED = 10_000
+_MOST_NAMED = 3
+_ALL = "SELECT DISTINCT domain FROM places LIMIT {most:UInt32}"
 # Each side stops at the first row that it finds.
 _STORED = (
     "SELECT domain FROM (SELECT domain FROM sessions WHERE domain = {given:String} LIMIT 1) UNION ALL "
@@ -58,7 +62,7 @@ def _with_letters(label: str) -> str | None:
 
 
 class StoredDomains:
-    """Looks up which spelling of a domain has sessions."""
+    """Looks up which domains have sessions, and which spelling of one."""
 
     def __init__(self, store: Store) -> None:
         """Look in `store`."""
@@ -78,3 +82,30 @@ class StoredDomains:
         statement = Statement(_STORED, {"given": domain, "other": other})
         found = {str(name) for (name,) in self._store.rows(statement, self._store.call(_LOOKUP_SECONDS))}
         return other if found == {other} else domain
+
+    def has_sessions(self, domain: str) -> bool:
+        """Tell whether sessions are stored of a domain, in either spelling.
+
+        Raises:
+            PagerolesError: ClickHouse can't be reached, or refuses the query.
+        """
+        either = {"given": domain, "other": other_spelling(domain) or domain}
+        return bool(self._store.rows(Statement(_STORED, either), self._store.call(_LOOKUP_SECONDS)))
+
+    def nearest(self, domain: str) -> list[str]:
+        """Return the stored domains that are spelled most like one, at most three, the nearest first.
+
+        Raises:
+            PagerolesError: ClickHouse can't be reached, or refuses the query.
+        """
+        rows = self._store.rows(Statement(_ALL, {"most": _MOST_COMPARED}), self._store.call(_LOOKUP_SECONDS))
+        by_bare: dict[str, str] = {}
+        for (name,) in rows:
+            by_bare.setdefault(_bare(str(name)), str(name))
+        return [by_bare[bare] for bare in difflib.get_close_matches(_bare(domain), by_bare, n=_MOST_NAMED)]
+
+
+def _bare(domain: str) -> str:
+    """Return a domain without what people write around it: a scheme, a path, capitals, `www.`."""
+    name = domain.strip().lower().rpartition("://")[2].partition("/")[0]
+    return (other_spelling(name) or name if not name.isascii() else name).removeprefix("www.")

@@ -184,6 +184,10 @@ class QuotaMeter:
                 reservation.left += 1
                 reservation.used -= 1
 
+    def forget(self) -> None:
+        """Drop the copy of the quotas: the next request reads them again."""
+        self._limits.forget()
+
     def close(self) -> None:
         """Return what is reserved and not used."""
         with self._lock:

@@ -15,7 +15,10 @@ from pageroles.command.processes import set_up_logs
 from pageroles.errors import PagerolesError
 
 # In the order of the help. Each is a module of this folder.
-COMMANDS = ("demo", "load", "serve", "gateway", "report", "keys", "domains", "erase", "check", "schema", "version")
+COMMANDS = (
+    "demo", "load", "serve", "gateway", "report", "keys", "domains", "status", "erase", "check", "schema", "config",
+    "version",
+)  # fmt: skip
 
 _out = Console()
 _err = Console(stderr=True)

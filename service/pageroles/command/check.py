@@ -38,7 +38,7 @@ def check(
     ] = False,
 ) -> None:
     """Look for what should not be in the store; exit with 1 if something is left, with 0 if the store is sound."""
-    with Store.open(store, silence=_SILENCE_SECONDS) as opened:
+    with Store.open(store, silence=_SILENCE_SECONDS, create=False) as opened:
         opened.check()
         with _err.status("looking") as status:
             found = soundness.look(opened, lambda name: status.update(f"looking: {name}"))

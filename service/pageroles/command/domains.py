@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
+from pageroles.access.domains import StoredDomains
 from pageroles.access.quotas import QuotaStore
 from pageroles.command import tables
 from pageroles.command.options import StoreDsn
@@ -35,12 +36,25 @@ def set_quota(
     with Store.open(store) as opened:
         opened.check()
         QuotaStore(opened).set(domain, limit)
-    _err.print(f"{domain}: {'no quota' if limit is None else f'{limit:,} requests a month'}", highlight=False)
+        warned = warning(StoredDomains(opened), domain)
+    told = "no quota" if limit is None else f"{limit:,} requests a month"
+    _err.print(f"{domain}: {told}", highlight=False, markup=False, soft_wrap=True)
+    if warned:
+        _err.print(warned, highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command("list")
 def list_quotas(store: StoreDsn) -> None:
     """List the domains with a quota, and their requests of this month."""
-    with Store.open(store) as opened:
+    with Store.open(store, create=False) as opened:
         opened.check()
         _out.print(tables.quotas(QuotaStore(opened).all(f"{datetime.now(UTC):%Y-%m}")))
+
+
+def warning(domains: StoredDomains, domain: str) -> str | None:
+    """Return a sentence about a domain that has no sessions; None where it has some."""
+    if domains.has_sessions(domain):
+        return None
+    nearest = domains.nearest(domain)
+    meant = f"; did you mean {' or '.join(nearest)}?" if nearest else ""
+    return f"no sessions of {domain} are stored{meant}"

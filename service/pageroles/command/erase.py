@@ -7,6 +7,8 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
+from pageroles.access.domains import StoredDomains
+from pageroles.command import domains
 from pageroles.command.options import StoreDsn
 from pageroles.question import window
 from pageroles.store import erasure
@@ -38,7 +40,7 @@ def erase(
 ) -> None:
     """Erase sessions: answers are then as if they had never been stored. Without a condition, all of the domain."""
     wanted = Erasure(domain, user, session, window.first_instant("before", before) if before is not None else None)
-    with Store.open(store) as opened:
+    with Store.open(store, create=False) as opened:
         opened.check()
         existed = erasure.has_sessions(opened, domain)
         whole = wanted == Erasure(domain)
@@ -47,17 +49,17 @@ def erase(
             raise typer.Exit
         # Also where there is nothing: it finishes an erasure that was cut short.
         erased = erasure.erase(opened, wanted)
-    _print_erased(domain, erased, existed=existed)
+        warned = None if existed else domains.warning(StoredDomains(opened), domain)
+    _print_erased(domain, erased, warned)
 
 
-def _print_erased(domain: str, erased: Erased, *, existed: bool) -> None:
-    """Print what was erased."""
+def _print_erased(domain: str, erased: Erased, warned: str | None) -> None:
+    """Print what was erased; `warned` says that no sessions of the domain are stored."""
     if erased.sessions:
         _err.print(f"{erased.sessions:,} sessions of {erased.users:,} users erased", highlight=False)
-    elif existed:
-        _err.print(f"nothing to erase: no such session of {domain} is stored", highlight=False, soft_wrap=True)
     else:
-        _err.print(f"nothing to erase: no session of {domain} is stored", highlight=False, soft_wrap=True)
+        why = warned or f"no such session of {domain} is stored"
+        _err.print(f"nothing to erase: {why}", highlight=False, markup=False, soft_wrap=True)
     if erased.old_parts:
         _err.print(
             f"{erased.old_parts:,} old parts are still on disk; ClickHouse removes them within eight minutes while "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -12,6 +13,14 @@ from pageroles.settings import ServerSettings
 
 EXIT_FAULT = 1
 EXIT_BAD_ROWS = 2
+
+
+def _number(value: float) -> float:
+    """Refuse what is no number, which is neither too small nor too large."""
+    if math.isnan(value):
+        raise typer.BadParameter("nan is no number; give a number of seconds")
+    return value
+
 
 StoreDsn = Annotated[
     str,
@@ -42,6 +51,7 @@ MaxSeconds = Annotated[
         envvar="PAGEROLES_MAX_SECONDS",
         min=settings.MAX_SECONDS_BOUNDS[0],
         max=settings.MAX_SECONDS_BOUNDS[1],
+        callback=_number,
         help="Longest time that a request may take, in seconds.",
     ),
 ]
@@ -58,7 +68,9 @@ Grace = Annotated[
     float,
     typer.Option(
         envvar="PAGEROLES_GRACE",
-        min=0,
+        min=settings.GRACE_BOUNDS[0],
+        max=settings.GRACE_BOUNDS[1],
+        callback=_number,
         help="Time that requests in flight get to finish when the server stops, in seconds.",
     ),
 ]

@@ -15,6 +15,7 @@ import typer
 from pageroles.telemetry import LogWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
 
@@ -29,6 +30,12 @@ def on_stop_signals() -> threading.Event:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     return stopping
+
+
+def on_hangup(reread: Callable[[], None]) -> None:
+    """Call `reread` at each SIGHUP, which otherwise would end the process."""
+    if hasattr(signal, "SIGHUP"):  # not on Windows
+        signal.signal(signal.SIGHUP, lambda *_: reread())
 
 
 def set_up_logs(level: str) -> None:

@@ -18,12 +18,14 @@ from pageroles.command.options import (
     MaxSeconds,
     StoreDsn,
 )
-from pageroles.command.processes import on_stop_signals
+from pageroles.command.processes import on_hangup, on_stop_signals
 from pageroles.settings import ServerSettings
 from pageroles.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from pageroles.service import PagesService
 
 app = typer.Typer(add_completion=False)
 
@@ -67,7 +69,7 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Serve gRPC and REST until SIGTERM or Ctrl-C; requests in flight finish."""
+    """Serve gRPC and REST until SIGTERM or Ctrl-C; requests in flight finish. SIGHUP has keys and quotas read again."""
     stopping = on_stop_signals()
     log = structlog.get_logger("pageroles")
     server_settings = ServerSettings(
@@ -84,10 +86,16 @@ def serve(
         Store.open(store, readers=readers or settings.default_readers(), silence=silence) as opened,
         serving.serving(opened, server_settings) as served,
     ):
+        on_hangup(lambda: _reread(served.service))
         log.info("serving", grpc=served.grpc, http=served.http, version=__version__)
         stopping.wait()
         log.info("stopping", grace_seconds=grace)
     log.info("stopped")
+
+
+def _reread(service: PagesService) -> None:
+    service.reread()
+    structlog.get_logger("pageroles").info("keys and quotas are read again")
 
 
 def _kept(texts: Iterable[str]) -> dict[str | None, int]:

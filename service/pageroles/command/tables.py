@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Literal, cast
 
-from rich import box
+from rich import box, filesize
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -12,11 +12,16 @@ from rich.text import Text
 from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES, heading
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     from rich.console import RenderableType
 
     from pageroles.access.keys import ApiKey
     from pageroles.access.quotas import DomainQuota
     from pageroles.client import Answer
+    from pageroles.command.config import Setting
+    from pageroles.store.contents import Contents
     from pageroles.store.damage import Finding
 
 
@@ -59,15 +64,16 @@ def _cell(count: dict[str, int]) -> Text:
     return Text.assemble(f"{count['sessions']:,}", (users, "dim"), style="" if count["sessions"] else "dim")
 
 
-def keys(records: list[ApiKey]) -> Table:
-    """Return a table of keys, in the order given."""
+def keys(records: list[ApiKey], last_uses: Mapping[str, datetime]) -> Table:
+    """Return a table of keys, in the order given, with when each was last used."""
     table = Table(box=box.SIMPLE_HEAD)
-    for column in ("id", "domain", "created", "revoked"):
-        table.add_column(column)
+    for column in ("id", "name", "domain", "may", "created", "last used", "expires", "revoked"):
+        table.add_column(column, overflow="fold")
     for record in records:
-        domain: Any = Text("all domains", style="italic") if record.all_domains else Text(record.domain)
-        revoked = f"{record.revoked_at:%Y-%m-%d %H:%M}" if record.revoked_at else ""
-        table.add_row(record.id, domain, f"{record.created_at:%Y-%m-%d %H:%M}", revoked)
+        domain = Text("all domains", style="italic") if record.all_domains else Text(record.domain)
+        instants = (record.created_at, last_uses.get(record.id), record.expires_at, record.revoked_at)
+        times = [f"{at:%Y-%m-%d %H:%M}" if at else "" for at in instants]
+        table.add_row(record.id, Text(record.name), domain, ", ".join(record.permissions), *times)
     return table
 
 
@@ -79,6 +85,50 @@ def quotas(records: list[DomainQuota]) -> Table:
     table.add_column("quota", justify="right")
     for record in records:
         table.add_row(record.domain, f"{record.used:,}", f"{record.limit:,}")
+    return table
+
+
+def contents(held: Contents, *, rows: int) -> RenderableType:
+    """Return what a store holds, with at most `rows` domains."""
+    domains = Table(box=box.SIMPLE_HEAD)
+    for column, justify in _DOMAIN_COLUMNS:
+        domains.add_column(column, justify=justify, overflow="fold")
+    for one in held.domains[:rows]:
+        counts = (one.sessions, one.users, one.converting)
+        domains.add_row(
+            Text(one.name), *(f"{count:,}" for count in counts), f"{one.first:%Y-%m-%d}", f"{one.last:%Y-%m-%d}"
+        )
+    if len(held.domains) > rows:
+        domains.caption = f"{len(held.domains) - rows:,} more domains"
+        domains.caption_justify = "left"
+    parts = Table(box=box.SIMPLE_HEAD)
+    parts.add_column("table")
+    for column in ("parts", "rows", "on disk"):
+        parts.add_column(column, justify="right")
+    for table in held.tables:
+        parts.add_row(table.name, f"{table.parts:,}", f"{table.rows:,}", filesize.decimal(table.bytes))
+    whole = sum(table.bytes for table in held.tables)
+    lines = [Text(f"{held.engine}, ClickHouse {held.version}, schema {held.schema}, {filesize.decimal(whole)} on disk")]
+    if held.cut_short:
+        lines.append(Text(f"cut short: {held.cut_short:,}; run `pageroles check --repair`", style="yellow"))
+    if held.damaged:
+        lines.append(Text(f"damaged: {len(held.damaged):,} parts; run `pageroles check`", style="red"))
+    return Group(*lines, domains if held.domains else Text("\nno sessions are stored\n"), parts)
+
+
+_DOMAIN_COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
+    ("domain", "left"), ("sessions", "right"), ("users", "right"), ("converting", "right"), ("first", "left"),
+    ("last", "left"),
+)  # fmt: skip
+
+
+def settings(found: list[Setting]) -> Table:
+    """Return a table of settings, in the order given."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("variable", "option", "value", "from", "commands"):
+        table.add_column(column, overflow="fold")
+    for one in found:
+        table.add_row(one.variable, one.option, Text(one.value), one.source, ", ".join(one.commands) or "all")
     return table
 
 

@@ -22,7 +22,7 @@ EXAMPLES = 2
 
 TABLES = (
     "sessions", "converting_sessions", "users", "pages", "places", "departures",
-    "writes", "api_keys", "quotas", "quota_usage", "schema_versions",
+    "writes", "api_keys", "key_uses", "quotas", "quota_usage", "schema_versions",
 )  # fmt: skip
 
 
@@ -82,13 +82,13 @@ _DAMAGED = "broken"
 
 
 def _told(store: Store, call: Call, text: str) -> Any:
-    return store.rows(Statement(text, {"tables": _own_tables(store)}), call)
+    return store.rows(Statement(text, {"tables": own_tables(store)}), call)
 
 
 def _put_aside(store: Store) -> str:
     """Select the parts that are detached: table, name and reason."""
     return (
-        f"SELECT table, name, ifNull(reason, '') FROM {_on_all_servers(store, 'system.detached_parts')} "
+        f"SELECT table, name, ifNull(reason, '') FROM {on_all_servers(store, 'system.detached_parts')} "
         "WHERE database = currentDatabase() AND table IN {tables:Array(String)} ORDER BY table, name"
     )
 
@@ -100,7 +100,7 @@ def _misdated(store: Store) -> str:
     reports on all other times. It tells whole seconds in 32 bits, which end in 2106.
     """
     return (
-        f"SELECT table, name FROM {_on_all_servers(store, 'system.parts')} "
+        f"SELECT table, name FROM {on_all_servers(store, 'system.parts')} "
         "WHERE database = currentDatabase() AND match(table, '^(converting_)?sessions(_local)?$') AND active "
         "AND rows > 0 AND partition < '210601' "
         "AND (toString(toYYYYMM(min_time, 'UTC')) != partition OR toString(toYYYYMM(max_time, 'UTC')) != partition) "
@@ -108,7 +108,8 @@ def _misdated(store: Store) -> str:
     )
 
 
-def _on_all_servers(store: Store, table: str) -> str:
+def on_all_servers(store: Store, table: str) -> str:
+    """Return a table of ClickHouse's own as the whole cluster has it, where there is one."""
     return table if store.cluster is None else f"clusterAllReplicas('{store.cluster}', {table})"
 
 
@@ -171,7 +172,7 @@ def _unreadable(store: Store, call: Call) -> list[tuple[str, str, str]]:
         (table, name, "its times are those of another month") for table, name in _told(store, call, _misdated(store))
     ]
     known = {(table, name) for table, name, _ in misdated}
-    read = [(table, *part) for table in _own_tables(store) for part in store.broken_parts(table, call)]
+    read = [(table, *part) for table in own_tables(store) for part in store.broken_parts(table, call)]
     return misdated + [part for part in read if part[:2] not in known]
 
 
@@ -184,6 +185,6 @@ def _finding(name: str, sentence: str, advice: str, found: Sequence[str]) -> Fin
     return Finding(name, sentence, advice, len(found), tuple(found[:EXAMPLES]))
 
 
-def _own_tables(store: Store) -> list[str]:
+def own_tables(store: Store) -> list[str]:
     """Return the tables that have parts."""
     return [table if store.cluster is None else f"{table}_local" for table in TABLES]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pageroles.errors import SettingError
 from pageroles.store.server import Server, without_password
@@ -61,28 +62,54 @@ class Engine(Protocol):
         """Close all clients."""
 
 
-def connect(dsn: str, readers: int, silence: float) -> Engine:
+def connect(dsn: str, readers: int, silence: float, *, create: bool = True) -> Engine:
     """Open the engine that a DSN names.
 
     Args:
         dsn: `chdb:///path/to/folder`, or `clickhouse://user:password@host:8123/database`.
         readers: The most streams that may be open at once.
         silence: Seconds after which the connection to a server that sends nothing is closed.
+        create: Make an embedded store where there is none.
 
     Raises:
-        SettingError: The DSN can't be used, or the embedded engine isn't installed.
+        SettingError: The DSN can't be used, the embedded engine isn't installed, or there is no store and none may be
+            made.
         StoreLockedError: Another process holds the embedded store.
         StoreUnavailableError: The server can't be reached or refuses the connection.
     """
-    scheme = urlsplit(dsn).scheme
-    if scheme == "chdb":
-        return _embedded_engine()(_embedded_path(dsn), readers)
-    if scheme in {"clickhouse", "clickhouses", "http", "https"}:
+    parts = _parts(dsn)
+    if parts.scheme == "chdb":
+        path = _embedded_path(dsn, parts)
+        _refuse_folder(path, create=create)
+        return _embedded_engine()(path, readers)
+    if parts.scheme in {"clickhouse", "clickhouses", "http", "https"}:
         return Server(dsn, readers, silence)
-    raise SettingError(
-        f"can't use the store {without_password(dsn)!r}: give chdb:///path/to/folder for an embedded store or "
-        "clickhouse://user:password@host:8123/database for a server"
-    )
+    raise SettingError(f"can't use the store {without_password(dsn)!r}: give {_FORMS}")
+
+
+_FORMS = "chdb:///path/to/folder for an embedded store or clickhouse://user:password@host:8123/database for a server"
+# What the engine makes in the folder of a store, before anything else.
+_MADE_BY_ENGINE = ("status", "metadata", "store", "data")
+
+
+def _parts(dsn: str) -> SplitResult:
+    """Take a DSN apart.
+
+    Raises:
+        SettingError: It is no address; the sentence does not show it, since a password may be anywhere in it.
+    """
+    try:
+        parts = urlsplit(dsn)
+        _ = parts.port
+    except ValueError:
+        parts = None
+    if parts is None or (parts.scheme != "chdb" and parts.scheme and not parts.hostname):
+        raise SettingError(
+            f"can't read the address of the store: give {_FORMS}; the port is a number up to 65535, an IPv6 address "
+            "stands in brackets, and of a user or a password the characters / ? # @ : % are written as %2F %3F %23 %40 "
+            "%3A %25"
+        )
+    return parts
 
 
 def _embedded_engine() -> Callable[[Path, int], Engine]:
@@ -100,8 +127,7 @@ def _embedded_engine() -> Callable[[Path, int], Engine]:
     return engine
 
 
-def _embedded_path(dsn: str) -> Path:
-    parts = urlsplit(dsn)
+def _embedded_path(dsn: str, parts: SplitResult) -> Path:
     path = unquote(parts.path)
     if parts.netloc or not path.startswith("/") or path == "/":
         raise SettingError(
@@ -109,3 +135,32 @@ def _embedded_path(dsn: str) -> Path:
             "chdb:///path/to/folder"
         )
     return Path(path).resolve()
+
+
+def _refuse_folder(path: Path, *, create: bool) -> None:
+    """Refuse a folder that can't be that of an embedded store.
+
+    Raises:
+        SettingError: It has other files, can't be written to, or has no store where none may be made.
+    """
+    try:
+        entries = {entry.name: entry for entry in path.iterdir()} if path.exists() else {}
+    except OSError as error:
+        raise SettingError(f"can't use {path} as the folder of an embedded store: {error.strerror}") from None
+    if not any(name in entries for name in _MADE_BY_ENGINE):
+        within = sorted(name for name, entry in entries.items() if (entry / "metadata").is_dir())
+        hint = f"; {path / within[0]} has one" if within else ""
+        if entries:
+            raise SettingError(
+                f"there is no store in {path}, but other files{hint}: give the folder of a store, or a new one, with "
+                "--store"
+            )
+        if not create:
+            raise SettingError(
+                f"there is no store in {path}: give its folder with --store; `pageroles load` makes a new one"
+            )
+    written = next((at for at in (path, *path.parents) if at.exists()), path)
+    if not os.access(written, os.W_OK | os.X_OK):
+        raise SettingError(
+            f"can't write to {written}: the folder of an embedded store must be writable, also for those who only read"
+        )

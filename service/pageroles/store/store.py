@@ -61,7 +61,7 @@ class Store:
         self._closed = threading.Event()
 
     @classmethod
-    def open(cls, dsn: str, *, readers: int = 4, silence: float = 300.0) -> Self:
+    def open(cls, dsn: str, *, readers: int = 4, silence: float = 300.0, create: bool = True) -> Self:
         """Open the store at a DSN; apply the schema to an embedded one.
 
         Args:
@@ -69,13 +69,15 @@ class Store:
             readers: The most streams that may be open at once.
             silence: Seconds after which the connection to a server that sends nothing is closed; more than any call
                 may take.
+            create: Make an embedded store where there is none.
 
         Raises:
-            SettingError: The DSN can't be used, or the store has a schema that can't be migrated.
+            SettingError: The DSN can't be used, the store has a schema that can't be migrated, or there is none and
+                none may be made.
             StoreLockedError: Another process holds the embedded store.
             StoreUnavailableError: The server can't be reached.
         """
-        store = cls(connect(dsn, readers, silence), readers)
+        store = cls(connect(dsn, readers, silence, create=create), readers)
         if store.embedded:
             store.apply_schema()
         return store

@@ -55,7 +55,7 @@ _EXAMPLE_ANSWER = {
 
 _FAULTS = {
     "400": "A bad parameter; `error` says what to change, `field` names it.",
-    "401": "No key, or a key that is unknown or revoked.",
+    "401": "No key, or a key that is unknown, revoked or expired.",
     "403": "The key does not read the domain that the request names.",
     "405": "The method is not POST.",
     "408": "The body did not arrive in time.",

@@ -11,7 +11,7 @@ const PROBLEMS = {
   400: { title: "The server can’t answer this question", hint: "Change the marked field, then ask again." },
   401: {
     title: "The key was not accepted",
-    text: "It is unknown or revoked.",
+    text: "It is unknown, revoked or expired.",
     hint: "Check that you copied all of it, or get a new one.",
   },
   403: { title: "The key may not read this", hint: "It belongs to another domain." },
