@@ -53,6 +53,8 @@ def reason(raw: bytes) -> str:
         (without("user_id"), "user_id is missing; it must be a non-empty string"),
         (without("started_at"), f"started_at is missing; it must be {TIME}"),
         (line(domain=""), "domain must not be empty"),
+        (line(domain="example.com "), "domain must have no space around it, not 'example.com '"),
+        (line(domain="\u00a0example.com"), "domain must have no space around it, not '\\xa0example.com'"),
         (line(session_id=""), "session_id must not be empty"),
         (line(user_id=""), "user_id must not be empty"),
         (line(user_id=17), "user_id must be a non-empty string, not a number"),
@@ -224,7 +226,7 @@ def read(texts: list[str]) -> list[datetime]:
 
 
 @given(
-    identity=st.tuples(names, names, names),
+    identity=st.tuples(names.map(lambda name: f"a{name}z"), names, names),
     start=times,
     texts=st.dictionaries(st.sampled_from(plain), texts),
     views=views,

@@ -167,8 +167,11 @@ def to_row(session: Session) -> Row:
     """Turn a decoded session into the store's form.
 
     Raises:
-        BadRowError: A time can't be used, or there are too many page views or conversions.
+        BadRowError: A time can't be used, there are too many page views or conversions, or space around the domain.
     """
+    if session.domain != session.domain.strip():
+        # Domains are compared as they are stored: nobody would ever ask for this one.
+        raise BadRowError(f"domain must have no space around it, not {sentences.shown(session.domain)}")
     views = session.page_views or ()
     conversions = session.conversions or ()
     _check_count("page_views", len(views), MAX_PAGE_VIEWS)
