@@ -227,7 +227,9 @@ def test_a_spent_quota_is_a_429(rest: str, served: Served) -> None:
     assert post(rest, key, {"source": 1}).status_code == 400
     spent = post(rest, key)
     assert spent.status_code == 429
-    assert spent.json() == {"error": "API monthly limit exceeded.", "limit": 2, "used": 2, "domain": domain}
+    assert spent.json() == {
+        "error": "API monthly limit exceeded.", "code": "quota_exceeded", "limit": 2, "used": 2, "domain": domain,
+    }  # fmt: skip
     assert 0 < int(spent.headers["retry-after"]) <= 31 * 86_400
     assert spent.headers["x-ratelimit-remaining"] == "0"
 

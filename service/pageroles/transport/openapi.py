@@ -9,6 +9,7 @@ import msgspec
 
 from pageroles import __version__
 from pageroles.transport import headers, rest_schema
+from pageroles.transport.faults import CLIENT_CLOSED_REQUEST, Code
 
 _REF = "#/components/schemas/{name}"
 _MODELS = (
@@ -26,6 +27,9 @@ land on it, or leave from it?
 Send the API key in the header `Authentication`. A key reads the sessions of its own domain; a key for all domains names
 the one to read in the header `Domain`.
 """
+
+# What this path answers; nobody is there to read what a cancelled request gets.
+_FAULTS = {code.http for code in Code} - {404, CLIENT_CLOSED_REQUEST}
 
 _EXAMPLE_ANSWER = {
     "time_frame": {"start": "2025-07-01T00:00:00Z", "end": "2025-07-31T23:59:59Z"},
@@ -51,20 +55,6 @@ _EXAMPLE_ANSWER = {
             "landing_assisted_drop_off": {"sessions": 9, "users": 9},
         }
     ],
-}
-
-_FAULTS = {
-    "400": "A bad parameter; `error` says what to change, `field` names it.",
-    "401": "No key, or a key that is unknown or revoked.",
-    "403": "The key does not read the domain that the request names.",
-    "405": "The method is not POST.",
-    "408": "The body did not arrive in time.",
-    "413": "The body is larger than 64 KiB.",
-    "415": "The body is not sent as `application/json`.",
-    "429": "The domain's requests of this month are used up, or the server is busy; see `Retry-After`.",
-    "500": "An internal error; `error` carries an id to quote.",
-    "503": "The store can't be reached, or is damaged; try again.",
-    "504": "The report took too long; ask for a shorter window.",
 }
 
 
@@ -131,8 +121,7 @@ def _operation() -> dict[str, Any]:
                 }
             },
         },
-        "responses": {"200": _report_response()}
-        | {status: _fault_response(status, text) for status, text in _FAULTS.items()},
+        "responses": {"200": _report_response()} | {str(status): _fault_response(status) for status in sorted(_FAULTS)},
     }
 
 
@@ -163,14 +152,15 @@ def _report_response() -> dict[str, Any]:
     }
 
 
-def _fault_response(status: str, description: str) -> dict[str, Any]:
-    exhausted = status == "429"
+def _fault_response(status: int) -> dict[str, Any]:
+    codes = [code for code in Code if code.http == status]
+    exhausted = Code.QUOTA_EXCEEDED in codes
     model = "QuotaFault" if exhausted else "Fault"
     names = [headers.REQUEST_ID, *(headers.OF_QUOTAS if exhausted else ())]
-    if status in {"429", "503"}:
+    if exhausted or Code.UNAVAILABLE in codes:
         names.append(headers.RETRY_AFTER)
     return {
-        "description": description,
+        "description": "; ".join(f"`{code.text}`: {code.when}" for code in codes) + ".",
         "headers": _response_headers(*names),
         "content": {"application/json": {"schema": {"$ref": _REF.format(name=model)}}},
     }

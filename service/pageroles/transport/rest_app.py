@@ -126,7 +126,7 @@ class _Gateway:
         reason = await self._backend.why_not_ready()
         if reason is None:
             return _json({"status": "ok"}, headers=_NOT_KEPT)
-        return _json({"error": reason}, HTTPStatus.SERVICE_UNAVAILABLE, _NOT_KEPT)
+        return _fault(faults.Refusal(faults.Code.UNAVAILABLE, reason))
 
 
 def _bytes_of(request: Request, header: headers.Header) -> bytes | None:
@@ -235,9 +235,9 @@ def _json(body: object, status: int = HTTPStatus.OK, headers: dict[str, str] | N
     return Response(msgspec.json.encode(body), int(status), headers, media_type="application/json")
 
 
-def _fault(refusal: faults.Refusal) -> Response:
+def _fault(refusal: faults.Refusal, **more_headers: str) -> Response:
     status, body, response_headers = faults.to_http(refusal)
-    return _json(body, status, response_headers | _NOT_KEPT)
+    return _json(body, status, response_headers | more_headers | _NOT_KEPT)
 
 
 _SENTENCES = {
@@ -250,7 +250,7 @@ async def _refuse_http(_: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     sentence = _SENTENCES.get(HTTPStatus(error.status_code), error.detail)
-    return _json({"error": sentence}, error.status_code, dict(error.headers or {}))
+    return _fault(faults.Refusal(faults.Code.of_http(error.status_code), sentence), **(error.headers or {}))
 
 
 async def _refuse_fault(request: Request, error: Exception) -> Response:
