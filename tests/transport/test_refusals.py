@@ -5,6 +5,7 @@ REST has headers, gRPC has metadata.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import json
@@ -20,14 +21,15 @@ import grpc.aio
 import pytest
 import requests
 
-from pageroles import serving
+import pageroles
+from pageroles import sentences, serving
 from pageroles.access.keys import KeyStore
 from pageroles.access.quotas import QuotaStore
 from pageroles.report import statements
 from pageroles.settings import ServerSettings
 from pageroles.store import faults
 from pageroles.transport import faults as faults_of_transport
-from pageroles.transport import openapi, rest_app, rest_server
+from pageroles.transport import headers, openapi, rest_app, rest_server
 from pageroles.transport.faults import Code
 from support.endless import ENDLESS
 from support.wire import Asked, details, error_info
@@ -133,6 +135,9 @@ def over_rest(rest: str, world: World) -> Iterator[tuple[str, Code, requests.Res
     )
     yield "a domain that is no UTF-8", Code.INVALID_ARGUMENT, post(rest, key, Domain=other_letters)
     yield "no domain", Code.INVALID_ARGUMENT, post(rest, all_domains_key)
+    yield "two keys", Code.INVALID_ARGUMENT, post(rest, key, Authorization=f"Bearer {UNKNOWN_KEY}")
+    yield "an unknown bearer", Code.UNAUTHENTICATED, post(rest, None, Authorization=f"Bearer {UNKNOWN_KEY}")
+    yield "another scheme", Code.UNAUTHENTICATED, post(rest, None, Authorization=f"Basic {key}")
     bodies: dict[str, Any] = {
         "an unknown parameter": {"utm_source": "x"},
         "a wrong type": {"source": 5},
@@ -246,9 +251,13 @@ def over_grpc(world: World) -> Iterator[tuple[str, Code | str, grpc.RpcError]]:
     """
     key = world.key
 
-    def refused(asking_key: str | None, domain: str | None = None, **fields: Any) -> grpc.RpcError:
-        with Asked(world.served.target, asking_key, domain) as asked, pytest.raises(grpc.RpcError) as caught:
-            asked.pages(**fields)
+    def refused(
+        asking_key: str | None, domain: str | None = None, *more: tuple[str, str], **fields: Any
+    ) -> grpc.RpcError:
+        with Asked(world.served.target, asking_key, domain) as asked:
+            asked.metadata += more
+            with pytest.raises(grpc.RpcError) as caught:
+                asked.pages(**fields)
         return caught.value
 
     yield "no key", Code.UNAUTHENTICATED, refused(None)
@@ -257,6 +266,8 @@ def over_grpc(world: World) -> Iterator[tuple[str, Code | str, grpc.RpcError]]:
     yield "a revoked key", Code.UNAUTHENTICATED, refused(world.revoked_key)
     yield "another domain", Code.PERMISSION_DENIED, refused(key, "other.example.com")
     yield "no domain", Code.INVALID_ARGUMENT, refused(world.served.all_domains_key)
+    yield "two keys", Code.INVALID_ARGUMENT, refused(key, None, ("authentication", UNKNOWN_KEY))
+    yield "two domains", Code.INVALID_ARGUMENT, refused(key, DOMAIN, ("domain", "other.example.com"))
     bad: dict[str, dict[str, Any]] = {
         "an unknown scope": {"touch_scope": 6},
         "no date": {"start_date": "soon"},
@@ -301,6 +312,28 @@ def test_over_grpc_every_refusal_has_its_code_and_none_speaks_of_headers(world: 
             seen.append(code)
     assert len(seen) > 20
     assert set(seen) == {code for code in Code if code.status} - {Code.CANCELLED}
+
+
+# ---- the words ----
+
+
+def test_only_the_words_that_rest_replaces_speak_of_metadata() -> None:
+    """So no sentence of gRPC's comes over REST, provoked here or not."""
+    for place in (value for name, value in vars(sentences).items() if name.endswith("_PLACE")):
+        assert not GRPC_WORDS.search(headers.worded_for_http(f"send it in {place}"))
+    found = []
+    for path in Path(pageroles.__file__).parent.rglob("*.py"):
+        if path.name == "sentences.py" or path.parent.name in {"v1", "command"}:
+            continue
+        tree = ast.parse(path.read_text())
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        found += [
+            f"{path.name}:{node.lineno}: {node.value}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+            if " " in node.value and re.search(r"\b(metadata|rpc)\b", node.value, re.IGNORECASE)
+        ]
+    assert not found
 
 
 # ---- the reference ----

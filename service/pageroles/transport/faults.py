@@ -226,4 +226,7 @@ def to_http(refusal: Refusal) -> tuple[int, dict[str, object], dict[str, str]]:
         response_headers[headers.RETRY_AFTER.metadata] = str(max(math.ceil(refusal.retry_after), 1))
     elif refusal.code is Code.UNAVAILABLE:
         response_headers[headers.RETRY_AFTER.metadata] = str(_DEFAULT_RETRY_SECONDS)
+    if refusal.code is Code.UNAUTHENTICATED:
+        # HTTP wants a 401 to say how to authenticate; its registry has no scheme for `Authentication`.
+        response_headers["www-authenticate"] = "Bearer"
     return refusal.code.http, body, response_headers

@@ -24,8 +24,8 @@ _INTRODUCTION = """\
 Which role did each page play in the sessions you ask for: did people convert on it, read it before they converted,
 land on it, or leave from it?
 
-Send the API key in the header `Authentication`. A key reads the sessions of its own domain; a key for all domains names
-the one to read in the header `Domain`.
+Send the API key in the header `Authentication`, or as `Authorization: Bearer KEY`. A key reads the sessions of its own
+domain; a key for all domains names the one to read in the header `Domain`.
 """
 
 # What this path answers; nobody is there to read what a cancelled request gets.
@@ -76,7 +76,7 @@ def _document() -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": "pages", "description": "The roles of pages."}],
-        "security": [{"key": []}],
+        "security": [{"key": []}, {"bearer": []}],
         "paths": {"/api/v1/pages": {"post": _operation()}},
         "components": {
             "schemas": schemas,
@@ -86,7 +86,8 @@ def _document() -> dict[str, Any]:
                     "in": "header",
                     "name": headers.AUTHENTICATION.http,
                     "description": headers.AUTHENTICATION.description,
-                }
+                },
+                "bearer": {"type": "http", "scheme": "bearer", "description": headers.AUTHORIZATION.description},
             },
         },
     }

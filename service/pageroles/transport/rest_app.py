@@ -103,8 +103,9 @@ class _Gateway:
             incoming = IncomingRequest(
                 method=f"POST {PATH}",
                 request=rest_body.read(body),
-                key=request.headers.get(headers.AUTHENTICATION.metadata),
-                domain=headers.domain(_bytes_of(request, headers.DOMAIN)),
+                key=headers.key(_all(request, headers.AUTHENTICATION), _all(request, headers.AUTHORIZATION)),
+                # The framework decodes headers as Latin-1.
+                domain=headers.domain(value.encode("latin-1") for value in _all(request, headers.DOMAIN)),
                 seconds=self._max_seconds,
                 request_id=request_id,
             )
@@ -129,10 +130,9 @@ class _Gateway:
         return _fault(faults.Refusal(faults.Code.UNAVAILABLE, reason))
 
 
-def _bytes_of(request: Request, header: headers.Header) -> bytes | None:
-    """Return a header as it came; the framework decodes it as Latin-1."""
-    value = request.headers.get(header.metadata)
-    return None if value is None else value.encode("latin-1")
+def _all(request: Request, header: headers.Header) -> list[str]:
+    """Return a header's values, each time that it came."""
+    return request.headers.getlist(header.metadata)
 
 
 async def _body(request: Request) -> bytes:
