@@ -107,11 +107,11 @@ CODES = {159: Code.DEADLINE_EXCEEDED, 516: Code.UNAVAILABLE, 202: Code.OVERLOADE
 # ---- over REST ----
 
 
-def post(rest: str, key: str | None, body: Any = None, **headers: str) -> requests.Response:
+def post(rest: str, key: str | None, body: Any = None, query: str = "", **headers: str) -> requests.Response:
     sent = {"Content-Type": "application/json"} | ({} if key is None else {"Authentication": key}) | headers
     data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     return requests.post(
-        f"{rest}/api/v1/pages",
+        f"{rest}/api/v1/pages?{query}",
         data=data,
         headers={name.replace("_", "-"): value for name, value in sent.items()},
         timeout=PATIENCE,
@@ -153,6 +153,10 @@ def over_rest(rest: str, world: World) -> Iterator[tuple[str, Code, requests.Res
     }
     for name, body in bodies.items():
         yield name, Code.INVALID_ARGUMENT, post(rest, key, body)
+    queries = {"a name twice": "source=a&source=a", "an unknown name": "sauce=a", "no UTF-8": "source=%ff"}
+    for name, query in queries.items():
+        yield name, Code.INVALID_ARGUMENT, post(rest, key, query=query)
+    yield "a name in both places", Code.INVALID_ARGUMENT, post(rest, key, {"term": "a"}, query="term=a")
     yield "a spent quota", Code.QUOTA_EXCEEDED, post(rest, world.spent_key)
     with world.busy():
         yield "a busy server", Code.OVERLOADED, post(rest, key)

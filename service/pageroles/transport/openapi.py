@@ -98,8 +98,10 @@ def _operation() -> dict[str, Any]:
         "operationId": "pages",
         "tags": ["pages"],
         "summary": "Which role did each page play?",
-        "description": "All parameters may be left out; so may the body.",
+        "description": "All parameters may be left out; so may the body. Each may be given in the query string or in "
+        "the body, not in both.",
         "parameters": [
+            *_query_parameters(),
             _parameter(headers.DOMAIN),
             _parameter(headers.REQUEST_ID),
         ],
@@ -124,6 +126,17 @@ def _operation() -> dict[str, Any]:
         },
         "responses": {"200": _report_response()} | {str(status): _fault_response(status) for status in sorted(_FAULTS)},
     }
+
+
+def _query_parameters() -> list[dict[str, Any]]:
+    _, schemas = msgspec.json.schema_components([rest_schema.PagesBody], ref_template=_REF)
+    found = []
+    for name, schema in schemas["PagesBody"]["properties"].items():
+        described = {"name": name, "in": "query", "required": False, "description": schema.pop("description")}
+        # The page of the reference would send an example, beside that of the body.
+        schema.pop("examples", None)
+        found.append(described | {"schema": schema})
+    return found
 
 
 def _parameter(header: headers.Header) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class _Gateway:
             body = await _body(request)
             incoming = IncomingRequest(
                 method=f"POST {PATH}",
-                request=rest_body.read(body),
+                request=rest_body.read(request.scope["query_string"], body),
                 key=headers.key(_all(request, headers.AUTHENTICATION), _all(request, headers.AUTHORIZATION)),
                 # The framework decodes headers as Latin-1.
                 domain=headers.domain(value.encode("latin-1") for value in _all(request, headers.DOMAIN)),
