@@ -170,6 +170,7 @@ def over_rest(rest: str, world: World) -> Iterator[tuple[str, Code, requests.Res
         with world.failing(faults._translated_code(number, "SELECT")):
             yield f"code {number} of ClickHouse", code, post(rest, key)
     yield "another path", Code.NOT_FOUND, requests.get(f"{rest}/nowhere", timeout=PATIENCE)
+    yield "a slash at the end", Code.NOT_FOUND, requests.post(f"{rest}/api/v1/pages/", timeout=PATIENCE)
     yield "another file", Code.NOT_FOUND, requests.get(f"{rest}/explorer/nowhere.js", timeout=PATIENCE)
     yield "another method", Code.METHOD_NOT_ALLOWED, requests.get(f"{rest}/api/v1/pages", timeout=PATIENCE)
     yield "a large body", Code.PAYLOAD_TOO_LARGE, post(rest, key, b" " * (64 * 1024 + 1))

@@ -152,6 +152,15 @@ def test_other_paths_methods_and_types_say_what_is_served(rest: str, key: str) -
     assert chunked.status_code == 413
 
 
+@pytest.mark.parametrize("path", ["/api/v1/pages/", "/openapi.json/", "/livez/", "/docs/", "/explorer/", "/api/v1"])
+def test_no_path_redirects(rest: str, path: str) -> None:
+    for method in ("GET", "POST"):
+        response = requests.request(method, f"{rest}{path}", allow_redirects=False, timeout=30)
+        assert response.status_code in {404, 405}
+        assert response.json()["error"]
+    assert "POST /api/v1/pages (no slash at the end)" in requests.post(f"{rest}/api/v1/pages/", timeout=30).text
+
+
 def test_the_request_id_goes_in_and_out(rest: str, key: str) -> None:
     assert post(rest, key, X_Request_Id="mine-1").headers["x-request-id"] == "mine-1"
     assert post(rest, key, X_Request_Id="no spaces!").headers["x-request-id"] != "no spaces!"

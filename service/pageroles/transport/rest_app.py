@@ -72,7 +72,7 @@ def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequen
         yield
         await backend.close()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(PATH, gateway.pages, methods=["POST"]),
             Route("/openapi.json", _openapi, methods=["GET"]),
@@ -88,6 +88,9 @@ def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequen
         exception_handlers={HTTPException: _refuse_http, Exception: _refuse_fault},
         lifespan=lifespan,
     )
+    # A redirect has no body to say what is wrong, and few clients send a question again to where it leads.
+    app.router.redirect_slashes = False
+    return app
 
 
 class _Gateway:
@@ -241,7 +244,8 @@ def _fault(refusal: faults.Refusal, **more_headers: str) -> Response:
 
 
 _SENTENCES = {
-    HTTPStatus.NOT_FOUND: f"there is nothing at this path; send questions with POST {PATH}, and see /docs",
+    HTTPStatus.NOT_FOUND: f"there is nothing at this path; send questions with POST {PATH} (no slash at the end), "
+    "and see /docs",
     HTTPStatus.METHOD_NOT_ALLOWED: f"this path does not take this method; send questions with POST {PATH}",
 }
 
