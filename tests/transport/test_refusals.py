@@ -350,10 +350,11 @@ def test_the_reference_and_openapi_have_the_table() -> None:
     statuses = {code: f"`{code.status.name}`" if code.status else "" for code in Code}
     assert rows == [f"| `{code.text}` | {code.http} | {statuses[code]} | {code.when} |" for code in Code]
     document = json.loads(openapi.document())
+    schemas = document["components"]["schemas"]
+    assert schemas["ErrorCode"]["enum"] == [code.text for code in Code]
     for model in ("Fault", "QuotaFault"):
-        schema = document["components"]["schemas"][model]
-        assert schema["properties"]["code"]["enum"] == [code.text for code in Code]
-        assert {"error", "code"} <= set(schema["required"])
+        assert schemas[model]["properties"]["code"] == {"$ref": "#/components/schemas/ErrorCode"}
+        assert {"error", "code"} <= set(schemas[model]["required"])
     responses = document["paths"]["/api/v1/pages"]["post"]["responses"]
     for code in set(Code) - {Code.NOT_FOUND, Code.CANCELLED}:
         assert f"`{code.text}`: {code.when}" in responses[str(code.http)]["description"]

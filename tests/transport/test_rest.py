@@ -246,7 +246,13 @@ def test_a_spent_quota_is_a_429(rest: str, served: Served) -> None:
 def test_pages_and_the_reference_are_served(rest: str) -> None:
     document = requests.get(f"{rest}/openapi.json", timeout=30).json()
     assert document["openapi"] == "3.1.0"
-    assert set(document["components"]["schemas"]["PagesBody"]["properties"]) == set(rest_schema.PARAMETERS)
+    schemas = document["components"]["schemas"]
+    assert set(schemas["PagesBody"]["properties"]) == set(rest_schema.PARAMETERS)
+    assert not schemas["PagesBody"].get("required"), "every parameter may be left out"
+    assert set(schemas) == {
+        "ConversionPage", "DropOffPage", "ErrorCode", "Fault", "NoResults", "PagesAnswer", "PagesBody", "PagesResult",
+        "QuotaFault", "RoleCount", "SummaryTotals", "TimeFrame", "TouchScope",
+    }, "generated clients have these names"  # fmt: skip
     for path, text in (("/", "<html"), ("/docs", "swagger-ui"), ("/swagger-ui/swagger-ui-bundle.js", "SwaggerUI")):
         response = requests.get(f"{rest}{path}", timeout=30)
         assert response.status_code == 200

@@ -20,6 +20,13 @@ _MODELS = (
     rest_schema.QuotaFault,
 )
 
+# Parts of models that have a name of their own: without one, generators make names up from the place.
+_NAMED = (
+    ("PagesBody", "touch_scope", "TouchScope"),
+    ("Fault", "code", "ErrorCode"),
+    ("QuotaFault", "code", "ErrorCode"),
+)
+
 _INTRODUCTION = """\
 Which role did each page play in the sessions you ask for: did people convert on it, read it before they converted,
 land on it, or leave from it?
@@ -66,6 +73,16 @@ def document() -> bytes:
 
 def _document() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(_MODELS, ref_template=_REF)
+    query_parameters = _query_parameters(schemas["PagesBody"])
+    for model, field, name in _NAMED:
+        properties = schemas[model]["properties"]
+        schemas[name] = {"title": name, **properties[field]}
+        properties[field] = {"$ref": _REF.format(name=name)}
+    schemas["PagesResult"] = {
+        "title": "PagesResult",
+        "description": "The report, or the message that no session matched.",
+        "oneOf": [{"$ref": _REF.format(name=name)} for name in ("PagesAnswer", "NoResults")],
+    }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -77,7 +94,7 @@ def _document() -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [{"name": "pages", "description": "The roles of pages."}],
         "security": [{"key": []}, {"bearer": []}],
-        "paths": {"/api/v1/pages": {"post": _operation()}},
+        "paths": {"/api/v1/pages": {"post": _operation(query_parameters)}},
         "components": {
             "schemas": schemas,
             "securitySchemes": {
@@ -93,7 +110,7 @@ def _document() -> dict[str, Any]:
     }
 
 
-def _operation() -> dict[str, Any]:
+def _operation(query_parameters: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "operationId": "pages",
         "tags": ["pages"],
@@ -101,7 +118,7 @@ def _operation() -> dict[str, Any]:
         "description": "All parameters may be left out; so may the body. Each may be given in the query string or in "
         "the body, not in both.",
         "parameters": [
-            *_query_parameters(),
+            *query_parameters,
             _parameter(headers.DOMAIN),
             _parameter(headers.REQUEST_ID),
         ],
@@ -128,14 +145,15 @@ def _operation() -> dict[str, Any]:
     }
 
 
-def _query_parameters() -> list[dict[str, Any]]:
-    _, schemas = msgspec.json.schema_components([rest_schema.PagesBody], ref_template=_REF)
+def _query_parameters(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the parameters of the body as those of the query string."""
     found = []
-    for name, schema in schemas["PagesBody"]["properties"].items():
-        described = {"name": name, "in": "query", "required": False, "description": schema.pop("description")}
-        # The page of the reference would send an example, beside that of the body.
-        schema.pop("examples", None)
-        found.append(described | {"schema": schema})
+    for name, schema in body["properties"].items():
+        # Without examples: the page of the reference would send them, beside that of the body.
+        bare = {key: value for key, value in schema.items() if key not in {"description", "examples"}}
+        found.append(
+            {"name": name, "in": "query", "required": False, "description": schema["description"], "schema": bare}
+        )
     return found
 
 
@@ -150,13 +168,12 @@ def _parameter(header: headers.Header) -> dict[str, Any]:
 
 
 def _report_response() -> dict[str, Any]:
-    models = [_REF.format(name="PagesAnswer"), _REF.format(name="NoResults")]
     return {
         "description": "The report, or the message that no session matched.",
         "headers": _response_headers(headers.REQUEST_ID, *headers.OF_QUOTAS),
         "content": {
             "application/json": {
-                "schema": {"oneOf": [{"$ref": model} for model in models]},
+                "schema": {"$ref": _REF.format(name="PagesResult")},
                 "examples": {
                     "report": {"value": _EXAMPLE_ANSWER},
                     "no results": {"value": {"message": rest_schema.NO_RESULTS}},
