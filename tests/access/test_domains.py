@@ -139,7 +139,7 @@ def test_what_is_no_name_is_refused(stored: Served, rest: str, domain: bytes) ->
 
 
 def test_two_names_are_refused(stored: Served) -> None:
-    with pytest.raises(grpc.RpcError, match="name two domains"):
+    with pytest.raises(grpc.RpcError, match="names two domains"):
         over_grpc(
             stored.target, ("authentication", stored.all_domains_key), ("domain", "a.example"), ("domain-bin", b"b")
         )

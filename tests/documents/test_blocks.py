@@ -375,8 +375,9 @@ def test_every_variable_is_documented() -> None:
 
 def test_every_example_stands_in_the_page() -> None:
     page = (ROOT / "docs" / "rest.md").read_text()
-    examples = sorted((ROOT / "docs" / "examples").rglob("ask*.*"))
-    assert {example.suffix for example in examples} == {".sh", ".py", ".mjs", ".go"}
+    folder = ROOT / "docs" / "examples"
+    examples = sorted((*folder.glob("ask*.*"), *folder.glob("*/ask*.ts")))
+    assert {example.suffix for example in examples} == {".sh", ".py", ".mjs", ".go", ".ts"}
     for example in examples:
         assert f"\n{example.read_text().rstrip()}\n```" in page, example.name
 

@@ -98,7 +98,7 @@ def test_a_server_that_comes_back_with_damage_is_not_asked(tmp_path: Path, table
                 response = requests.post(
                     f"{rest}/api/v1/pages", headers={"Authentication": key}, timeout=PATIENCE
                 )  # fmt: skip
-                assert (response.status_code, response.json().keys()) == (503, {"error"})
+                assert (response.status_code, response.json().keys()) == (503, {"error", "code"})
                 assert "pageroles check" in response.json()["error"]
                 assert f"rows of {tables};" in response.json()["error"]
                 for word in ("127.0.0.1", "SELECT", str(tmp_path), "broken"):

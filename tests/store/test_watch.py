@@ -99,7 +99,7 @@ class Health:
         for path in ("/readyz", "/healthz"):
             for status, body in self.get(path):
                 assert status == 503
-                assert set(body) == {"error"}
+                assert set(body) == {"error", "code"}
                 assert "127.0.0.1" not in body["error"]
                 assert "FROM" not in body["error"]
         assert [body["error"] for _, body in self.get("/readyz")[1:]] == [

@@ -1,4 +1,4 @@
-"""proto/README.md, whose commands the tests run as they stand there."""
+"""Pages whose commands make clients, and the tests run as they stand there."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from pathlib import Path
 PROTO = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").exists()) / "proto"
 
 
-def commands(heading: str) -> str:
-    """Return the shell commands that proto/README.md gives under a heading."""
-    (section,) = re.findall(
-        rf"^## {heading}$(.*?)(?=^## )", (PROTO / "README.md").read_text(), re.DOTALL | re.MULTILINE
-    )
+def commands(heading: str, page: Path = PROTO / "README.md") -> str:
+    """Return the shell commands that a page gives under a heading."""
+    (section,) = re.findall(rf"^## {heading}$(.*?)(?=^## |\Z)", page.read_text(), re.DOTALL | re.MULTILINE)
     (block,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     return str(block)
 

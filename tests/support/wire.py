@@ -54,8 +54,17 @@ def message(asked: Mapping[str, str]) -> pages_pb2.PagesRequest:
     return pages_pb2.PagesRequest(**fields, touch_scope=f"TOUCH_SCOPE_{scope.upper()}")
 
 
+def error_info(error: grpc.RpcError) -> Any:
+    """Return the detail that has the code of a refusal, which is the last one."""
+    info = error_details_pb2.ErrorInfo()
+    status = rpc_status.from_call(cast("Any", error))
+    assert status
+    assert status.details[-1].Unpack(info)
+    return info
+
+
 def details(error: grpc.RpcError) -> list[Any]:
-    """Return the rich details of a refusal."""
+    """Return the rich details of a refusal but for its code."""
     status = rpc_status.from_call(cast("Any", error))
     kinds = (error_details_pb2.BadRequest, error_details_pb2.QuotaFailure, error_details_pb2.RetryInfo)
     found = []

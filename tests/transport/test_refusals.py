@@ -1,29 +1,38 @@
-"""Every refusal that a caller can provoke is worded for the way it came: REST has headers, gRPC has metadata."""
+"""Every refusal that a caller can provoke has its code, and is worded for the way it came.
+
+REST has headers, gRPC has metadata.
+"""
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import json
 import re
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import grpc
+import grpc.aio
 import pytest
 import requests
 
-from pageroles import serving
+import pageroles
+from pageroles import sentences, serving
 from pageroles.access.keys import KeyStore
 from pageroles.access.quotas import QuotaStore
 from pageroles.report import statements
 from pageroles.settings import ServerSettings
 from pageroles.store import faults
-from pageroles.transport import rest_app
+from pageroles.transport import faults as faults_of_transport
+from pageroles.transport import headers, openapi, rest_app, rest_server
+from pageroles.transport.faults import Code
 from support.endless import ENDLESS
-from support.wire import Asked, details
+from support.wire import Asked, details, error_info
 from support.worked import DOMAIN
 
 if TYPE_CHECKING:
@@ -91,37 +100,44 @@ def world(served: Served, key: str, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 # ClickHouse's codes that mean something to a caller, and one that does not.
-CODES = {159: (504, "DEADLINE_EXCEEDED"), 516: (503, "UNAVAILABLE"), 202: (429, "RESOURCE_EXHAUSTED"),
-         241: (429, "RESOURCE_EXHAUSTED"), 439: (429, "RESOURCE_EXHAUSTED"), 62: (500, "INTERNAL")}  # fmt: skip
+CODES = {159: Code.DEADLINE_EXCEEDED, 516: Code.UNAVAILABLE, 202: Code.OVERLOADED, 241: Code.OVERLOADED,
+         439: Code.OVERLOADED, 62: Code.INTERNAL}  # fmt: skip
 
 
 # ---- over REST ----
 
 
-def post(rest: str, key: str | None, body: Any = None, **headers: str) -> requests.Response:
+def post(rest: str, key: str | None, body: Any = None, query: str = "", **headers: str) -> requests.Response:
     sent = {"Content-Type": "application/json"} | ({} if key is None else {"Authentication": key}) | headers
     data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     return requests.post(
-        f"{rest}/api/v1/pages",
+        f"{rest}/api/v1/pages?{query}",
         data=data,
         headers={name.replace("_", "-"): value for name, value in sent.items()},
         timeout=PATIENCE,
     )
 
 
-def over_rest(rest: str, world: World) -> Iterator[tuple[str, int, requests.Response]]:
-    """Provoke each refusal; give its name, the status that it should have, and the response."""
+def over_rest(rest: str, world: World) -> Iterator[tuple[str, Code, requests.Response]]:
+    """Provoke each refusal; give its name, the code that it should have, and the response."""
     key, all_domains_key = world.key, world.served.all_domains_key
-    yield "no key", 401, post(rest, None)
-    yield "an unknown key", 401, post(rest, UNKNOWN_KEY)
-    yield "a key of another form", 401, post(rest, "x")
-    yield "a key of other letters", 401, post(rest, "cl\u00e9")
-    yield "a revoked key", 401, post(rest, world.revoked_key)
-    yield "another domain", 403, post(rest, key, Domain="other.example.com")
+    yield "no key", Code.UNAUTHENTICATED, post(rest, None)
+    yield "an unknown key", Code.UNAUTHENTICATED, post(rest, UNKNOWN_KEY)
+    yield "a key of another form", Code.UNAUTHENTICATED, post(rest, "x")
+    yield "a key of other letters", Code.UNAUTHENTICATED, post(rest, "cl\u00e9")
+    yield "a revoked key", Code.UNAUTHENTICATED, post(rest, world.revoked_key)
+    yield "another domain", Code.PERMISSION_DENIED, post(rest, key, Domain="other.example.com")
     other_letters = "caf\u00e9.example.com"
-    yield "a domain of other letters", 403, post(rest, key, Domain=other_letters.encode().decode("latin-1"))
-    yield "a domain that is no UTF-8", 400, post(rest, key, Domain=other_letters)
-    yield "no domain", 400, post(rest, all_domains_key)
+    yield (
+        "a domain of other letters",
+        Code.PERMISSION_DENIED,
+        post(rest, key, Domain=other_letters.encode().decode("latin-1")),
+    )
+    yield "a domain that is no UTF-8", Code.INVALID_ARGUMENT, post(rest, key, Domain=other_letters)
+    yield "no domain", Code.INVALID_ARGUMENT, post(rest, all_domains_key)
+    yield "two keys", Code.INVALID_ARGUMENT, post(rest, key, Authorization=f"Bearer {UNKNOWN_KEY}")
+    yield "an unknown bearer", Code.UNAUTHENTICATED, post(rest, None, Authorization=f"Bearer {UNKNOWN_KEY}")
+    yield "another scheme", Code.UNAUTHENTICATED, post(rest, None, Authorization=f"Basic {key}")
     bodies: dict[str, Any] = {
         "an unknown parameter": {"utm_source": "x"},
         "a wrong type": {"source": 5},
@@ -136,35 +152,46 @@ def over_rest(rest: str, world: World) -> Iterator[tuple[str, int, requests.Resp
         "deep JSON": b"[" * 60_000,
     }
     for name, body in bodies.items():
-        yield name, 400, post(rest, key, body)
-    yield "a spent quota", 429, post(rest, world.spent_key)
+        yield name, Code.INVALID_ARGUMENT, post(rest, key, body)
+    queries = {"a name twice": "source=a&source=a", "an unknown name": "sauce=a", "no UTF-8": "source=%ff"}
+    for name, query in queries.items():
+        yield name, Code.INVALID_ARGUMENT, post(rest, key, query=query)
+    yield "a name in both places", Code.INVALID_ARGUMENT, post(rest, key, {"term": "a"}, query="term=a")
+    yield "a spent quota", Code.QUOTA_EXCEEDED, post(rest, world.spent_key)
     with world.busy():
-        yield "a busy server", 429, post(rest, key)
+        yield "a busy server", Code.OVERLOADED, post(rest, key)
     with world.endless():
-        yield "a long report", 504, post(rest, key)
+        yield "a long report", Code.DEADLINE_EXCEEDED, post(rest, key)
     with world.failing(faults._translated_error(OSError())):
-        yield "a store that is away", 503, post(rest, key)
+        yield "a store that is away", Code.UNAVAILABLE, post(rest, key)
     with world.failing(RuntimeError("SELECT")):
-        yield "an internal error", 500, post(rest, key)
-    for code, (status, _) in CODES.items():
-        with world.failing(faults._translated_code(code, "SELECT")):
-            yield f"code {code} of ClickHouse", status, post(rest, key)
-    yield "another path", 404, requests.get(f"{rest}/nowhere", timeout=PATIENCE)
-    yield "another file", 404, requests.get(f"{rest}/explorer/nowhere.js", timeout=PATIENCE)
-    yield "another method", 405, requests.get(f"{rest}/api/v1/pages", timeout=PATIENCE)
-    yield "a large body", 413, post(rest, key, b" " * (64 * 1024 + 1))
-    yield "a form", 415, post(rest, key, b"a=b", Content_Type="application/x-www-form-urlencoded")
+        yield "an internal error", Code.INTERNAL, post(rest, key)
+    for number, code in CODES.items():
+        with world.failing(faults._translated_code(number, "SELECT")):
+            yield f"code {number} of ClickHouse", code, post(rest, key)
+    yield "another path", Code.NOT_FOUND, requests.get(f"{rest}/nowhere", timeout=PATIENCE)
+    yield "a slash at the end", Code.NOT_FOUND, requests.post(f"{rest}/api/v1/pages/", timeout=PATIENCE)
+    yield "another file", Code.NOT_FOUND, requests.get(f"{rest}/explorer/nowhere.js", timeout=PATIENCE)
+    yield "another method", Code.METHOD_NOT_ALLOWED, requests.get(f"{rest}/api/v1/pages", timeout=PATIENCE)
+    yield "a large body", Code.PAYLOAD_TOO_LARGE, post(rest, key, b" " * (64 * 1024 + 1))
+    yield (
+        "a form",
+        Code.UNSUPPORTED_MEDIA_TYPE,
+        post(rest, key, b"a=b", Content_Type="application/x-www-form-urlencoded"),
+    )
 
 
-def test_over_rest_no_sentence_speaks_of_grpc(rest: str, world: World) -> None:
-    seen = 0
-    for name, status, response in over_rest(rest, world):
-        assert response.status_code == status, f"{name}: {response.status_code} {response.text}"
+def test_over_rest_every_refusal_has_its_code_and_none_speaks_of_grpc(rest: str, world: World) -> None:
+    seen = []
+    for name, code, response in over_rest(rest, world):
+        assert response.status_code == code.http, f"{name}: {response.status_code} {response.text}"
+        assert response.json()["code"] == code.text, name
         sentence = response.json()["error"]
         assert sentence, name
         assert not GRPC_WORDS.search(response.text), f"{name}: {sentence}"
-        seen += 1
-    assert seen > 30
+        seen.append(code)
+    assert len(seen) > 30
+    assert set(Code) - set(seen) == {Code.CANCELLED, Code.REQUEST_TIMEOUT}, "the one is below, the other has no reader"
 
 
 def test_over_rest_a_late_body_is_refused_without_words_of_grpc(rest: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +201,32 @@ def test_over_rest_a_late_body_is_refused_without_words_of_grpc(rest: str, monke
         client.sendall(b"POST /api/v1/pages HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 100\r\n\r\n{")
         head, _, body = b"".join(iter(lambda: client.recv(65536), b"")).partition(b"\r\n\r\n")
     assert b" 408 " in head.splitlines()[0]
-    assert not GRPC_WORDS.search(json.loads(body)["error"])
+    fault = json.loads(body)
+    assert fault["code"] == "request_timeout"
+    assert not GRPC_WORDS.search(fault["error"])
+
+
+@pytest.mark.parametrize("sent", [b"\x00\x01\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nX-Large: " + b"a" * 20_000])
+def test_over_rest_what_is_not_http_is_refused_in_the_same_form(rest: str, sent: bytes) -> None:
+    parts = urlsplit(rest)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=PATIENCE) as client:
+        client.sendall(sent)
+        head, _, body = b"".join(iter(lambda: client.recv(65536), b"")).partition(b"\r\n\r\n")
+    assert b" 400 " in head.splitlines()[0]
+    assert b"content-type: application/json" in head
+    assert json.loads(body)["code"] == "invalid_argument"
+
+
+def test_over_rest_more_connections_than_served_are_refused_in_the_same_form(
+    rest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest_server, "_MOST_CONNECTIONS", 0)
+    response = requests.get(f"{rest}/livez", timeout=PATIENCE)
+    assert (response.status_code, response.json()["code"]) == (429, "overloaded")
+    assert response.headers["retry-after"] == "1"
+    assert response.headers["x-request-id"]
+    monkeypatch.undo()
+    assert requests.get(f"{rest}/livez", timeout=PATIENCE).status_code == 200
 
 
 def test_a_gateway_whose_server_is_away_or_silent_does_not_speak_of_grpc() -> None:
@@ -187,6 +239,8 @@ def test_a_gateway_whose_server_is_away_or_silent_does_not_speak_of_grpc() -> No
     with serving.gateway(address, settings) as gateway:
         away = post(f"http://{gateway}", "x")
     assert [response.status_code for response in (health, late, away)] == [503, 504, 503]
+    codes = ["unavailable", "deadline_exceeded", "unavailable"]
+    assert [response.json()["code"] for response in (health, late, away)] == codes
     for response in (health, late, away):
         assert response.json()["error"]
         assert not GRPC_WORDS.search(response.text)
@@ -195,21 +249,30 @@ def test_a_gateway_whose_server_is_away_or_silent_does_not_speak_of_grpc() -> No
 # ---- over gRPC ----
 
 
-def over_grpc(world: World) -> Iterator[tuple[str, str, grpc.RpcError]]:
-    """Provoke each refusal; give its name, the status that it should have, and the error."""
+def over_grpc(world: World) -> Iterator[tuple[str, Code | str, grpc.RpcError]]:
+    """Provoke each refusal; give its name, the code that it should have, and the error.
+
+    What grpc refuses by itself has a status alone.
+    """
     key = world.key
 
-    def refused(asking_key: str | None, domain: str | None = None, **fields: Any) -> grpc.RpcError:
-        with Asked(world.served.target, asking_key, domain) as asked, pytest.raises(grpc.RpcError) as caught:
-            asked.pages(**fields)
+    def refused(
+        asking_key: str | None, domain: str | None = None, *more: tuple[str, str], **fields: Any
+    ) -> grpc.RpcError:
+        with Asked(world.served.target, asking_key, domain) as asked:
+            asked.metadata += more
+            with pytest.raises(grpc.RpcError) as caught:
+                asked.pages(**fields)
         return caught.value
 
-    yield "no key", "UNAUTHENTICATED", refused(None)
-    yield "an unknown key", "UNAUTHENTICATED", refused(UNKNOWN_KEY)
-    yield "a key of another form", "UNAUTHENTICATED", refused("x")
-    yield "a revoked key", "UNAUTHENTICATED", refused(world.revoked_key)
-    yield "another domain", "PERMISSION_DENIED", refused(key, "other.example.com")
-    yield "no domain", "INVALID_ARGUMENT", refused(world.served.all_domains_key)
+    yield "no key", Code.UNAUTHENTICATED, refused(None)
+    yield "an unknown key", Code.UNAUTHENTICATED, refused(UNKNOWN_KEY)
+    yield "a key of another form", Code.UNAUTHENTICATED, refused("x")
+    yield "a revoked key", Code.UNAUTHENTICATED, refused(world.revoked_key)
+    yield "another domain", Code.PERMISSION_DENIED, refused(key, "other.example.com")
+    yield "no domain", Code.INVALID_ARGUMENT, refused(world.served.all_domains_key)
+    yield "two keys", Code.INVALID_ARGUMENT, refused(key, None, ("authentication", UNKNOWN_KEY))
+    yield "two domains", Code.INVALID_ARGUMENT, refused(key, DOMAIN, ("domain", "other.example.com"))
     bad: dict[str, dict[str, Any]] = {
         "an unknown scope": {"touch_scope": 6},
         "no date": {"start_date": "soon"},
@@ -218,21 +281,21 @@ def over_grpc(world: World) -> Iterator[tuple[str, str, grpc.RpcError]]:
         "a long filter": {"term": "x" * 8193},
     }
     for name, fields in bad.items():
-        yield name, "INVALID_ARGUMENT", refused(key, **fields)
-    yield "a spent quota", "RESOURCE_EXHAUSTED", refused(world.spent_key)
+        yield name, Code.INVALID_ARGUMENT, refused(key, **fields)
+    yield "a spent quota", Code.QUOTA_EXCEEDED, refused(world.spent_key)
     yield "a large message", "RESOURCE_EXHAUSTED", refused(key, term="x" * (5 << 20))
     with world.busy():
-        yield "a busy server", "RESOURCE_EXHAUSTED", refused(key)
+        yield "a busy server", Code.OVERLOADED, refused(key)
     with world.endless():
-        yield "a long report", "DEADLINE_EXCEEDED", refused(key)
+        yield "a long report", Code.DEADLINE_EXCEEDED, refused(key)
         yield "a short deadline", "DEADLINE_EXCEEDED", refused(key, timeout=0.2)
     with world.failing(faults._translated_error(OSError())):
-        yield "a store that is away", "UNAVAILABLE", refused(key)
+        yield "a store that is away", Code.UNAVAILABLE, refused(key)
     with world.failing(RuntimeError("SELECT")):
-        yield "an internal error", "INTERNAL", refused(key)
-    for code, (_, status) in CODES.items():
-        with world.failing(faults._translated_code(code, "SELECT")):
-            yield f"code {code} of ClickHouse", status, refused(key)
+        yield "an internal error", Code.INTERNAL, refused(key)
+    for number, code in CODES.items():
+        with world.failing(faults._translated_code(number, "SELECT")):
+            yield f"code {number} of ClickHouse", code, refused(key)
     with grpc.insecure_channel(world.served.target) as channel:
         method: Callable[..., bytes] = channel.unary_unary("/pageroles.v1.PageRolesService/Nothing")
         with pytest.raises(grpc.RpcError) as caught:
@@ -240,12 +303,68 @@ def over_grpc(world: World) -> Iterator[tuple[str, str, grpc.RpcError]]:
     yield "another method", "UNIMPLEMENTED", caught.value
 
 
-def test_over_grpc_no_sentence_speaks_of_headers(world: World) -> None:
-    seen = 0
-    for name, status, error in over_grpc(world):
+def test_over_grpc_every_refusal_has_its_code_and_none_speaks_of_headers(world: World) -> None:
+    seen = []
+    for name, code, error in over_grpc(world):
         call: Any = error
+        status = code if isinstance(code, str) else code.status and code.status.name
         assert call.code().name == status, f"{name}: {call.code()} {call.details()}"
         assert call.details(), name
         assert not HTTP_WORDS.search(f"{call.details()} {details(error)}"), f"{name}: {call.details()}"
-        seen += 1
-    assert seen > 20
+        if isinstance(code, Code):
+            info = error_info(error)
+            assert (info.reason, info.domain) == (code.name, "pageroles"), name
+            seen.append(code)
+    assert len(seen) > 20
+    assert set(seen) == {code for code in Code if code.status} - {Code.CANCELLED}
+
+
+# ---- the words ----
+
+
+def test_only_the_words_that_rest_replaces_speak_of_metadata() -> None:
+    """So no sentence of gRPC's comes over REST, provoked here or not."""
+    for place in (value for name, value in vars(sentences).items() if name.endswith("_PLACE")):
+        assert not GRPC_WORDS.search(headers.worded_for_http(f"send it in {place}"))
+    found = []
+    for path in Path(pageroles.__file__).parent.rglob("*.py"):
+        if path.name == "sentences.py" or path.parent.name in {"v1", "command"}:
+            continue
+        tree = ast.parse(path.read_text())
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        found += [
+            f"{path.name}:{node.lineno}: {node.value}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+            if " " in node.value and re.search(r"\b(metadata|rpc)\b", node.value, re.IGNORECASE)
+        ]
+    assert not found
+
+
+# ---- the reference ----
+
+
+def test_the_reference_and_openapi_have_the_table() -> None:
+    page = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").exists()) / "docs/rest.md"
+    rows = [line for line in page.read_text().splitlines() if re.match(r"\| `[a-z_]+` \| \d{3} \|", line)]
+    statuses = {code: f"`{code.status.name}`" if code.status else "" for code in Code}
+    assert rows == [f"| `{code.text}` | {code.http} | {statuses[code]} | {code.when} |" for code in Code]
+    document = json.loads(openapi.document())
+    schemas = document["components"]["schemas"]
+    assert schemas["ErrorCode"]["enum"] == [code.text for code in Code]
+    for model in ("Fault", "QuotaFault"):
+        assert schemas[model]["properties"]["code"] == {"$ref": "#/components/schemas/ErrorCode"}
+        assert {"error", "code"} <= set(schemas[model]["required"])
+    responses = document["paths"]["/api/v1/pages"]["post"]["responses"]
+    for code in set(Code) - {Code.NOT_FOUND, Code.CANCELLED}:
+        assert f"`{code.text}`: {code.when}" in responses[str(code.http)]["description"]
+
+
+def test_a_code_of_a_later_server_becomes_that_of_its_status() -> None:
+    request = faults_of_transport.Refusal(Code.QUOTA_EXCEEDED, "no")
+    status = faults_of_transport.to_grpc(request, "id-1")
+    trailing = [(name, value.replace(b"QUOTA_EXCEEDED", b"QUOTA_FROZEN__") if isinstance(value, bytes) else value)
+                for name, value in status.trailing_metadata]  # fmt: skip
+    for metadata, code in ((status.trailing_metadata, Code.QUOTA_EXCEEDED), (trailing, Code.OVERLOADED)):
+        error = grpc.aio.AioRpcError(status.code, grpc.aio.Metadata(), grpc.aio.Metadata(*metadata), status.details)
+        assert faults_of_transport.from_grpc(error) == faults_of_transport.Refusal(code, "no")

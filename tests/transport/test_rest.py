@@ -152,6 +152,15 @@ def test_other_paths_methods_and_types_say_what_is_served(rest: str, key: str) -
     assert chunked.status_code == 413
 
 
+@pytest.mark.parametrize("path", ["/api/v1/pages/", "/openapi.json/", "/livez/", "/docs/", "/explorer/", "/api/v1"])
+def test_no_path_redirects(rest: str, path: str) -> None:
+    for method in ("GET", "POST"):
+        response = requests.request(method, f"{rest}{path}", allow_redirects=False, timeout=30)
+        assert response.status_code in {404, 405}
+        assert response.json()["error"]
+    assert "POST /api/v1/pages (no slash at the end)" in requests.post(f"{rest}/api/v1/pages/", timeout=30).text
+
+
 def test_the_request_id_goes_in_and_out(rest: str, key: str) -> None:
     assert post(rest, key, X_Request_Id="mine-1").headers["x-request-id"] == "mine-1"
     assert post(rest, key, X_Request_Id="no spaces!").headers["x-request-id"] != "no spaces!"
@@ -227,7 +236,9 @@ def test_a_spent_quota_is_a_429(rest: str, served: Served) -> None:
     assert post(rest, key, {"source": 1}).status_code == 400
     spent = post(rest, key)
     assert spent.status_code == 429
-    assert spent.json() == {"error": "API monthly limit exceeded.", "limit": 2, "used": 2, "domain": domain}
+    assert spent.json() == {
+        "error": "API monthly limit exceeded.", "code": "quota_exceeded", "limit": 2, "used": 2, "domain": domain,
+    }  # fmt: skip
     assert 0 < int(spent.headers["retry-after"]) <= 31 * 86_400
     assert spent.headers["x-ratelimit-remaining"] == "0"
 
@@ -235,7 +246,13 @@ def test_a_spent_quota_is_a_429(rest: str, served: Served) -> None:
 def test_pages_and_the_reference_are_served(rest: str) -> None:
     document = requests.get(f"{rest}/openapi.json", timeout=30).json()
     assert document["openapi"] == "3.1.0"
-    assert set(document["components"]["schemas"]["PagesBody"]["properties"]) == set(rest_schema.PARAMETERS)
+    schemas = document["components"]["schemas"]
+    assert set(schemas["PagesBody"]["properties"]) == set(rest_schema.PARAMETERS)
+    assert not schemas["PagesBody"].get("required"), "every parameter may be left out"
+    assert set(schemas) == {
+        "ConversionPage", "DropOffPage", "ErrorCode", "Fault", "NoResults", "PagesAnswer", "PagesBody", "PagesResult",
+        "QuotaFault", "RoleCount", "SummaryTotals", "TimeFrame", "TouchScope",
+    }, "generated clients have these names"  # fmt: skip
     for path, text in (("/", "<html"), ("/docs", "swagger-ui"), ("/swagger-ui/swagger-ui-bundle.js", "SwaggerUI")):
         response = requests.get(f"{rest}{path}", timeout=30)
         assert response.status_code == 200

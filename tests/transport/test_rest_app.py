@@ -101,7 +101,7 @@ def test_a_gateway_whose_server_is_away_says_so() -> None:
         response = requests.post(f"http://{address}/api/v1/pages", timeout=PATIENCE)
         assert response.status_code == 503
         assert response.headers["retry-after"] == "1"
-        assert set(response.json()) == {"error"}
+        assert set(response.json()) == {"error", "code"}
         assert nowhere not in response.text
 
 

@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pageroles.errors import PagerolesError, Status
+from pageroles.errors import PagerolesError
 from pageroles.transport import addresses, faults, headers
 from pageroles.transport.grpc_server import SERVICE
 from pageroles.v1 import pages_pb2
@@ -133,7 +133,7 @@ class RemoteBackend:
         try:
             first = await call.read()
             if first is grpc.aio.EOF:
-                raise RefusedError(faults.Refusal(Status.INTERNAL, "the server gave no answer"))
+                raise RefusedError(faults.Refusal(faults.Code.INTERNAL, "the server gave no answer"))
             quota = headers.quota_only(await call.initial_metadata())
         except grpc.aio.AioRpcError as error:
             raise RefusedError(faults.from_grpc(error)) from error

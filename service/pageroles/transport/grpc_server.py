@@ -56,9 +56,8 @@ class _Servicer:
         yield from self._report("StreamPages", request, context).messages()
 
     def _report(self, method: str, request: pages_pb2.PagesRequest, context: grpc.ServicerContext) -> Report:
-        received = dict(context.invocation_metadata() or ())
-        metadata = {key: value for key, value in received.items() if isinstance(value, str)}
-        request_id = headers.request_id(metadata.get(headers.REQUEST_ID.metadata))
+        metadata = _Metadata(context)
+        request_id = headers.request_id(next(iter(metadata.texts(headers.REQUEST_ID)), None))
 
         def started(call: Call) -> None:
             if not context.add_callback(call.cancel):
@@ -68,10 +67,8 @@ class _Servicer:
             incoming = IncomingRequest(
                 method=method,
                 request=request,
-                key=metadata.get(headers.AUTHENTICATION.metadata),
-                domain=headers.domain(
-                    metadata.get(headers.DOMAIN.metadata, "").encode(), _binary(received.get(headers.DOMAIN_IN_UTF8))
-                ),
+                key=headers.key(metadata.texts(headers.AUTHENTICATION), metadata.texts(headers.AUTHORIZATION)),
+                domain=headers.domain(metadata.domains()),
                 seconds=context.time_remaining(),
                 request_id=request_id,
             )
@@ -86,9 +83,19 @@ class _Servicer:
         return reply.report
 
 
-def _binary(value: str | bytes | None) -> bytes | None:
-    """Return binary metadata, which the stubs of grpc take for text."""
-    return value if isinstance(value, bytes) else None
+class _Metadata:
+    """The metadata of a request, where a name may stand several times."""
+
+    def __init__(self, context: grpc.ServicerContext) -> None:
+        # The stubs of grpc take all values for texts.
+        self._pairs: tuple[tuple[str, str | bytes], ...] = tuple(context.invocation_metadata() or ())
+
+    def texts(self, header: headers.Header) -> list[str]:
+        return [value for name, value in self._pairs if name == header.metadata and isinstance(value, str)]
+
+    def domains(self) -> list[bytes]:
+        utf8 = (value for name, value in self._pairs if name == headers.DOMAIN_IN_UTF8 and isinstance(value, bytes))
+        return [*(text.encode() for text in self.texts(headers.DOMAIN)), *utf8]
 
 
 def _abort(context: grpc.ServicerContext, status: grpc.Status) -> NoReturn:

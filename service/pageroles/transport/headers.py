@@ -37,6 +37,7 @@ class Header:
 
 
 AUTHENTICATION = Header("Authentication", "The API key.")
+AUTHORIZATION = Header("Authorization", "The API key, as `Bearer KEY`; another scheme is ignored.")
 DOMAIN = Header("Domain", "The domain to read, in UTF-8 or its ASCII form (xn--…); only with a key for all domains.")
 REQUEST_ID = Header("X-Request-Id", "Names the request in the answer and in the server's log.")
 RETRY_AFTER = Header("Retry-After", "Seconds after which to try again.", "integer")
@@ -45,12 +46,14 @@ USED = Header("X-RateLimit-Used", "Requests of this month, this one included.", 
 REMAINING = Header("X-RateLimit-Remaining", "Requests left this month.", "integer")
 RESET = Header("X-RateLimit-Reset", "When the month is over, in seconds since 1970-01-01 UTC.", "integer")
 
-OF_REQUESTS = (AUTHENTICATION, DOMAIN, REQUEST_ID)
+OF_REQUESTS = (AUTHENTICATION, AUTHORIZATION, DOMAIN, REQUEST_ID)
 OF_QUOTAS = (LIMIT, USED, REMAINING, RESET)
 OF_ANSWERS = (REQUEST_ID, *OF_QUOTAS, RETRY_AFTER)
 
 # gRPC's metadata are ASCII, but for names that end so; HTTP has headers in any bytes.
 DOMAIN_IN_UTF8 = f"{DOMAIN.metadata}-bin"
+# The scheme is compared without its case (RFC 9110).
+_BEARER = re.compile(r"bearer +(?P<key>.+)", re.IGNORECASE | re.DOTALL)
 _UNSENDABLE = re.compile(r"[^ -~]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -68,7 +71,26 @@ def request_id(proposed: str | None) -> str:
     return proposed if proposed and _REQUEST_ID.fullmatch(proposed) else secrets.token_hex(8)
 
 
-def domain(*received: bytes | None) -> str | None:
+def key(authentication: Iterable[str], authorization: Iterable[str]) -> str | None:
+    """Return the API key that a request carries, not checked; None where it carries none.
+
+    Args:
+        authentication: What came as `Authentication`, each time that it came.
+        authorization: The same of `Authorization`; what is not of the scheme `Bearer` is ignored.
+
+    Raises:
+        InvalidArgumentError: Two keys differ.
+    """
+    bearers = (match["key"] for value in authorization if (match := _BEARER.fullmatch(value)))
+    given = {value for value in (*authentication, *bearers) if value}
+    if len(given) > 1:
+        raise InvalidArgumentError(
+            AUTHENTICATION.metadata, f"the request carries two keys that differ; send one, in {sentences.KEY_PLACE}"
+        )
+    return given.pop() if given else None
+
+
+def domain(received: Iterable[bytes]) -> str | None:
     """Return the domain that a request names; None where it names none.
 
     Args:
@@ -80,7 +102,7 @@ def domain(*received: bytes | None) -> str | None:
     given = {value for value in received if value}
     if len(given) > 1:
         raise InvalidArgumentError(
-            "domain", f"{sentences.DOMAIN_PLACE} and `{DOMAIN_IN_UTF8}` name two domains; send one of them"
+            "domain", f"the request names two domains that differ; name one, in {sentences.DOMAIN_PLACE}"
         )
     try:
         named = given.pop().decode() if given else None

@@ -9,6 +9,7 @@ import msgspec
 
 from pageroles import __version__
 from pageroles.transport import headers, rest_schema
+from pageroles.transport.faults import CLIENT_CLOSED_REQUEST, Code
 
 _REF = "#/components/schemas/{name}"
 _MODELS = (
@@ -19,13 +20,23 @@ _MODELS = (
     rest_schema.QuotaFault,
 )
 
+# Parts of models that have a name of their own: without one, generators make names up from the place.
+_NAMED = (
+    ("PagesBody", "touch_scope", "TouchScope"),
+    ("Fault", "code", "ErrorCode"),
+    ("QuotaFault", "code", "ErrorCode"),
+)
+
 _INTRODUCTION = """\
 Which role did each page play in the sessions you ask for: did people convert on it, read it before they converted,
 land on it, or leave from it?
 
-Send the API key in the header `Authentication`. A key reads the sessions of its own domain; a key for all domains names
-the one to read in the header `Domain`.
+Send the API key in the header `Authentication`, or as `Authorization: Bearer KEY`. A key reads the sessions of its own
+domain; a key for all domains names the one to read in the header `Domain`.
 """
+
+# What this path answers; nobody is there to read what a cancelled request gets.
+_FAULTS = {code.http for code in Code} - {404, CLIENT_CLOSED_REQUEST}
 
 _EXAMPLE_ANSWER = {
     "time_frame": {"start": "2025-07-01T00:00:00Z", "end": "2025-07-31T23:59:59Z"},
@@ -53,20 +64,6 @@ _EXAMPLE_ANSWER = {
     ],
 }
 
-_FAULTS = {
-    "400": "A bad parameter; `error` says what to change, `field` names it.",
-    "401": "No key, or a key that is unknown, revoked or expired.",
-    "403": "The key does not read the domain that the request names.",
-    "405": "The method is not POST.",
-    "408": "The body did not arrive in time.",
-    "413": "The body is larger than 64 KiB.",
-    "415": "The body is not sent as `application/json`.",
-    "429": "The domain's requests of this month are used up, or the server is busy; see `Retry-After`.",
-    "500": "An internal error; `error` carries an id to quote.",
-    "503": "The store can't be reached, or is damaged; try again.",
-    "504": "The report took too long; ask for a shorter window.",
-}
-
 
 @functools.cache
 def document() -> bytes:
@@ -76,6 +73,16 @@ def document() -> bytes:
 
 def _document() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(_MODELS, ref_template=_REF)
+    query_parameters = _query_parameters(schemas["PagesBody"])
+    for model, field, name in _NAMED:
+        properties = schemas[model]["properties"]
+        schemas[name] = {"title": name, **properties[field]}
+        properties[field] = {"$ref": _REF.format(name=name)}
+    schemas["PagesResult"] = {
+        "title": "PagesResult",
+        "description": "The report, or the message that no session matched.",
+        "oneOf": [{"$ref": _REF.format(name=name)} for name in ("PagesAnswer", "NoResults")],
+    }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -86,8 +93,8 @@ def _document() -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": "pages", "description": "The roles of pages."}],
-        "security": [{"key": []}],
-        "paths": {"/api/v1/pages": {"post": _operation()}},
+        "security": [{"key": []}, {"bearer": []}],
+        "paths": {"/api/v1/pages": {"post": _operation(query_parameters)}},
         "components": {
             "schemas": schemas,
             "securitySchemes": {
@@ -96,19 +103,22 @@ def _document() -> dict[str, Any]:
                     "in": "header",
                     "name": headers.AUTHENTICATION.http,
                     "description": headers.AUTHENTICATION.description,
-                }
+                },
+                "bearer": {"type": "http", "scheme": "bearer", "description": headers.AUTHORIZATION.description},
             },
         },
     }
 
 
-def _operation() -> dict[str, Any]:
+def _operation(query_parameters: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "operationId": "pages",
         "tags": ["pages"],
         "summary": "Which role did each page play?",
-        "description": "All parameters may be left out; so may the body.",
+        "description": "All parameters may be left out; so may the body. Each may be given in the query string or in "
+        "the body, not in both.",
         "parameters": [
+            *query_parameters,
             _parameter(headers.DOMAIN),
             _parameter(headers.REQUEST_ID),
         ],
@@ -131,9 +141,20 @@ def _operation() -> dict[str, Any]:
                 }
             },
         },
-        "responses": {"200": _report_response()}
-        | {status: _fault_response(status, text) for status, text in _FAULTS.items()},
+        "responses": {"200": _report_response()} | {str(status): _fault_response(status) for status in sorted(_FAULTS)},
     }
+
+
+def _query_parameters(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the parameters of the body as those of the query string."""
+    found = []
+    for name, schema in body["properties"].items():
+        # Without examples: the page of the reference would send them, beside that of the body.
+        bare = {key: value for key, value in schema.items() if key not in {"description", "examples"}}
+        found.append(
+            {"name": name, "in": "query", "required": False, "description": schema["description"], "schema": bare}
+        )
+    return found
 
 
 def _parameter(header: headers.Header) -> dict[str, Any]:
@@ -147,13 +168,12 @@ def _parameter(header: headers.Header) -> dict[str, Any]:
 
 
 def _report_response() -> dict[str, Any]:
-    models = [_REF.format(name="PagesAnswer"), _REF.format(name="NoResults")]
     return {
         "description": "The report, or the message that no session matched.",
         "headers": _response_headers(headers.REQUEST_ID, *headers.OF_QUOTAS),
         "content": {
             "application/json": {
-                "schema": {"oneOf": [{"$ref": model} for model in models]},
+                "schema": {"$ref": _REF.format(name="PagesResult")},
                 "examples": {
                     "report": {"value": _EXAMPLE_ANSWER},
                     "no results": {"value": {"message": rest_schema.NO_RESULTS}},
@@ -163,14 +183,15 @@ def _report_response() -> dict[str, Any]:
     }
 
 
-def _fault_response(status: str, description: str) -> dict[str, Any]:
-    exhausted = status == "429"
+def _fault_response(status: int) -> dict[str, Any]:
+    codes = [code for code in Code if code.http == status]
+    exhausted = Code.QUOTA_EXCEEDED in codes
     model = "QuotaFault" if exhausted else "Fault"
     names = [headers.REQUEST_ID, *(headers.OF_QUOTAS if exhausted else ())]
-    if status in {"429", "503"}:
+    if exhausted or Code.UNAVAILABLE in codes:
         names.append(headers.RETRY_AFTER)
     return {
-        "description": description,
+        "description": "; ".join(f"`{code.text}`: {code.when}" for code in codes) + ".",
         "headers": _response_headers(*names),
         "content": {"application/json": {"schema": {"$ref": _REF.format(name=model)}}},
     }

@@ -72,7 +72,7 @@ def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequen
         yield
         await backend.close()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(PATH, gateway.pages, methods=["POST"]),
             Route("/openapi.json", _openapi, methods=["GET"]),
@@ -88,6 +88,9 @@ def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequen
         exception_handlers={HTTPException: _refuse_http, Exception: _refuse_fault},
         lifespan=lifespan,
     )
+    # A redirect has no body to say what is wrong, and few clients send a question again to where it leads.
+    app.router.redirect_slashes = False
+    return app
 
 
 class _Gateway:
@@ -102,9 +105,10 @@ class _Gateway:
             body = await _body(request)
             incoming = IncomingRequest(
                 method=f"POST {PATH}",
-                request=rest_body.read(body),
-                key=request.headers.get(headers.AUTHENTICATION.metadata),
-                domain=headers.domain(_bytes_of(request, headers.DOMAIN)),
+                request=rest_body.read(request.scope["query_string"], body),
+                key=headers.key(_all(request, headers.AUTHENTICATION), _all(request, headers.AUTHORIZATION)),
+                # The framework decodes headers as Latin-1.
+                domain=headers.domain(value.encode("latin-1") for value in _all(request, headers.DOMAIN)),
                 seconds=self._max_seconds,
                 request_id=request_id,
             )
@@ -126,13 +130,12 @@ class _Gateway:
         reason = await self._backend.why_not_ready()
         if reason is None:
             return _json({"status": "ok"}, headers=_NOT_KEPT)
-        return _json({"error": reason}, HTTPStatus.SERVICE_UNAVAILABLE, _NOT_KEPT)
+        return _fault(faults.Refusal(faults.Code.UNAVAILABLE, reason))
 
 
-def _bytes_of(request: Request, header: headers.Header) -> bytes | None:
-    """Return a header as it came; the framework decodes it as Latin-1."""
-    value = request.headers.get(header.metadata)
-    return None if value is None else value.encode("latin-1")
+def _all(request: Request, header: headers.Header) -> list[str]:
+    """Return a header's values, each time that it came."""
+    return request.headers.getlist(header.metadata)
 
 
 async def _body(request: Request) -> bytes:
@@ -235,13 +238,14 @@ def _json(body: object, status: int = HTTPStatus.OK, headers: dict[str, str] | N
     return Response(msgspec.json.encode(body), int(status), headers, media_type="application/json")
 
 
-def _fault(refusal: faults.Refusal) -> Response:
+def _fault(refusal: faults.Refusal, **more_headers: str) -> Response:
     status, body, response_headers = faults.to_http(refusal)
-    return _json(body, status, response_headers | _NOT_KEPT)
+    return _json(body, status, response_headers | more_headers | _NOT_KEPT)
 
 
 _SENTENCES = {
-    HTTPStatus.NOT_FOUND: f"there is nothing at this path; send questions with POST {PATH}, and see /docs",
+    HTTPStatus.NOT_FOUND: f"there is nothing at this path; send questions with POST {PATH} (no slash at the end), "
+    "and see /docs",
     HTTPStatus.METHOD_NOT_ALLOWED: f"this path does not take this method; send questions with POST {PATH}",
 }
 
@@ -250,7 +254,7 @@ async def _refuse_http(_: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     sentence = _SENTENCES.get(HTTPStatus(error.status_code), error.detail)
-    return _json({"error": sentence}, error.status_code, dict(error.headers or {}))
+    return _fault(faults.Refusal(faults.Code.of_http(error.status_code), sentence), **(error.headers or {}))
 
 
 async def _refuse_fault(request: Request, error: Exception) -> Response:

@@ -1,8 +1,9 @@
-"""Read the body of a REST request as a PagesRequest; each mistake in it has a sentence."""
+"""Read the query string and the body of a REST request as a PagesRequest; each mistake in them has a sentence."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -18,13 +19,26 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 64 << 10
 
 
-def read(body: bytes) -> pages_pb2.PagesRequest:
-    """Return the request of a body; an empty body is a request with all defaults.
+def read(query: bytes, body: bytes) -> pages_pb2.PagesRequest:
+    """Return the request of a query string and a body, both of which may be empty.
+
+    Args:
+        query: The query string, without its question mark.
+        body: A JSON object.
 
     Raises:
-        InvalidArgumentError: The body is not a JSON object, or a parameter is unknown or of the wrong type.
+        InvalidArgumentError: The body is not a JSON object; or a parameter is unknown, of the wrong type, or given
+            twice, in one of them or in both.
     """
-    parameters = _parameters(body)
+    parameters: dict[str, Any] = {}
+    for name, value in _of_query(query):
+        if name in parameters:
+            raise InvalidArgumentError(name, "given twice in the query string; give it once")
+        parameters[name] = value
+    for name, value in _of_body(body).items():
+        if name in parameters:
+            raise InvalidArgumentError(name, "given in the query string and in the body; give it in one of them")
+        parameters[name] = value
     for name, value in parameters.items():
         if name not in PARAMETERS:
             raise InvalidArgumentError(name, sentences.unknown_name("parameter", name, PARAMETERS))
@@ -34,7 +48,27 @@ def read(body: bytes) -> pages_pb2.PagesRequest:
     return to_request(parameters)
 
 
-def _parameters(body: bytes) -> dict[str, Any]:
+def _of_query(query: bytes) -> list[tuple[str, str]]:
+    """Return the names and values of a query string, as forms encode them: `+` is a space."""
+    # As Latin-1 each byte is one character, so what is no UTF-8 can be named.
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
+    named = []
+    for name, value in pairs:
+        try:
+            named.append((_utf8(name), _utf8(value)))
+        except UnicodeDecodeError:
+            field = name if name in PARAMETERS else ""
+            raise InvalidArgumentError(
+                field, "not UTF-8 in the query string; encode it as UTF-8, then as %XX"
+            ) from None
+    return named
+
+
+def _utf8(text: str) -> str:
+    return text.encode("latin-1").decode()
+
+
+def _of_body(body: bytes) -> dict[str, Any]:
     if not body.strip():
         return {}
     try:

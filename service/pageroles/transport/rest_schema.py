@@ -9,6 +9,7 @@ import msgspec
 from pageroles.question.filters import FILTERS
 from pageroles.question.request import SCOPES
 from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES
+from pageroles.transport.faults import Code
 
 # For the document only: `question/window.py` reads the dates, and its sentences say more.
 _DATE = r"^$|^\d{4}-\d{2}-\d{2}([Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?([Zz]|[+-]\d{2}(:?\d{2})?)?)?$"
@@ -122,19 +123,27 @@ class NoResults(msgspec.Struct, forbid_unknown_fields=True):
 NO_RESULTS: str = get_args(get_type_hints(NoResults)["message"])[0]
 
 
+_CODE = msgspec.Meta(
+    description="What kind of error it is. A code stays what it is; later versions may add some.",
+    extra_json_schema={"enum": [code.text for code in Code]},
+)
+
+
 class Fault(msgspec.Struct, omit_defaults=True):
     """What is wrong: a sentence that says what to change."""
 
     error: str
+    code: Annotated[str, _CODE]
     field: Annotated[str, _text("The parameter at fault, where one is.", "start_date")] | msgspec.UnsetType = (
         msgspec.UNSET
     )
 
 
 class QuotaFault(msgspec.Struct):
-    """The domain's requests of this month are used up; or, with `error` alone, the server is busy."""
+    """The domain's requests of this month are used up; or, with `error` and `code` alone, the server is busy."""
 
     error: Annotated[str, _text("What is exceeded.", "API monthly limit exceeded.")]
+    code: Annotated[str, _CODE]
     limit: Count | msgspec.UnsetType = msgspec.UNSET
     used: Count | msgspec.UnsetType = msgspec.UNSET
     domain: str | msgspec.UnsetType = msgspec.UNSET

@@ -5,18 +5,24 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import h11
+import msgspec
 import uvicorn
+from starlette.responses import Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pageroles.errors import SettingError
-from pageroles.transport import addresses
+from pageroles.transport import addresses, faults
+from pageroles.transport.rest_middleware import CommonHeaders
 
 if TYPE_CHECKING:
     import asyncio
 
     from starlette.applications import Starlette
+    from starlette.types import Receive, Scope, Send
+    from uvicorn._types import ASGI3Application
 
 _MOST_CONNECTIONS = 1000
 _MOST_HEADER_BYTES = 16 << 10
@@ -26,12 +32,29 @@ _IDLE_SECONDS = 60
 _START_SECONDS = 10.0
 
 
+_NOT_HTTP = faults.Refusal(
+    faults.Code.INVALID_ARGUMENT, "this is no request of HTTP/1.1, or its head is larger than 16 KiB; send another"
+)
+_BUSY = faults.Refusal(faults.Code.OVERLOADED, "the server is busy; try again", retry_after=1)
+
+
+async def _refuse_busy(scope: Scope, receive: Receive, send: Send) -> None:
+    status, body, headers = faults.to_http(_BUSY)
+    headers["connection"] = "close"
+    await Response(msgspec.json.encode(body), status, headers, "application/json")(scope, receive, send)
+
+
 class _PromptProtocol(H11Protocol):
-    """HTTP/1.1 that closes a new connection which sends no request; uvicorn itself would wait for ever."""
+    """HTTP/1.1 that closes a new connection which sends no request; uvicorn itself would wait for ever.
+
+    What it refuses before there is a request for the application, it refuses in the form of all other errors.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._timer = self.loop.call_later(_HEAD_SECONDS, self._close_if_silent)
+        if len(self.connections) > _MOST_CONNECTIONS:
+            self.app = cast("ASGI3Application", CommonHeaders(_refuse_busy))
 
     def _close_if_silent(self) -> None:
         if self.cycle is None:
@@ -40,6 +63,16 @@ class _PromptProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's sentence, which it has logged
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            status, fault, headers = faults.to_http(_NOT_HTTP)
+            body = msgspec.json.encode(fault)
+            headers |= {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
+            response = h11.Response(status_code=status, headers=list(headers.items()), reason=b"Bad Request")
+            for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
 
 class HttpServer:
@@ -69,7 +102,6 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=_MOST_CONNECTIONS,
             h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
             timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=int(grace),
