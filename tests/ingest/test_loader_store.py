@@ -140,7 +140,15 @@ def killed_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[by
     return file, lines
 
 
-@pytest.mark.parametrize("moments", [["open"], ["loaded 400"], ["loaded 2000", "loaded 1200"], ["loaded 5200"]])
+@pytest.mark.parametrize(
+    "moments",
+    [
+        ["open"],
+        pytest.param(["loaded 400"], marks=pytest.mark.slow),
+        ["loaded 2000", "loaded 1200"],
+        pytest.param(["loaded 5200"], marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_load_is_run_again(folder: Path, killed_file: tuple[Path, list[bytes]], moments: list[str]) -> None:
     file, lines = killed_file
     rejected = (len(lines) + 49) // 50
