@@ -166,6 +166,7 @@ class Life:
     def erase(self) -> None:
         """Erase in one domain or in all; perhaps it is killed and finished, perhaps half of what came comes again."""
         came = [one for deliveries in self.came for one in deliveries if not isinstance(one, Erase)]
+        came += [one for batch in self._kept for one in batch]
         wanted = drawn_erasure(self.rng, came)
         of_all_domains = self.rng.random() < 1 / 4 and wanted != Erase(wanted.domain)
         domains = list(self._number) if of_all_domains else [wanted.domain]
