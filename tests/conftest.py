@@ -14,12 +14,14 @@ from pageroles.access.keys import KeyStore
 from pageroles.report import statements
 from pageroles.service import PagesService
 from pageroles.settings import ServerSettings
+from pageroles.store import erasure
 from pageroles.store.store import Store
 from pageroles.transport.backends import LocalBackend
 from pageroles.transport.grpc_server import GrpcServer
 from pageroles.transport.rest_app import application
 from pageroles.transport.rest_server import HttpServer
-from support import worked
+from support import stores, worked
+from support.clickhouse_standin import StandIn
 from support.endless import ENDLESS
 from support.served import Served
 
@@ -41,6 +43,26 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """The one embedded store of this process."""
     with Store.open(f"chdb://{tmp_path_factory.mktemp('store')}") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """A stand-in for a ClickHouse server, for tests that want a store of their own."""
+    with StandIn.start(tmp_path_factory.mktemp("standin")) as started:
+        yield started
+
+
+@pytest.fixture
+def empty_store(standin: StandIn) -> Iterator[Store]:
+    """An empty store, of one test alone."""
+    with stores.empty(standin) as opened:
+        yield opened
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let erasures not wait for old parts."""
+    monkeypatch.setattr(erasure, "_OLD_PARTS_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="session")

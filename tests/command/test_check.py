@@ -8,11 +8,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pageroles.command.app import app
-from pageroles.store.store import Store
-from support.clickhouse_standin import StandIn
+from support import stores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pageroles.store.store import Store
+    from support.clickhouse_standin import StandIn
 
 MOVED = (
     "INSERT INTO sessions (domain, session_id, user_id, started_at) VALUES ('a.com', 's1', '[b]anon', '2025-07-03'), "
@@ -21,16 +21,8 @@ MOVED = (
 
 
 @pytest.fixture
-def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
-    with StandIn.start(tmp_path_factory.mktemp("check")) as started:
-        yield started
-
-
-@pytest.fixture
-def store(standin: StandIn) -> Iterator[Store]:
-    with Store.open(standin.dsn) as opened:
-        opened.apply_schema()
-        yield opened
+def store(empty_store: Store) -> Store:
+    return empty_store
 
 
 def check(standin: StandIn, *args: str) -> Result:
@@ -77,4 +69,5 @@ def test_what_cannot_be_mended_is_left_and_says_what_to_do(standin: StandIn, sto
 
 
 def test_a_store_without_the_schema_is_refused(standin: StandIn) -> None:
-    assert "pageroles schema" in str(check(standin).exception)
+    with stores.bare(standin):
+        assert "pageroles schema" in str(check(standin).exception)

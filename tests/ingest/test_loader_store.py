@@ -16,6 +16,8 @@ import pytest
 
 from pageroles.command import traffic
 from pageroles.ingest import loader
+from pageroles.store import soundness
+from pageroles.store.statement import Statement
 from support.fakes import rejects_of, session
 
 if TYPE_CHECKING:
@@ -113,10 +115,26 @@ def test_a_batch_may_reach_over_any_number_of_months(store: Store) -> None:
     assert len(content(store, "months.example")) == len(months)
 
 
+def test_a_session_that_moved_within_a_day_leaves_no_journey_though_both_versions_come(empty_store: Store) -> None:
+    """All were written at one time, so the later start counts; the earlier one, which counted, comes once more."""
+    done: dict[str, Any] = {
+        "conversions": [{"occurred_at": "2025-07-03T10:00:00Z"}],
+        "written_at": "2025-07-09T00:00:00Z",
+    }
+    earlier, later = (session("s", started_at=f"2025-07-03T{hour}:00:00Z", **done) for hour in ("09", "10"))
+    for batch in ([earlier], [earlier, later]):
+        loader.load_chunks(empty_store, [b"\n".join(batch)])
+    journeys = Statement("SELECT toHour(started_at) FROM converting_sessions FINAL")
+    assert empty_store.rows(journeys, empty_store.call(30)) == [(10,)]
+    assert not [finding for finding in soundness.look(empty_store) if finding.count]
+
+
 # Loads a file in small batches and tells of each; then prints what the store holds.
 PROCESS = """
 import json, sys
 from pageroles.ingest import loader
+from pageroles.store import soundness
+from pageroles.store.statement import Statement
 from pageroles.store.store import Store
 loader.BATCH_ROWS = 400
 folder, file, query = sys.argv[1:]
@@ -140,7 +158,15 @@ def killed_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[by
     return file, lines
 
 
-@pytest.mark.parametrize("moments", [["open"], ["loaded 400"], ["loaded 2000", "loaded 1200"], ["loaded 5200"]])
+@pytest.mark.parametrize(
+    "moments",
+    [
+        ["open"],
+        pytest.param(["loaded 400"], marks=pytest.mark.slow),
+        ["loaded 2000", "loaded 1200"],
+        pytest.param(["loaded 5200"], marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_load_is_run_again(folder: Path, killed_file: tuple[Path, list[bytes]], moments: list[str]) -> None:
     file, lines = killed_file
     rejected = (len(lines) + 49) // 50

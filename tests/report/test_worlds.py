@@ -11,39 +11,63 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
+from pageroles.access.keys import KeyStore
+from pageroles.store import soundness
 from pageroles.v1 import pages_pb2, pages_pb2_grpc
 from support import reference
+from support.lives import Life
 from support.reference import CONVERSION_ROLES, DROP_OFF_ROLES, InvalidRequestError, report
+from support.served import serving_with
 from support.wire import message
 from support.worlds import World, domain, moving, request, world
-from support.writing import write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from support.served import Served
+    from pageroles.store.store import Store
+    from support.reference import Erase, Session
 
 WORLDS = 1000
-BATCH = 250
+# So many share a store, one after the other.
+GROUP = 100
+FAST_GROUPS = 1
+ERASURES = 5
 REQUESTS = 2
 
 REFUSED = {"error": "invalid argument"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Peopled:
-    """A served store full of worlds."""
+@dataclasses.dataclass
+class Asking:
+    """A client of a served store, and a count of the kinds of answers that it got."""
 
     stub: pages_pb2_grpc.PageRolesServiceStub
     key: str
-    worlds: list[World]
+    kinds: Counter[str] = dataclasses.field(default_factory=Counter)
 
-    def pages(self, who: str, asked: Mapping[str, str]) -> dict[str, Any]:
+    def agrees(self, seed: int, drawn: World, came: Sequence[Session | Erase], rng: random.Random) -> None:
+        """Ask in either way, and compare with the reference."""
+        who, asked = domain(rng, drawn), request(rng, drawn)
+        method = rng.choice((self._pages, self._stream_pages))
+        before = datetime.now(UTC)
+        try:
+            answer = method(who, asked)
+        except grpc.RpcError as error:
+            assert error.code() is grpc.StatusCode.INVALID_ARGUMENT, (seed, who, asked, error)  # noqa: PT017
+            answer = REFUSED
+        expected = possible(came, who, asked, before, datetime.now(UTC))
+        assert answer in expected, (
+            f"seed {seed}, world's now {drawn.now.isoformat()}, domain {who}, request {asked}, got:\n{answer}\n"
+            f"expected:\n{expected[0]}"
+        )
+        self.kinds[next(iter(answer))] += 1
+
+    def _pages(self, who: str, asked: Mapping[str, str]) -> dict[str, Any]:
         return rest(self.stub.Pages(message(asked), metadata=self._metadata(who), timeout=60))
 
-    def stream_pages(self, who: str, asked: Mapping[str, str]) -> dict[str, Any]:
+    def _stream_pages(self, who: str, asked: Mapping[str, str]) -> dict[str, Any]:
         first, *others = self.stub.StreamPages(message(asked), metadata=self._metadata(who), timeout=60)
         if first.message:
             assert not others
@@ -60,59 +84,59 @@ class Peopled:
         return [("authentication", self.key), ("domain", who)]
 
 
-@pytest.fixture(scope="module")
-def peopled(served: Served) -> Iterator[Peopled]:
-    # The server's clock is the real one: worlds lie around it, so that requests without dates find sessions.
-    now = datetime.now(UTC)
-    drawn = [drawn_world(seed, now).renamed(f"world{seed}") for seed in range(WORLDS)]
-    write(served.store, (session for its_world in drawn for session in its_world.deliveries))
-    with grpc.insecure_channel(served.target) as channel:
-        yield Peopled(pages_pb2_grpc.PageRolesServiceStub(channel), served.all_domains_key, drawn)  # type: ignore[no-untyped-call]
+@pytest.fixture
+def asking(empty_store: Store) -> Iterator[Asking]:
+    key, _ = KeyStore(empty_store).create(None)
+    with serving_with(empty_store) as (target, _, _), grpc.insecure_channel(target) as channel:
+        yield Asking(pages_pb2_grpc.PageRolesServiceStub(channel), key)  # type: ignore[no-untyped-call]
 
 
 def drawn_world(seed: int, now: datetime) -> World:
     """Return the world of a seed; in every other one, sessions move."""
     rng = random.Random(seed)
-    return moving(rng, world(rng, now)) if seed % 2 else world(rng, now)
+    return (moving(rng, world(rng, now)) if seed % 2 else world(rng, now)).renamed(f"world{seed}")
 
 
-@pytest.mark.parametrize("method", ["pages", "stream_pages"])
+@pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize(
-    "first", [0, *(pytest.param(first, marks=pytest.mark.slow) for first in range(BATCH, WORLDS, BATCH))]
+    "group",
+    [pytest.param(group, marks=[pytest.mark.slow] if group >= FAST_GROUPS else []) for group in range(WORLDS // GROUP)],
 )
-def test_an_answer_is_what_the_reference_says(peopled: Peopled, first: int, method: str) -> None:
-    kinds: Counter[str] = Counter()
-    for seed in range(first, first + BATCH):
-        drawn = peopled.worlds[seed]
-        rng = random.Random(f"requests of {seed}")
+def test_an_answer_is_what_the_reference_says(empty_store: Store, asking: Asking, group: int) -> None:
+    """While a store is fed, merged, killed and erased from, and afterwards; and it is sound then."""
+    # The server's clock is the real one: worlds lie around it, so that requests without dates find sessions.
+    now = datetime.now(UTC)
+    seeds = range(group * GROUP, (group + 1) * GROUP)
+    rng = random.Random(f"life of {group}")
+    life = Life(empty_store, rng, [drawn_world(seed, now) for seed in seeds])
+
+    def between() -> None:
+        for number in rng.sample(range(GROUP), 8):
+            asking.agrees(seeds[number], life.worlds[number], life.came[number], rng)
+
+    life.live(between, ERASURES)
+    asking.kinds.clear()
+    for seed, drawn, came in zip(seeds, life.worlds, life.came, strict=True):
+        requests = random.Random(f"requests of {seed}")
         for _ in range(REQUESTS):
-            who, asked = domain(rng, drawn), request(rng, drawn)
-            before = datetime.now(UTC)
-            try:
-                answer = getattr(peopled, method)(who, asked)
-            except grpc.RpcError as error:
-                assert error.code() is grpc.StatusCode.INVALID_ARGUMENT, (seed, who, asked, error)  # noqa: PT017
-                answer = REFUSED
-            expected = possible(drawn, who, asked, before, datetime.now(UTC))
-            assert answer in expected, (
-                f"seed {seed}, world's now {drawn.now.isoformat()}, domain {who}, request {asked}, got:\n{answer}\n"
-                f"expected:\n{expected[0]}"
-            )
-            kinds[next(iter(answer))] += 1
+            asking.agrees(seed, drawn, came, requests)
+    assert {finding.name: finding.count for finding in soundness.look(empty_store) if finding.count} == {}
     # The worlds show nothing where hardly any request finds a session.
-    assert kinds["time_frame"] > BATCH * REQUESTS / 4, kinds
-    assert kinds["error"] < BATCH * REQUESTS / 10, kinds
+    asked = asking.kinds.total()
+    assert asking.kinds["time_frame"] > asked / 5, asking.kinds
+    assert asking.kinds["error"] < asked / 5, asking.kinds
+    assert all(life.seen[kind] for kind in ("merged", "killed", "erased")), life.seen
 
 
 def possible(
-    drawn: World, who: str, asked: Mapping[str, str], before: datetime, after: datetime
+    came: Sequence[Session | Erase], who: str, asked: Mapping[str, str], before: datetime, after: datetime
 ) -> list[dict[str, Any]]:
     """Return what the server may answer, whose clock showed some second between two instants."""
     answers = []
     now = before.replace(microsecond=0)
     while now <= after:
         try:
-            answers.append(report(drawn.deliveries, who, asked, now))
+            answers.append(report(came, who, asked, now))
         except InvalidRequestError:
             answers.append(REFUSED)
         now += timedelta(seconds=1)

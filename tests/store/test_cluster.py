@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pageroles.question.model import PagesQuery
 
-WORLDS = 40
+WORLDS = 20
 REQUESTS = 3
 NOW = datetime(2025, 8, 1, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,18 +15,18 @@ from pageroles import _core
 from pageroles.client import to_answer
 from pageroles.errors import CancelledError
 from pageroles.question.request import to_query
-from pageroles.question.window import first_instant
 from pageroles.report.run import Reporter
 from pageroles.store import erasure, schema
 from pageroles.store.erasure import Erased, Erasure
 from pageroles.store.retention import Retention
 from pageroles.store.statement import Statement
 from pageroles.store.store import Store
-from support import worlds
+from support import stores, worlds
 from support.clickhouse_standin import StandIn
 from support.endless import until
+from support.erasing import STATEMENTS, KilledError, Mortal, drawn_erasure, to_erasure
 from support.made import NOW, conversion, session
-from support.reference import SCOPES, Erase, Session, canonical, moment, report, written
+from support.reference import SCOPES, Erase, Session, canonical, report, written
 from support.reports import answered
 from support.wire import message
 from support.writing import write
@@ -35,20 +35,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-FAST_WORLDS = 4
+FAST_WORLDS = 2
 WORLDS = 40
 SEGMENTS = 3
 
 
-class KilledError(Exception):
-    """The process ended here."""
-
-
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def store(standin: StandIn) -> Iterator[Store]:
     """A store of these tests alone: a deletion rewrites all that others have written, too."""
-    with StandIn.start(tmp_path_factory.mktemp("erasure")) as standin, Store.open(standin.dsn) as opened:
-        opened.apply_schema()
+    with stores.empty(standin) as opened:
         yield opened
 
 
@@ -57,12 +52,6 @@ def reporter(store: Store) -> Iterator[Reporter]:
     opened = Reporter(store)
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not wait for old parts."""
-    monkeypatch.setattr(erasure, "_OLD_PARTS_SECONDS", 0.0)
 
 
 @dataclasses.dataclass
@@ -87,8 +76,7 @@ class Written:
             self.versions.setdefault((one["domain"], one["session_id"]), []).append(one)
 
     def erase(self, wanted: Erase, store: Any = None) -> Erased:
-        before = None if wanted.before is None else first_instant("before", wanted.before)
-        done = erasure.erase(store or self.store, Erasure(wanted.domain, wanted.user_id, wanted.session_id, before))
+        done = erasure.erase(store or self.store, to_erasure(wanted))
         self.forget(wanted)
         return done
 
@@ -152,26 +140,6 @@ def tables(store: Store) -> set[str]:
     return {str(name) for (name,) in found}
 
 
-def drawn_erasure(rng: random.Random, sessions: Sequence[Session]) -> Erase:
-    """Draw an erasure that fits some session, or nearly; sometimes with several conditions, sometimes of all."""
-    one, other = rng.choice(sessions), rng.choice(sessions)
-    nudge = rng.choice((-1, 0, 1)) * timedelta(milliseconds=1)
-    day = one["started_at"][:10]
-    before = rng.choice(((moment(one["started_at"]) + nudge).isoformat(), day))
-    kind = rng.randrange(7)
-    if kind == 0:
-        return Erase(one["domain"])
-    if kind == 1:
-        return Erase(one["domain"], user_id=one["user_id"], before=before)
-    if kind == 2:
-        return Erase(one["domain"], user_id=other["user_id"], session_id=one["session_id"])
-    if kind == 3:
-        return Erase(one["domain"], before=before)
-    if kind == 4:
-        return Erase(one["domain"], session_id=one["session_id"])
-    return Erase(one["domain"], user_id=one["user_id"])
-
-
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize(
     "seed", [*range(FAST_WORLDS), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(FAST_WORLDS, WORLDS))]
@@ -218,26 +186,8 @@ def small(tag: str) -> list[Session]:
 JULY = {"start_date": "2025-07-02", "end_date": "2025-07-31"}
 
 
-@dataclasses.dataclass
-class Mortal:
-    """A store whose process is killed after so many statements."""
-
-    store: Store
-    statements: int
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.store, name)
-
-    def command(self, text: str, parameters: dict[str, object] | None = None) -> None:
-        self.store.command(text, parameters)
-        self.statements -= 1
-        if not self.statements:
-            raise KilledError
-
-
-STATEMENTS = 23
-# Kills that `make test` tries: at each kind of statement. All others are slow.
-TRIED = {1, 3, 5, 8, 10, 16, STATEMENTS}
+# Kills that `make test` tries: before it is written down, among the first deletions, after the last, and at the end.
+TRIED = {1, 5, 10, STATEMENTS}
 
 
 @pytest.mark.usefixtures("at_once")

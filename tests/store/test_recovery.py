@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog.testing
+from typer.testing import CliRunner
 
 from pageroles.client import to_answer
+from pageroles.command.app import app
 from pageroles.errors import InternalError, PagerolesError
 from pageroles.question.request import to_query
 from pageroles.report.run import Reporter
 from pageroles.store import erasure, recovery, soundness, writes
 from pageroles.store.erasure import Erasure
 from pageroles.store.statement import Statement
-from pageroles.store.store import Store
 from support import worlds
-from support.clickhouse_standin import StandIn
 from support.made import NOW, conversion, session
 from support.reference import SCOPES, Session, report
 from support.reports import answered
@@ -32,24 +32,16 @@ from support.wire import message
 from support.writing import write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-
-@pytest.fixture(scope="module")
-def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
-    with StandIn.start(tmp_path_factory.mktemp("recovery")) as started:
-        yield started
+    from pageroles.store.store import Store
+    from support.clickhouse_standin import StandIn
 
 
 @pytest.fixture
-def store(standin: StandIn) -> Iterator[Store]:
-    """An empty store."""
-    with Store.open(standin.dsn) as opened:
-        for (name,) in rows(opened, "SELECT name FROM system.tables WHERE database = currentDatabase() ORDER BY name"):
-            opened.command(f"DROP TABLE IF EXISTS {name} SYNC")
-        opened.apply_schema()
-        yield opened
+def store(empty_store: Store) -> Store:
+    return empty_store
 
 
 def rows(store: Store, text: str) -> Sequence[Sequence[Any]]:
@@ -66,7 +58,7 @@ def findings(store: Store) -> dict[str, int]:
 @pytest.mark.parametrize("table", ["sessions", "converting_sessions", "places", "users", "pages", "departures"])
 def test_a_write_that_failed_in_one_table_is_finished(store: Store, table: str) -> None:
     rng = random.Random(table)
-    drawn = [worlds.moving(rng, worlds.world(rng)).renamed(f"{table}{number}") for number in range(20)]
+    drawn = [worlds.moving(rng, worlds.world(rng)).renamed(f"{table}{number}") for number in range(8)]
     deliveries: list[Session] = [one for world in drawn for one in world.deliveries]
     half = len(deliveries) // 2
     write(store, deliveries[:half])
@@ -137,6 +129,26 @@ def test_writes_are_finished_in_the_order_of_their_begin(store: Store) -> None:
     for number in (7, 3, 5):
         writes.finish(store, number)
     assert writes.unfinished(store) == []
+
+
+def test_a_load_that_failed_can_be_run_again_at_once(store: Store, standin: StandIn, tmp_path: Path) -> None:
+    """A session moved, which `places` knows and `converting_sessions` does not: at the old place nothing marks it."""
+    before, after = (session("s1", user, conversions=[conversion("/a")]) for user in ("anonymous", "ada"))
+    write(store, [before])
+    store.command("ALTER TABLE converting_sessions ADD CONSTRAINT none_passes CHECK domain = 'none'")
+    with pytest.raises(PagerolesError):
+        write(store, [after])
+    store.command("ALTER TABLE converting_sessions DROP CONSTRAINT none_passes")
+    # ClickHouse decides which view is fed first; so it may have been.
+    store.command(
+        "INSERT INTO places (domain, session_key, user_key, started_at, written_at) "
+        "SELECT domain, session_key, user_key, started_at, written_at FROM sessions WHERE gone = 0 AND user_id = 'ada'"
+    )
+    assert findings(store)
+    (tmp_path / "again.jsonl").write_text(json.dumps(after) + "\n")
+    loaded = CliRunner().invoke(app, ["load", str(tmp_path / "again.jsonl"), "--store", standin.dsn])
+    assert loaded.exit_code == 0, loaded.output
+    assert findings(store) == {}
 
 
 def test_what_was_cut_short_is_erased_as_well(store: Store) -> None:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pageroles.errors import InternalError, SettingError
-from pageroles.store import schema
+from pageroles.store import schema, damage
 from pageroles.store.schema import Migration
 from pageroles.store.statement import Statement
-from pageroles.store.store import Store
-from support import worked
-from support.clickhouse_standin import StandIn
+from support import stores, worked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from pageroles.store.store import Store
+    from support.clickhouse_standin import StandIn
 
 STEPS = schema.migrations()
 COUNTRY = """
@@ -27,18 +28,10 @@ ALTER TABLE {{ local("pages") }}{{ on_cluster }}
 """
 
 
-@pytest.fixture(scope="module")
-def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
-    with StandIn.start(tmp_path_factory.mktemp("schema")) as started:
-        yield started
-
-
 @pytest.fixture
 def store(standin: StandIn) -> Iterator[Store]:
     """A store without a table."""
-    with Store.open(standin.dsn) as opened:
-        for (name,) in rows(opened, "SELECT name FROM system.tables WHERE database = currentDatabase() ORDER BY name"):
-            opened.command(f"DROP TABLE IF EXISTS {name}")
+    with stores.bare(standin) as opened:
         yield opened
 
 
@@ -146,6 +139,15 @@ def test_steps_are_numbered_without_a_gap_and_can_be_run_again(store: Store) -> 
             assert re.search(again, statement, re.MULTILINE), statement
             store.command(statement)
     assert [rows(store, content) for content in contents] == before
+
+
+def test_no_table_may_be_cleaned_of_its_marks(store: Store) -> None:
+    """A merge that drops the rows that mark a deletion would let an earlier version, that comes late, count again."""
+    store.apply_schema()
+    store.insert("sessions", worked.rows())
+    for table in damage.TABLES:
+        with pytest.raises(InternalError, match="CLEANUP"):
+            store.command(f"OPTIMIZE TABLE {table} FINAL CLEANUP")
 
 
 def test_a_template_that_uses_an_unknown_name_is_no_sql() -> None:

@@ -15,17 +15,16 @@ from pageroles.access.keys import KeyStore
 from pageroles.client import to_answer
 from pageroles.store import damage, soundness
 from pageroles.store.statement import Statement
-from pageroles.store.store import Store
 from support import reference, worlds
-from support.clickhouse_standin import StandIn
 from support.served import serving_with
 from support.siphash import sip_hash
 from support.wire import Asked, message
 from support.writing import write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
+    from pageroles.store.store import Store
     from support.reference import Conversion, Session
     from support.worlds import World
 
@@ -33,20 +32,9 @@ NOW = datetime.now(UTC)
 SETTINGS = "SETTINGS max_partitions_per_insert_block = 0"
 
 
-@pytest.fixture(scope="module")
-def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
-    with StandIn.start(tmp_path_factory.mktemp("soundness")) as started:
-        yield started
-
-
 @pytest.fixture
-def store(standin: StandIn) -> Iterator[Store]:
-    """An empty store."""
-    with Store.open(standin.dsn) as opened:
-        for (name,) in rows(opened, "SELECT name FROM system.tables WHERE database = currentDatabase() ORDER BY name"):
-            opened.command(f"DROP TABLE IF EXISTS {name} SYNC")
-        opened.apply_schema()
-        yield opened
+def store(empty_store: Store) -> Store:
+    return empty_store
 
 
 def rows(store: Store, text: str) -> Sequence[Sequence[Any]]:
@@ -364,8 +352,9 @@ def test_what_is_planted_is_counted_and_mended(
     assert answers_are_right(store, [torn], seed=1)
 
 
-def test_each_fault_alone_is_named_and_shown(store: Store) -> None:
-    for plant in PLANTS:
+@pytest.mark.parametrize("plants", [PLANTS[::4], pytest.param(PLANTS, marks=pytest.mark.slow)], ids=["some", "all"])
+def test_each_fault_alone_is_named_and_shown(store: Store, plants: Sequence[Callable[[Field], dict[str, int]]]) -> None:
+    for plant in plants:
         rng = random.Random(plant.__name__)
         drawn = [worlds.world(rng, NOW).renamed(f"{plant.__name__}{number}") for number in range(6)]
         write(store, (session for one in drawn for session in one.deliveries))

@@ -31,7 +31,7 @@ def load(
     """Load sessions; loading them again changes nothing. Bad rows go to FILE.rejected.jsonl; the exit code is 2."""
     with Store.open(store) as opened:
         opened.check()
-        recover(opened)
+        recover(opened, before_writing=True)
         with progress.bar(_err) as report:
             summary = loader.load(opened, files, report=report)
     _print_summary(summary)

@@ -82,12 +82,15 @@ def lines(versions: Sequence[Row], user_keys: Sequence[int], known: Iterable[Ver
     counts = _latest(latest_at)
     if counts is None:
         return
-    if counted is not None and counted.place != counts.place and counted.place not in rows:
-        # Of rows written at the same time the last stored is kept: here the mark, or the version that counts, which
-        # comes after it.
+    if counted is not None and counted.place != counts.place:
         same_row = counted.place.row == counts.place.row
-        domain, session_id = versions[0].key
-        yield _mark(domain, session_id, counted.place, counted.written_at if same_row else counts.written_at)
+        _, again_at = rows.get(counted.place, (None, None))
+        # A late row does for a mark, unless it is dated back, as below: it could not take back what is stored there.
+        if again_at is None or (same_row and again_at == counts.written_at):
+            # Of rows written at the same time the last stored is kept: here the mark, or the version that counts, which
+            # comes after it.
+            domain, session_id = versions[0].key
+            yield _mark(domain, session_id, counted.place, counted.written_at if same_row else counts.written_at)
     # The version that counts comes last: of rows written at the same time the store keeps the last.
     for place, (row, written_at) in sorted(rows.items(), key=lambda item: item[0] == counts.place):
         late = place != counts.place

@@ -30,26 +30,28 @@ def finding(store: Store) -> Finding:
     return Finding("cut short", "a write or an erasure has begun and not ended", "", len(left), tuple(left[:EXAMPLES]))
 
 
-def recover(store: Store, *, of_all: bool = False) -> None:
+def recover(store: Store, *, before_writing: bool = False, of_all: bool = False) -> None:
     """Finish what was cut short; log what it was.
 
     No other process can be at work in an embedded store, so all that is unfinished there was cut short.
 
     Args:
         store: The store; its schema is the latest.
-        of_all: On a server, finish writes of the last ten minutes, too; harmless where a writer is still at work.
+        before_writing: On a server, finish writes of the last ten minutes, too; harmless where a writer is still at
+            work. Who writes sessions needs it: where a write was cut short, `places` may lack where its sessions are.
+        of_all: The same, and on a server finish erasures, too.
 
     Raises:
-        PagerolesError: ClickHouse can't be reached; or it refuses a statement, and the store is embedded or `of_all` is
-            set.
+        PagerolesError: ClickHouse can't be reached; or it refuses a statement, and the store is embedded or one of the
+            two is set.
     """
     everything = store.embedded or of_all
-    left = _unfinished(store, of_all=of_all)
+    left = _unfinished(store, of_all=of_all or before_writing)
     try:
         for write_id in left:
             writes.finish(store, write_id)
     except InternalError as error:
-        if everything:
+        if everything or before_writing:
             raise
         # A server's user may be one that only reads.
         _log.warning("writes left that were cut short: run `pageroles check --repair`", error=str(error))
