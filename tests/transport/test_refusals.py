@@ -282,6 +282,11 @@ def over_grpc(world: World) -> Iterator[tuple[str, Code | str, grpc.RpcError]]:
     }
     for name, fields in bad.items():
         yield name, Code.INVALID_ARGUMENT, refused(key, **fields)
+    with grpc.insecure_channel(world.served.target) as channel:
+        raw: Callable[..., bytes] = channel.unary_unary("/pageroles.v1.PageRolesService/Pages")
+        with pytest.raises(grpc.RpcError) as unreadable:
+            raw(b"\xff", timeout=PATIENCE)
+    yield "no message", Code.INVALID_ARGUMENT, unreadable.value
     yield "a spent quota", Code.QUOTA_EXCEEDED, refused(world.spent_key)
     yield "a large message", "RESOURCE_EXHAUSTED", refused(key, term="x" * (5 << 20))
     with world.busy():
