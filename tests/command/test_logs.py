@@ -106,11 +106,12 @@ def test_every_line_of_serve_and_gateway_is_the_logs(tmp_path: Path) -> None:
             said = {line["event"] for line in lines}
             assert {"Invalid HTTP request received.", "stopping", "stopped"} <= said
             assert not [line for line in lines if "exception" in line], "what clients do is no fault of ours"
+            assert not [line for line in lines if "upgrade" in line["event"].lower() or "WebSocket" in line["event"]]
             assert all({"event", "level", "timestamp"} <= set(line) for line in lines)
 
 
 LIBRARIES = """
-import logging, threading, warnings
+import asyncio, logging, threading, warnings
 from pageroles.command.processes import set_up_logs
 set_up_logs("{level}")
 logging.getLogger("some.library").info("started")
@@ -120,6 +121,10 @@ try:
     raise ValueError("why")
 except ValueError:
     logging.getLogger("some.library").exception("failed")
+try:
+    raise asyncio.CancelledError
+except asyncio.CancelledError:
+    logging.getLogger("some.library").exception("cancelled, which is no fault")
 warnings.warn("soon gone")
 thread = threading.Thread(target=lambda: 1 / 0)
 thread.start()
