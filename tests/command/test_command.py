@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -278,6 +279,55 @@ def test_every_option_says_what_it_is_and_its_default_and_unit_once() -> None:
         assert "default" not in option.help.lower(), f"{words}: the default is shown beside the help"
     timed = {option.name for _, option in seen if option.help.endswith("in seconds.")}
     assert timed == {"grace", "max_seconds", "timeout"}
+
+
+def settings_of_the_page() -> dict[str, str]:
+    """Return the variables and defaults of the table of settings in docs/operating.md."""
+    page = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").exists())
+    (section,) = re.findall(
+        r"^## Settings$(.*?)^## ", (page / "docs/operating.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    return {row[0].strip("|` "): row[1].strip() for row in rows}
+
+
+def test_the_page_has_each_variable_of_an_option_and_no_other() -> None:
+    told = settings_of_the_page()
+    variables: dict[str, list[tuple[str, Any]]] = {}
+    for words, option in options():
+        if option.envvar:
+            variables.setdefault(option.envvar, []).append((words, option))
+            assert option.show_envvar, f"the help of {words} does not name its variable"
+            assert option.envvar == f"PAGEROLES_{words.rpartition('--')[2].upper().replace('-', '_')}", words
+    assert set(told) == set(variables)
+    for variable, named in variables.items():
+        for words, option in named:
+            # A default that is worked out is described beside the option.
+            default = option.show_default if isinstance(option.show_default, str) else option.default
+            if default is not None:
+                shown = f"{default:g}" if isinstance(default, float) else str(default)
+                assert shown in told[variable].replace("`", ""), f"{words}: {shown}"
+
+
+def test_a_variable_sets_the_option_unless_the_option_is_given(folder: Path) -> None:
+    variables = {"PAGEROLES_TARGET": "127.0.0.1:1", "PAGEROLES_KEY": "k", "PAGEROLES_LOG_LEVEL": "none"}
+    done = subprocess.run(
+        [*PAGEROLES, "report"], cwd=folder, env={**environment(folder), **variables}, capture_output=True, text=True,
+        timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert "there is no level 'none'" in done.stderr
+    done = subprocess.run(
+        [*PAGEROLES, "--log-level", "info", "report"], cwd=folder, env={**environment(folder), **variables},
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "UNAVAILABLE" in done.stderr) == (1, True)
+
+
+def test_the_demo_logs_what_it_is_told_to(folder: Path) -> None:
+    demo = ["demo", "--once", "--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0", "--sessions", "1000"]
+    quiet, told = run(folder, *demo), run(folder, "--log-level", "info", *demo)
+    assert (quiet.returncode, quiet.stderr) == (0, "")
+    assert [json.loads(line)["event"] for line in told.stderr.splitlines()] == ["request"]
 
 
 def test_help_names_the_commands_and_the_variables(folder: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 import requests
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Request
 
     from support.served import Served
 
@@ -818,18 +818,32 @@ def test_without_scripts_it_says_what_to_do(fresh: Callable[..., Page], stub: St
 # The reference
 
 
+@pytest.mark.parametrize("scheme", ["key", "bearer"])
 def test_the_reference_takes_a_key_and_tries_a_request(
-    fresh: Callable[..., Page], rest_in_process: str, real_key: str
+    fresh: Callable[..., Page], rest_in_process: str, real_key: str, scheme: str
 ) -> None:
     page = fresh()
+
+    def sent() -> Request:
+        with page.expect_request(lambda request: urlsplit(request.url).path == "/api/v1/pages") as caught:
+            page.locator("button.execute").click()
+        return caught.value
+
     page.goto(f"{rest_in_process}/docs")
-    page.locator("button.authorize").click()
-    page.locator(".auth-container input").fill(real_key)
-    page.locator(".auth-btn-wrapper button.authorize").click()
-    page.locator(".auth-btn-wrapper .btn-done").click()
+    page.locator(".auth-wrapper > button.authorize").click()
+    form = page.locator(".auth-container").filter(has_text=f"{scheme} (")
+    form.locator("input").fill(real_key)
+    form.locator("button.authorize").click()
+    page.locator(".auth-btn-wrapper .btn-done").first.click()
     page.locator(".opblock-summary-control").click()
     page.locator(".body-param textarea").fill('{"start_date": "2025-07-01", "end_date": "2025-07-31"}')
-    page.locator("button.execute").click()
+    asked = sent()
+    assert urlsplit(asked.url).query == "", "no example of a parameter is sent beside the body"
+    header = {"key": ("authentication", real_key), "bearer": ("authorization", f"Bearer {real_key}")}[scheme]
+    assert header in asked.headers.items()
     answered = page.locator(".live-responses-table .response").first
     expect(answered).to_contain_text("200")
     expect(answered).to_contain_text("total_sessions")
+    page.locator("tr[data-param-name=source] input").fill("a b+c")
+    assert parse_qsl(urlsplit(sent().url).query) == [("source", "a b+c")]
+    expect(answered).to_contain_text(NOTHING)

@@ -48,6 +48,7 @@ LIBRARIES = {
     "google.rpc": {"transport"},
     "starlette": {"transport"},
     "uvicorn": {"transport"},
+    "h11": {"transport"},
     "swagger_ui_bundle": {"transport"},
     "anyio": {"transport"},
     "typer": {"command"},

@@ -282,6 +282,11 @@ def over_grpc(world: World) -> Iterator[tuple[str, Code | str, grpc.RpcError]]:
     }
     for name, fields in bad.items():
         yield name, Code.INVALID_ARGUMENT, refused(key, **fields)
+    with grpc.insecure_channel(world.served.target) as channel:
+        raw: Callable[..., bytes] = channel.unary_unary("/pageroles.v1.PageRolesService/Pages")
+        with pytest.raises(grpc.RpcError) as unreadable:
+            raw(b"\xff", timeout=PATIENCE)
+    yield "no message", Code.INVALID_ARGUMENT, unreadable.value
     yield "a spent quota", Code.QUOTA_EXCEEDED, refused(world.spent_key)
     yield "a large message", "RESOURCE_EXHAUSTED", refused(key, term="x" * (5 << 20))
     with world.busy():
@@ -347,7 +352,7 @@ def test_only_the_words_that_rest_replaces_speak_of_metadata() -> None:
 def test_the_reference_and_openapi_have_the_table() -> None:
     page = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").exists()) / "docs/rest.md"
     rows = [line for line in page.read_text().splitlines() if re.match(r"\| `[a-z_]+` \| \d{3} \|", line)]
-    statuses = {code: f"`{code.status.name}`" if code.status else "" for code in Code}
+    statuses = {code: f"`{code.status.name}`" if code.status else "REST alone" for code in Code}
     assert rows == [f"| `{code.text}` | {code.http} | {statuses[code]} | {code.when} |" for code in Code]
     document = json.loads(openapi.document())
     schemas = document["components"]["schemas"]

@@ -112,6 +112,8 @@ def test_an_empty_body_asks_with_all_defaults(rest: str, key: str, body: bytes |
         ({"end_date": "2025-02-30"}, "end_date", "there is no date"),
         ({"start_date": "2025-07-02", "end_date": "2025-07-01"}, "start_date", "after its end"),
         ({"term": "x" * 8193}, "term", "8,192 bytes"),
+        (b'{"source": "a", "medium": "b", "source": "a"}', "source", "source: given twice in the body; give it once"),
+        (b'{"source": ' + b"9" * 4300 + b"}", "source", "must be a string, not a number"),
         (b"[1]", None, "must be a JSON object, not a list"),
         (b'"x"', None, "not a string"),
         (b"{", None, "not valid JSON"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Annotated, Any
 
 import typer
@@ -73,6 +74,8 @@ def _common(
 
 def main() -> None:
     """Run the command; print a fault as one sentence to standard error, and exit with code 1."""
+    # The core of gRPC writes past Python, and reads this when it is imported. Its faults come as statuses, too.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         app()
     except PagerolesError as error:

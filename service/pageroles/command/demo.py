@@ -45,6 +45,7 @@ _out = Console()
 
 @app.command()
 def demo(
+    context: typer.Context,
     grpc_address: GrpcAddress = DEFAULT_GRPC_ADDRESS,
     http_address: HttpAddress = DEFAULT_HTTP_ADDRESS,
     folder: Annotated[
@@ -61,7 +62,9 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the answer.")] = False,
 ) -> None:
     """Serve made-up traffic, ask a question and print the answer."""
-    set_up_logs("warning")  # at info, the server's lines would bury the answer
+    level_source = context.find_root().get_parameter_source("log_level")
+    if level_source is None or level_source.name == "DEFAULT":
+        set_up_logs("warning")  # at info, the server's lines would bury the answer
     stopping = on_stop_signals()
     server_settings = ServerSettings(grpc_address=grpc_address, http_address=http_address, grace=_GRACE_SECONDS)
     _run(folder, sessions, server_settings, _out, stopping=None if once else stopping)

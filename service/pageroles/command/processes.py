@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import logging
 import signal
@@ -17,6 +18,12 @@ from pageroles.telemetry import LogWriter
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
+
+
+# Libraries that log the exceptions which they raise: these are told once, as errors of the store.
+_THAT_RAISE = ("clickhouse_connect", "urllib3")
+
+_log = structlog.get_logger("pageroles")
 
 
 def on_stop_signals() -> threading.Event:
@@ -38,8 +45,27 @@ def on_hangup(reread: Callable[[], None]) -> None:
         signal.signal(signal.SIGHUP, lambda *_: reread())
 
 
+class _IntoLog(logging.Handler):
+    """Writes what libraries log as lines of the log, in its form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        error = record.exc_info[1] if record.exc_info else None
+        # A server that stops says how many requests it cancels: each one's traceback says no more.
+        if not isinstance(error, asyncio.CancelledError):
+            level = min(record.levelno // 10 * 10, logging.CRITICAL)
+            _log.log(level, record.getMessage(), logger=record.name, **({"exc_info": error} if error else {}))
+
+
+def _log_unraised(unraised: threading.ExceptHookArgs | sys.UnraisableHookArgs) -> None:
+    """Write an exception that no code can catch, such as that of a thread."""
+    _log.error("uncaught", error=repr(unraised.exc_value), exc_info=unraised.exc_value)
+
+
 def set_up_logs(level: str) -> None:
     """Write logs to standard error: as text to a terminal, else one JSON object a line.
+
+    What libraries log, as warnings or worse, and uncaught exceptions of threads have the same form.
 
     Args:
         level: The least severe level that is written: debug, info, warning or error.
@@ -71,3 +97,8 @@ def set_up_logs(level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(writer),  # type: ignore[arg-type] # it writes and flushes
         cache_logger_on_first_use=True,
     )
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[_IntoLog()], force=True)
+    for name in _THAT_RAISE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.captureWarnings(True)
+    threading.excepthook = sys.unraisablehook = _log_unraised

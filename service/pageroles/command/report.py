@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import msgspec
 import typer
 from rich.console import Console
 
-from pageroles import client, settings
+from pageroles import client, sentences, settings
 from pageroles.command import tables
 from pageroles.command.options import DEFAULT_GRPC_ADDRESS, EXIT_FAULT, Target
 from pageroles.errors import InvalidArgumentError
 from pageroles.question.filters import FILTERS
 from pageroles.question.request import SCOPES, to_request
+from pageroles.question.window import MAX_SPAN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 app = typer.Typer(add_completion=False)
+
+_DAYS_OF_UNIT = {"d": 1, "w": 7}
+_LAST = re.compile(r"(?P<number>\d{1,4})(?P<unit>[dw])", re.ASCII)
 
 _out = Console()
 _err = Console(stderr=True)
@@ -68,6 +74,15 @@ def report(
         str,
         typer.Option(help="End of the window, in the same forms; a date covers its whole day.", show_default="now"),
     ] = "",
+    last: Annotated[
+        str,
+        typer.Option(
+            metavar="DAYS",
+            help=f"Window of whole days (UTC) that ends with today, instead of the two dates: 30d, 4w; at most "
+            f"{MAX_SPAN.days}d.",
+            show_default="none",
+        ),
+    ] = "",
     touch_scope: Annotated[
         str,
         typer.Option(help=f"Sessions of a user's journey to include: {', '.join(SCOPES[:-1])} or {SCOPES[-1]}."),
@@ -83,6 +98,10 @@ def report(
     **filters: Any,
 ) -> None:
     """Ask a server for a report and print its tables."""
+    if last:
+        if start_date or end_date:
+            raise typer.BadParameter("give either --last, or --start-date and --end-date", param_hint="--last")
+        start_date, end_date = _last(last, datetime.now(UTC).date())
     try:
         request = to_request({"start_date": start_date, "end_date": end_date, "touch_scope": touch_scope, **filters})
     except InvalidArgumentError as error:
@@ -96,3 +115,24 @@ def report(
         sys.stdout.buffer.write(msgspec.json.format(body) + b"\n")
     else:
         _out.print(tables.answer(client.read(body), rows=rows))
+
+
+def _last(text: str, today: date) -> tuple[str, str]:
+    """Return the first and the last day of the days that end with today.
+
+    Args:
+        text: A number of days or weeks, as `30d` or `4w`.
+        today: The day that is the last one.
+
+    Raises:
+        typer.BadParameter: It can't be read, or is no day, or more than a window may cover.
+    """
+    match = _LAST.fullmatch(text)
+    days = int(match["number"]) * _DAYS_OF_UNIT[match["unit"]] if match else 0
+    if not 1 <= days <= MAX_SPAN.days:
+        raise typer.BadParameter(
+            f"can't take {sentences.shown(text)} as a window; give a number of days or weeks, as 30d or 4w, from 1d to "
+            f"{MAX_SPAN.days}d",
+            param_hint="--last",
+        )
+    return f"{today - timedelta(days=days - 1)}", f"{today}"

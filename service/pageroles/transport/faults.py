@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, cast
 
 import grpc
 import grpc.aio
+import msgspec
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
+from starlette.responses import Response
 
 from pageroles.errors import InvalidArgumentError, OverloadedError, PagerolesError, QuotaExceededError, Status
 from pageroles.transport import headers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from google.protobuf.message import Message
 
     from pageroles.errors import QuotaState
@@ -218,10 +222,10 @@ def _packed(detail: Message) -> any_pb2.Any:
 # ---- refusal → HTTP ----
 
 
-def to_http(refusal: Refusal) -> tuple[int, dict[str, object], dict[str, str]]:
-    """Return the HTTP status, the body and the headers of a refusal."""
+def to_response(refusal: Refusal, more_headers: Mapping[str, str] | None = None) -> Response:
+    """Return the HTTP response of a refusal, with `more_headers` among its headers."""
     body: dict[str, object] = {"error": headers.worded_for_http(refusal.message), "code": refusal.code.text}
-    response_headers = dict(headers.quota_metadata(refusal.quota))
+    response_headers = headers.NOT_KEPT | dict(headers.quota_metadata(refusal.quota)) | dict(more_headers or {})
     if refusal.field:
         body["field"] = refusal.field
     if refusal.quota is not None:
@@ -233,4 +237,4 @@ def to_http(refusal: Refusal) -> tuple[int, dict[str, object], dict[str, str]]:
     if refusal.code is Code.UNAUTHENTICATED:
         # HTTP wants a 401 to say how to authenticate; its registry has no scheme for `Authentication`.
         response_headers["www-authenticate"] = "Bearer"
-    return refusal.code.http, body, response_headers
+    return Response(msgspec.json.encode(body), refusal.code.http, response_headers, "application/json")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from pageroles.errors import PagerolesError, SettingError
+from pageroles.errors import InvalidArgumentError, PagerolesError, SettingError
 from pageroles.service import IncomingRequest, PagesService
 from pageroles.transport import addresses, faults, headers, reflection
 from pageroles.v1 import pages_pb2
@@ -33,29 +34,32 @@ _CHANNEL_OPTIONS = [
 ]
 
 
+_Request: TypeAlias = pages_pb2.PagesRequest | InvalidArgumentError
+
+
 class _Servicer:
     """The methods of PageRolesService. Answers are bytes that the core has serialized."""
 
     def __init__(self, pages_service: PagesService) -> None:
         self._service = pages_service
 
-    def handlers(self) -> dict[str, grpc.RpcMethodHandler[pages_pb2.PagesRequest, bytes]]:
+    def handlers(self) -> dict[str, grpc.RpcMethodHandler[_Request, bytes]]:
         """Return the methods by name, as grpc registers them."""
-        read, write = pages_pb2.PagesRequest.FromString, _already_serialized
+        read, write = _request, _already_serialized
         return {
             "Pages": grpc.unary_unary_rpc_method_handler(self.pages, read, write),
             "StreamPages": grpc.unary_stream_rpc_method_handler(self.stream_pages, read, write),
         }
 
-    def pages(self, request: pages_pb2.PagesRequest, context: grpc.ServicerContext) -> bytes:
+    def pages(self, request: _Request, context: grpc.ServicerContext) -> bytes:
         """Answer in one message."""
         return self._report("Pages", request, context).message()
 
-    def stream_pages(self, request: pages_pb2.PagesRequest, context: grpc.ServicerContext) -> Iterator[bytes]:
+    def stream_pages(self, request: _Request, context: grpc.ServicerContext) -> Iterator[bytes]:
         """Answer in messages of at most 1 MiB."""
         yield from self._report("StreamPages", request, context).messages()
 
-    def _report(self, method: str, request: pages_pb2.PagesRequest, context: grpc.ServicerContext) -> Report:
+    def _report(self, method: str, request: _Request, context: grpc.ServicerContext) -> Report:
         metadata = _Metadata(context)
         request_id = headers.request_id(next(iter(metadata.texts(headers.REQUEST_ID)), None))
 
@@ -64,6 +68,8 @@ class _Servicer:
                 call.cancel()
 
         try:
+            if isinstance(request, InvalidArgumentError):
+                raise request
             incoming = IncomingRequest(
                 method=method,
                 request=request,
@@ -101,6 +107,14 @@ class _Metadata:
 def _abort(context: grpc.ServicerContext, status: grpc.Status) -> NoReturn:
     context.abort_with_status(status)
     raise AssertionError("abort_with_status always raises")
+
+
+def _request(message: bytes) -> _Request:
+    """Read a message; grpc would call it an internal error, and log a traceback, if this raised."""
+    try:
+        return pages_pb2.PagesRequest.FromString(message)
+    except DecodeError:
+        return InvalidArgumentError("", "the message is no PagesRequest; make it with the contract's stubs")
 
 
 def _already_serialized(message: bytes) -> bytes:

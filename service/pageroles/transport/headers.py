@@ -50,6 +50,8 @@ OF_REQUESTS = (AUTHENTICATION, AUTHORIZATION, DOMAIN, REQUEST_ID)
 OF_QUOTAS = (LIMIT, USED, REMAINING, RESET)
 OF_ANSWERS = (REQUEST_ID, *OF_QUOTAS, RETRY_AFTER)
 
+NOT_KEPT = {"cache-control": "no-store"}
+
 # gRPC's metadata are ASCII, but for names that end so; HTTP has headers in any bytes.
 DOMAIN_IN_UTF8 = f"{DOMAIN.metadata}-bin"
 # The scheme is compared without its case (RFC 9110).

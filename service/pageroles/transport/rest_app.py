@@ -42,7 +42,6 @@ _WHOLE_BYTES = 256 << 10
 # Ample for 64 KiB, the most that a body may have.
 _BODY_SECONDS = 10.0
 _GZIP_FROM_BYTES = 1024
-_NOT_KEPT = {"cache-control": "no-store"}
 
 
 def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequence[str] = ()) -> Starlette:
@@ -114,23 +113,23 @@ class _Gateway:
             )
             reply = await _until_disconnect(request, self._backend, incoming)
         except InvalidArgumentError as error:
-            return _fault(faults.to_refusal(error, request_id))
+            return faults.to_response(faults.to_refusal(error, request_id))
         except RefusedError as error:
-            return _fault(error.refusal)
+            return faults.to_response(error.refusal)
         except ClientDisconnect:
             return Response(status_code=faults.CLIENT_CLOSED_REQUEST)
         return await _answer(reply)
 
     async def live(self, _: Request) -> Response:
         """Answer 200: this process answers."""
-        return _json({"status": "ok"}, headers=_NOT_KEPT)
+        return _json({"status": "ok"}, more_headers=headers.NOT_KEPT)
 
     async def ready(self, _: Request) -> Response:
         """Answer 200 where requests can be answered, else 503 and why not."""
         reason = await self._backend.why_not_ready()
         if reason is None:
-            return _json({"status": "ok"}, headers=_NOT_KEPT)
-        return _fault(faults.Refusal(faults.Code.UNAVAILABLE, reason))
+            return _json({"status": "ok"}, more_headers=headers.NOT_KEPT)
+        return faults.to_response(faults.Refusal(faults.Code.UNAVAILABLE, reason))
 
 
 def _all(request: Request, header: headers.Header) -> list[str]:
@@ -198,7 +197,7 @@ async def _until_disconnect(request: Request, backend: Backend, incoming: Incomi
 
 async def _answer(reply: StreamedReply) -> Response:
     """Return an answer as a response: whole if it is small, as a stream if it is large."""
-    response_headers = dict(reply.metadata) | _NOT_KEPT
+    response_headers = dict(reply.metadata) | headers.NOT_KEPT
     chunks = _as_json(reply.messages)
     buffer = bytearray()
     async for chunk in chunks:
@@ -234,13 +233,8 @@ def _page(path: Path) -> Any:
     return page
 
 
-def _json(body: object, status: int = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(body), int(status), headers, media_type="application/json")
-
-
-def _fault(refusal: faults.Refusal, **more_headers: str) -> Response:
-    status, body, response_headers = faults.to_http(refusal)
-    return _json(body, status, response_headers | more_headers | _NOT_KEPT)
+def _json(body: object, more_headers: dict[str, str]) -> Response:
+    return Response(msgspec.json.encode(body), headers=more_headers, media_type="application/json")
 
 
 _SENTENCES = {
@@ -254,10 +248,10 @@ async def _refuse_http(_: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     sentence = _SENTENCES.get(HTTPStatus(error.status_code), error.detail)
-    return _fault(faults.Refusal(faults.Code.of_http(error.status_code), sentence), **(error.headers or {}))
+    return faults.to_response(faults.Refusal(faults.Code.of_http(error.status_code), sentence), error.headers)
 
 
 async def _refuse_fault(request: Request, error: Exception) -> Response:
     request_id = getattr(request.state, "request_id", None) or headers.request_id(None)
     telemetry.unserved(request_id, request.url.path, error)
-    return _fault(faults.to_refusal(InternalError(repr(error)), request_id))
+    return faults.to_response(faults.to_refusal(InternalError(repr(error)), request_id))

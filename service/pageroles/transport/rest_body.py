@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
 
@@ -73,6 +74,8 @@ def _of_body(body: bytes) -> dict[str, Any]:
         return {}
     try:
         parameters = msgspec.json.decode(body)
+        # Of two equal names that decoder keeps the last.
+        json.loads(body, object_pairs_hook=_refuse_twice)
     except RecursionError:
         raise InvalidArgumentError("", "the body is nested too deeply; give one flat JSON object") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -80,3 +83,12 @@ def _of_body(body: bytes) -> dict[str, Any]:
     if not isinstance(parameters, dict):
         raise InvalidArgumentError("", f"the body must be a JSON object, not {sentences.kind_of(parameters)}")
     return cast("dict[str, Any]", parameters)
+
+
+def _refuse_twice(pairs: list[tuple[str, Any]]) -> None:
+    """Refuse an object in which a name stands twice."""
+    names = set()
+    for name, _ in pairs:
+        if name in names:
+            raise InvalidArgumentError(name, "given twice in the body; give it once")
+        names.add(name)

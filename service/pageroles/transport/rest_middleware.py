@@ -1,12 +1,13 @@
-"""Add to every HTTP response the request's id and headers that protect browsers."""
+"""Add to every HTTP response the request's id and headers that protect browsers; answer what a stop cuts short."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 
-from pageroles.transport import headers
+from pageroles.transport import faults, headers
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,6 +26,8 @@ _CSP = (
 # The script of the reference page sets styles.
 _CSP_DOCS = _CSP.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 
+_STOPPING = faults.Refusal(faults.Code.UNAVAILABLE, "the server is stopping; try again")
+
 
 class CommonHeaders:
     """ASGI middleware that gives each request an id, and each response the common headers."""
@@ -41,9 +44,12 @@ class CommonHeaders:
         request_id = headers.request_id(Headers(scope=scope).get(headers.REQUEST_ID.metadata))
         scope.setdefault("state", {})["request_id"] = request_id
         csp = _CSP_DOCS if scope["path"] == "/docs" else _CSP
+        is_started = False
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal is_started
             if message["type"] == "http.response.start":
+                is_started = True
                 response_headers = MutableHeaders(scope=message)
                 response_headers[headers.REQUEST_ID.metadata] = request_id
                 response_headers["content-security-policy"] = csp
@@ -51,4 +57,10 @@ class CommonHeaders:
                     response_headers.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, receive, send_with_headers)
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except asyncio.CancelledError:
+            # The grace of a stop is over. Else uvicorn would answer, with a text of its own.
+            if is_started:
+                raise
+            await faults.to_response(_STOPPING)(scope, receive, send_with_headers)

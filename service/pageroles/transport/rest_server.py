@@ -8,9 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any, cast
 
 import h11
-import msgspec
 import uvicorn
-from starlette.responses import Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pageroles.errors import SettingError
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     import asyncio
 
     from starlette.applications import Starlette
-    from starlette.types import Receive, Scope, Send
     from uvicorn._types import ASGI3Application
 
 _MOST_CONNECTIONS = 1000
@@ -35,13 +32,8 @@ _START_SECONDS = 10.0
 _NOT_HTTP = faults.Refusal(
     faults.Code.INVALID_ARGUMENT, "this is no request of HTTP/1.1, or its head is larger than 16 KiB; send another"
 )
+_CLOSE = {"connection": "close"}
 _BUSY = faults.Refusal(faults.Code.OVERLOADED, "the server is busy; try again", retry_after=1)
-
-
-async def _refuse_busy(scope: Scope, receive: Receive, send: Send) -> None:
-    status, body, headers = faults.to_http(_BUSY)
-    headers["connection"] = "close"
-    await Response(msgspec.json.encode(body), status, headers, "application/json")(scope, receive, send)
 
 
 class _PromptProtocol(H11Protocol):
@@ -54,7 +46,7 @@ class _PromptProtocol(H11Protocol):
         super().connection_made(transport)
         self._timer = self.loop.call_later(_HEAD_SECONDS, self._close_if_silent)
         if len(self.connections) > _MOST_CONNECTIONS:
-            self.app = cast("ASGI3Application", CommonHeaders(_refuse_busy))
+            self.app = cast("ASGI3Application", CommonHeaders(faults.to_response(_BUSY, _CLOSE)))
 
     def _close_if_silent(self) -> None:
         if self.cycle is None:
@@ -64,13 +56,15 @@ class _PromptProtocol(H11Protocol):
         self._timer.cancel()
         super().connection_lost(exc)
 
+    def _should_upgrade(self) -> bool:
+        """Answer as if an upgrade were not asked for, as HTTP lets a server do; uvicorn would warn each time."""
+        return False
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's sentence, which it has logged
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            status, fault, headers = faults.to_http(_NOT_HTTP)
-            body = msgspec.json.encode(fault)
-            headers |= {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
-            response = h11.Response(status_code=status, headers=list(headers.items()), reason=b"Bad Request")
-            for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+            refusal = faults.to_response(_NOT_HTTP, _CLOSE)
+            head = h11.Response(status_code=refusal.status_code, headers=refusal.raw_headers, reason=b"Bad Request")
+            for event in (head, h11.Data(data=bytes(refusal.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
