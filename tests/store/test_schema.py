@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pageroles.errors import InternalError, SettingError
-from pageroles.store import schema, damage
+from pageroles.store import damage, schema
 from pageroles.store.schema import Migration
 from pageroles.store.statement import Statement
 from support import stores, worked

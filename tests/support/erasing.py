@@ -37,7 +37,8 @@ class Mortal:
 
     def command(self, text: str, parameters: dict[str, object] | None = None) -> None:
         self.store.command(text, parameters)
-        self.statements -= 1
+        # Those only hurry ClickHouse, as often as there is to wait.
+        self.statements -= not text.startswith("SYSTEM")
         if not self.statements:
             raise KilledError
 

@@ -193,6 +193,7 @@ class _Run:
         """
         pause = _POLL_SECONDS
         while rows := self._rows(_MUTATIONS):
+            self._try(_WAKE)
             self._pause(pause)
             pause = min(2 * pause, _LONGEST_POLL_SECONDS)
             # ClickHouse tries a deletion again that failed, so one failure is none yet.
@@ -204,12 +205,15 @@ class _Run:
         end = time.monotonic() + _OLD_PARTS_SECONDS
         (left,) = self._numbers(_OLD_PARTS)
         while left and time.monotonic() < end:
-            # Where ClickHouse does not know or does not allow it, it removes them when it is time.
-            with contextlib.suppress(InternalError):
-                self._commands(_CLEAN_UP)
+            self._try(_CLEAN_UP)
             self._pause(_LONGEST_POLL_SECONDS)
             (left,) = self._numbers(_OLD_PARTS)
         return left
+
+    def _try(self, template: str) -> None:
+        """Have ClickHouse do at once what it does anyway when it is time, where it knows and allows that."""
+        with contextlib.suppress(InternalError):
+            self._commands(template)
 
     def _pause(self, seconds: float) -> None:
         if self._stopping.wait(seconds):
@@ -316,6 +320,9 @@ _HURRY_OLD_PARTS = "".join(
     f'{{{{ alter_own("{name}", "MODIFY SETTING old_parts_lifetime = 0") }}}}\n' for name in TABLES
 )
 _CLEAN_UP = "".join(f'SYSTEM START CLEANUP{{{{ on_cluster }}}} {{{{ local("{name}") }}}};\n' for name in TABLES)
+# ClickHouse deletes part by part, and rests when its few threads are full. To start merges, which are not stopped,
+# wakes it: 331 parts took 6.6 seconds rather than 29.7 in the embedded engine.
+_WAKE = "".join(f'SYSTEM START MERGES{{{{ on_cluster }}}} {{{{ local("{name}") }}}};\n' for name in TABLES)
 _AS_BEFORE = "".join(f'{{{{ alter_own("{name}", "RESET SETTING old_parts_lifetime") }}}}\n' for name in TABLES)
 _DROP = """
 DROP TABLE IF EXISTS erasing{{ on_cluster }} SYNC;
