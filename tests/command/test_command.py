@@ -79,7 +79,7 @@ def test_load_serve_ask(folder: Path) -> None:
     (folder / "sessions.jsonl").write_text(json.dumps(SESSION) + "\n")
     loaded = run(folder, "load", "sessions.jsonl")
     assert loaded.returncode == 0, loaded.stderr
-    assert "1 sessions loaded" in loaded.stderr
+    assert "1 session loaded" in loaded.stderr
     created = run(folder, "keys", "create", "--domain", "example.com")
     key = created.stdout.strip()
     assert key.startswith("pr_")
@@ -131,11 +131,38 @@ def test_bad_rows_are_listed_and_the_good_ones_loaded(folder: Path) -> None:
     lines = [json.dumps(SESSION), "{oops", json.dumps({**SESSION, "session_id": 7})]
     result = run(folder, "load", "-", text="\n".join(lines))
     assert result.returncode == 2, result.stderr
-    assert "1 sessions loaded" in result.stderr
+    assert "1 session loaded" in result.stderr
     assert "2 rows of - rejected" in result.stderr
     rejects = [json.loads(line) for line in (folder / "stdin.rejected.jsonl").read_text().splitlines()]
     assert [row["line"] for row in rejects] == [2, 3]
     assert "session_id" in rejects[1]["reason"]
+
+
+def test_urls_and_names_are_shown_as_they_are(folder: Path) -> None:
+    urls = ["https://x.example/page[/url]", "/discover/[slug]", "/discover", "/\x1b[31m", "/\u202egpj.exe"]
+    views = [{"url": url, "viewed_at": "2025-07-03T10:00:00Z"} for url in urls]
+    lines = [{**SESSION, "session_id": url, "page_views": [view]} for url, view in zip(urls, views, strict=True)]
+    (folder / "b[.jsonl").write_text("\n".join(map(json.dumps, [*lines, 1])))
+    loaded = run(folder, "load", "b[.jsonl")
+    assert "1 row of b[.jsonl rejected: see b[.jsonl.rejected.jsonl" in loaded.stderr
+    missing = run(folder, "load", "b[/x].jsonl")
+    assert missing.stderr.splitlines()[-1] == "pageroles: b[/x].jsonl can't be read: No such file or directory"
+    key = run(folder, "keys", "create", "--domain", "example.com").stdout.strip()
+    with serving(folder) as (_, target):
+        asked = ["report", "--target", target, "--key", key, "--end-date", "2025-07-31"]
+        tables = run(folder, *asked).stdout
+        answer = run(folder, *asked, "--json").stdout
+        refused = run(folder, *asked, "--start-date", "20[/]25")
+        cramped = subprocess.run(
+            [*PAGEROLES, *asked], cwd=folder, capture_output=True, timeout=PATIENCE, check=True,
+            env={**environment(folder), "PYTHONIOENCODING": "ascii:strict", "COLUMNS": "60"},
+        )  # fmt: skip
+    for url in ("https://x.example/page[/url]", "/discover/[slug]", "/discover", r"/\x1b[31m", r"/\u202egpj.exe"):
+        assert f" {url} " in tables
+    assert {row["url"] for row in json.loads(answer)["conversion_performance"]} > set(urls)
+    assert not {"\x1b", "\u202e"} & set(tables + answer)
+    assert "INVALID_ARGUMENT: start_date: can't read '20[/]25' as a date" in refused.stderr
+    assert cramped.stdout.isascii()
 
 
 def test_a_held_store_says_so(folder: Path) -> None:
@@ -301,13 +328,13 @@ def test_erase_asks_before_it_erases_all_of_a_domain(folder: Path) -> None:
         assert result.returncode == 0, result.stderr
         return result.stderr.removeprefix("Erase all sessions of example.com? [y/N]:").strip()
 
-    assert erase("--user", "u1") == "1 sessions of 1 users erased"
+    assert erase("--user", "u1") == "1 session of 1 user erased"
     assert not on_disk(folder, secret), "ClickHouse's old parts are gone, too"
     assert erase("--user", "u1") == "nothing to erase: no such session of example.com is stored"
-    assert erase("--before", "2025-07-05") == "1 sessions of 1 users erased"
-    assert erase("--session", "s3") == "1 sessions of 1 users erased"
+    assert erase("--before", "2025-07-05") == "1 session of 1 user erased"
+    assert erase("--session", "s3") == "1 session of 1 user erased"
     assert erase(text="n\n") == "nothing was erased"
-    assert erase(text="y\n") == "1 sessions of 1 users erased"
+    assert erase(text="y\n") == "1 session of 1 user erased"
     assert erase() == "nothing to erase: no sessions of example.com are stored"
     assert erase("--yes") == "nothing to erase: no sessions of example.com are stored"
 
@@ -315,7 +342,7 @@ def test_erase_asks_before_it_erases_all_of_a_domain(folder: Path) -> None:
 def test_erase_all_without_asking(folder: Path) -> None:
     assert run(folder, "load", "-", text=json.dumps(SESSION)).returncode == 0
     result = run(folder, "erase", "--domain", "example.com", "--yes")
-    assert (result.returncode, result.stderr.strip()) == (0, "1 sessions of 1 users erased")
+    assert (result.returncode, result.stderr.strip()) == (0, "1 session of 1 user erased")
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from pageroles.command import progress
+from pageroles.command import progress, shown
 from pageroles.command.options import EXIT_BAD_ROWS, StoreDsn
 from pageroles.ingest import loader
+from pageroles.sentences import counted
 from pageroles.store.recovery import recover
 from pageroles.store.store import Store
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-_err = Console(stderr=True)
+_err = shown.console(stderr=True)
 
 
 @app.command()
@@ -42,9 +42,11 @@ def load(
 def _print_summary(summary: LoadSummary) -> None:
     """Print how many rows were loaded, replaced and rejected."""
     rate = summary.loaded / summary.seconds if summary.seconds else 0
-    _err.print(f"[bold]{summary.loaded:,}[/] sessions loaded in {summary.seconds:.1f} s ({rate:,.0f} a second)")
+    shown.say(_err, f"{counted(summary.loaded, 'session')} loaded in {summary.seconds:.1f} s ({rate:,.0f} a second)")
     if summary.replaced:
-        _err.print(f"{summary.replaced:,} more were replaced by a later row of the same session")
+        rows = counted(summary.replaced, "more was", "more were")
+        shown.say(_err, f"{rows} replaced by a later row of the same session")
     for file in summary.files:
         if file.rejected:
-            _err.print(f"[yellow]{file.rejected:,} rows of {file.source} rejected[/]: see {file.rejects}")
+            rows = f"{counted(file.rejected, 'row')} of {file.source} rejected"
+            shown.say(_err, (rows, "yellow"), f": see {file.rejects}")

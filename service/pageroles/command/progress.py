@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from pageroles.sentences import counted, escaped
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -23,25 +25,25 @@ def bar(console: Console) -> Iterator[Callable[[loader.Progress], None]]:
         A function that updates the bar with the state of the load.
     """
     columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
+        SpinnerColumn("line" if console.options.ascii_only else "dots"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[loaded]:,} sessions"),
+        TextColumn("{task.fields[loaded]}"),
         TextColumn("{task.fields[rejected]}", style="yellow"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("loading", total=None, loaded=0, rejected="")
+        task = progress.add_task("loading", total=None, loaded="", rejected="")
 
         def report(state: loader.Progress) -> None:
             rejected = f"{state.rejected:,} rejected" if state.rejected else ""
             progress.update(
                 task,
-                description=state.source,
+                description=escaped(state.source, console.encoding),
                 completed=state.read,
                 total=state.total,
-                loaded=state.loaded,
+                loaded=counted(state.loaded, "session"),
                 rejected=rejected,
             )
 
