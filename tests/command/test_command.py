@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +19,10 @@ import typer
 from typer.core import TyperGroup
 
 from pageroles.command.app import COMMANDS, app
+from pageroles.store.statement import Statement
+from pageroles.store.store import Store
+from support.clickhouse_standin import StandIn
+from support.endless import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,6 +142,89 @@ def test_bad_rows_are_listed_and_the_good_ones_loaded(folder: Path) -> None:
     rejects = [json.loads(line) for line in (folder / "stdin.rejected.jsonl").read_text().splitlines()]
     assert [row["line"] for row in rejects] == [2, 3]
     assert "session_id" in rejects[1]["reason"]
+
+
+def test_the_same_files_load_twice(folder: Path) -> None:
+    lines = [
+        SESSION,
+        {**SESSION, "session_id": "s2", "user_id": "null"},
+        {**SESSION, "session_id": "s3", "device": "x"},
+    ]
+    (folder / "a.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n\n")
+    first = run(folder, "load", "a.jsonl")
+    moved = [{**SESSION, "user_id": "u2"}, {**SESSION, "user_id": "u3"}]
+    (folder / "b.jsonl").write_text("\n".join(map(json.dumps, moved)))
+    again = run(folder, "load", "--ignore-unknown", *sorted(path.name for path in folder.glob("*.jsonl")))
+
+    def said(result: subprocess.CompletedProcess[str]) -> list[str]:
+        lines = [re.sub(r"in [\d.]+ s \([\d,]+ a second\)", "in …", line) for line in result.stderr.splitlines()]
+        return lines[next(at for at, line in enumerate(lines) if " loaded in " in line) :]
+
+    null = "1 session has the user 'null', which looks like a placeholder: all of them count as one user's"
+    assert (first.returncode, again.returncode) == (2, 0)
+    assert said(first) == [
+        "2 sessions loaded in …: 2 new, 0 replaced",
+        "1 blank line",
+        null,
+        "1 row of a.jsonl rejected: see a.jsonl.rejected.jsonl",
+        "a.jsonl: 1 row has unknown fields: --ignore-unknown loads such rows without them",
+    ]
+    assert said(again) == [
+        "4 sessions loaded in …: 1 new, 3 replaced",
+        "1 session moved to another user",
+        "1 more row gave way to another one of its session",
+        "1 row was loaded without its unknown fields",
+        "1 blank line",
+        null,
+        "a.jsonl.rejected.jsonl passed over: it holds the rejected rows of an earlier load",
+    ]
+
+
+def test_a_slow_stream_is_stored_as_it_comes_and_ctrl_c_says_what_is_stored(folder: Path) -> None:
+    with StandIn.start(folder / "server") as server, Store.open(server.dsn) as store:
+        store.apply_schema()
+        command = [*PAGEROLES, "load", "-", "--store", server.dsn]
+        with subprocess.Popen(
+            command, cwd=folder, env=environment(folder), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdin is not None
+            for number in range(1, 4):
+                process.stdin.write(json.dumps({**SESSION, "session_id": f"s{number}"}) + "\n")
+                process.stdin.flush()
+                assert until(functools.partial(holds, store, number))
+            process.send_signal(signal.SIGINT)
+            _, says = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert says.splitlines()[-1] == "interrupted: 3 sessions are stored; run it again to load the rest"
+    assert "Traceback" not in says
+
+
+def holds(store: Store, sessions: int) -> bool:
+    return list(store.rows(Statement("SELECT count() FROM sessions", {}), store.call(PATIENCE))) == [(sessions,)]
+
+
+def test_ctrl_c_in_the_demo_says_what_is_stored(folder: Path) -> None:
+    demo = [
+        *PAGEROLES,
+        "demo",
+        "--sessions",
+        "2000000",
+        "--grpc-address",
+        "127.0.0.1:0",
+        "--http-address",
+        "127.0.0.1:0",
+    ]
+    with subprocess.Popen(demo, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True) as process:
+        assert until((folder / ".pageroles-demo" / "store" / "status").exists)
+        second = run(folder, "demo", "--once")
+        process.send_signal(signal.SIGINT)
+        says, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert re.fullmatch(
+        r"interrupted(: [\d,]+ sessions? (is|are) stored)?; the next demo begins anew", says.splitlines()[-1]
+    )
+    assert second.returncode == 1
+    assert "another process holds" in second.stderr
 
 
 def test_urls_and_names_are_shown_as_they_are(folder: Path) -> None:

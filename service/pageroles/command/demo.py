@@ -17,7 +17,12 @@ import typer
 from pageroles import serving, settings
 from pageroles.access.keys import KeyStore
 from pageroles.command import progress, shown, tables, traffic
-from pageroles.command.options import DEFAULT_GRPC_ADDRESS, DEFAULT_HTTP_ADDRESS, GrpcAddress, HttpAddress
+from pageroles.command.options import (
+    DEFAULT_GRPC_ADDRESS,
+    DEFAULT_HTTP_ADDRESS,
+    GrpcAddress,
+    HttpAddress,
+)
 from pageroles.command.processes import on_stop_signals, set_up_logs
 from pageroles.errors import SettingError
 from pageroles.ingest import loader
@@ -26,8 +31,6 @@ from pageroles.settings import ServerSettings
 from pageroles.store.store import Store
 
 if TYPE_CHECKING:
-    import threading
-
     from rich.console import Console
 
 DAYS = 60
@@ -63,14 +66,12 @@ def demo(
 ) -> None:
     """Serve made-up traffic, ask a question and print the answer."""
     set_up_logs("warning")  # at info, the server's lines would bury the answer
-    stopping = on_stop_signals()
     server_settings = ServerSettings(grpc_address=grpc_address, http_address=http_address, grace=_GRACE_SECONDS)
-    _run(folder, sessions, server_settings, _out, stopping=None if once else stopping)
+    with progress.interruptible(_out, "the next demo begins anew"):
+        _run(folder, sessions, server_settings, _out, once=once)
 
 
-def _run(
-    folder: Path, sessions: int, server_settings: ServerSettings, console: Console, *, stopping: threading.Event | None
-) -> None:
+def _run(folder: Path, sessions: int, server_settings: ServerSettings, console: Console, *, once: bool) -> None:
     """Run the demo.
 
     Args:
@@ -78,7 +79,7 @@ def _run(
         sessions: The number of sessions to make up.
         server_settings: Where to serve.
         console: Where to print.
-        stopping: Serve until this is set; None: end after the answer.
+        once: End after the answer; otherwise serve until SIGTERM or Ctrl-C.
 
     Raises:
         SettingError: The folder holds something that no demo made, or an address can't be used.
@@ -86,9 +87,10 @@ def _run(
     _renew_folder(folder)
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     with Store.open(f"chdb://{folder.resolve()}/store") as store:
+        made_up = traffic.sessions(sessions, seed=SEED, end=today, days=DAYS)
         with progress.bar(console) as report:
-            made_up = traffic.sessions(sessions, seed=SEED, end=today, days=DAYS)
             loaded = loader.load_chunks(store, made_up, name="made-up traffic", report=report)
+        stopping = None if once else on_stop_signals()
         shown.say(
             console,
             f"{counted(loaded.loaded, 'session')} of {len(traffic.SITES)} made-up domains loaded in "

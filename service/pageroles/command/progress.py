@@ -1,20 +1,22 @@
-"""The progress bar of a load."""
+"""The progress bar of a load, and what Ctrl-C says about it."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING
 
+import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from pageroles.command import shown
+from pageroles.command.options import EXIT_INTERRUPTED
+from pageroles.ingest import loader
 from pageroles.sentences import counted, escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rich.console import Console
-
-    from pageroles.ingest import loader
 
 
 @contextlib.contextmanager
@@ -48,3 +50,20 @@ def bar(console: Console) -> Iterator[Callable[[loader.Progress], None]]:
             )
 
         yield report
+
+
+@contextlib.contextmanager
+def interruptible(console: Console, advice: str) -> Iterator[None]:
+    """Let Ctrl-C end the block with a sentence: how many sessions a load stored, if one was at work, and some advice.
+
+    Raises:
+        typer.Exit: Ctrl-C; the command is to end with the exit code of an interruption.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        stored = ""
+        if isinstance(error, loader.InterruptedLoadError):
+            stored = f": {counted(error.summary.loaded, 'session is', 'sessions are')} stored"
+        shown.say(console, ("interrupted", "yellow"), f"{stored}; {advice}")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
