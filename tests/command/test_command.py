@@ -224,7 +224,9 @@ def test_ctrl_c_in_the_demo_says_what_is_stored(folder: Path) -> None:
         r"interrupted(: [\d,]+ sessions? (is|are) stored)?; the next demo begins anew", says.splitlines()[-1]
     )
     assert second.returncode == 1
-    assert "another process holds" in second.stderr
+    assert "another process holds the store" in second.stderr
+    assert "give another folder with --folder" in second.stderr
+    assert "--store" not in second.stderr
 
 
 def test_urls_and_names_are_shown_as_they_are(folder: Path) -> None:

@@ -24,7 +24,7 @@ from pageroles.command.options import (
     HttpAddress,
 )
 from pageroles.command.processes import on_stop_signals, set_up_logs
-from pageroles.errors import SettingError
+from pageroles.errors import SettingError, StoreLockedError
 from pageroles.ingest import loader
 from pageroles.sentences import counted
 from pageroles.settings import ServerSettings
@@ -116,7 +116,13 @@ def _renew_folder(folder: Path) -> None:
     if folder.exists():
         if any(folder.iterdir()) and not marker.exists():
             raise SettingError(f"{folder} holds something that no demo made; give another folder with --folder")
-        Store.refuse_if_held(folder / "store")
+        try:
+            Store.refuse_if_held(folder / "store")
+        except StoreLockedError:
+            raise SettingError(
+                f"another process holds the store at {folder / 'store'}, perhaps a running demo: stop it first, or "
+                "give another folder with --folder"
+            ) from None
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     marker.touch()
