@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pageroles.sentences import escaped
+
 if TYPE_CHECKING:
-    from typing import TextIO
+    from collections.abc import MutableMapping
+    from typing import Any, TextIO
 
     from pageroles.errors import PagerolesError
 
@@ -70,6 +73,19 @@ class LogWriter:
                 self.lost += 1
             else:
                 reported = lost
+
+
+def escape_text(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape what a terminal would obey in the texts of an event, so that it stays one line; a step of structlog.
+
+    A traceback keeps its lines.
+    """
+    for name, value in event.items():
+        if name == "exception":
+            event[name] = "\n".join(map(escaped, str(value).split("\n")))
+        elif isinstance(value, str):
+            event[name] = escaped(value)
+    return event
 
 
 class RequestLog:

@@ -119,7 +119,7 @@ def test_status_tells_what_is_stored(standin: StandIn) -> None:
     assert (held["cut_short"], held["damaged"]) == (0, [])
     shown = run(standin, "status", "--rows", "1").stdout
     assert "shop.example" in shown
-    assert "1 more domains" in shown
+    assert "1 more domain" in shown
     assert "münchen.de" not in shown
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -19,11 +20,14 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner, Result
 
 from pageroles.command.app import COMMANDS, app
+from pageroles.store.statement import Statement
+from pageroles.store.store import Store
+from support.clickhouse_standin import StandIn
+from support.endless import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from support.clickhouse_standin import StandIn
 
 PATIENCE = 60
 PAGEROLES = [str(Path(sys.executable).with_name("pageroles"))]
@@ -83,7 +87,7 @@ def test_load_serve_ask(folder: Path) -> None:
     (folder / "sessions.jsonl").write_text(json.dumps(SESSION) + "\n")
     loaded = run(folder, "load", "sessions.jsonl")
     assert loaded.returncode == 0, loaded.stderr
-    assert "1 sessions loaded" in loaded.stderr
+    assert "1 session loaded" in loaded.stderr
     created = run(folder, "keys", "create", "--domain", "example.com")
     key = created.stdout.strip()
     assert key.startswith("pr_")
@@ -135,11 +139,123 @@ def test_bad_rows_are_listed_and_the_good_ones_loaded(folder: Path) -> None:
     lines = [json.dumps(SESSION), "{oops", json.dumps({**SESSION, "session_id": 7})]
     result = run(folder, "load", "-", text="\n".join(lines))
     assert result.returncode == 2, result.stderr
-    assert "1 sessions loaded" in result.stderr
+    assert "1 session loaded" in result.stderr
     assert "2 rows of - rejected" in result.stderr
     rejects = [json.loads(line) for line in (folder / "stdin.rejected.jsonl").read_text().splitlines()]
     assert [row["line"] for row in rejects] == [2, 3]
     assert "session_id" in rejects[1]["reason"]
+
+
+def test_the_same_files_load_twice(folder: Path) -> None:
+    lines = [
+        SESSION,
+        {**SESSION, "session_id": "s2", "user_id": "null"},
+        {**SESSION, "session_id": "s3", "device": "x"},
+    ]
+    (folder / "a.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n\n")
+    first = run(folder, "load", "a.jsonl")
+    moved = [{**SESSION, "user_id": "u2"}, {**SESSION, "user_id": "u3"}]
+    (folder / "b.jsonl").write_text("\n".join(map(json.dumps, moved)))
+    again = run(folder, "load", "--ignore-unknown", *sorted(path.name for path in folder.glob("*.jsonl")))
+
+    def said(result: subprocess.CompletedProcess[str]) -> list[str]:
+        lines = [re.sub(r"in [\d.]+ s \([\d,]+ a second\)", "in …", line) for line in result.stderr.splitlines()]
+        return lines[next(at for at, line in enumerate(lines) if " loaded in " in line) :]
+
+    null = "1 session has the user 'null', which looks like a placeholder: all of them count as one user's"
+    assert (first.returncode, again.returncode) == (2, 0)
+    assert said(first) == [
+        "2 sessions loaded in …: 2 new, 0 replaced",
+        "1 blank line",
+        null,
+        "1 row of a.jsonl rejected: see a.jsonl.rejected.jsonl",
+        "a.jsonl: 1 row has unknown fields: --ignore-unknown loads such rows without them",
+    ]
+    assert said(again) == [
+        "4 sessions loaded in …: 1 new, 3 replaced",
+        "1 session moved to another user",
+        "1 more row gave way to another one of its session",
+        "1 row was loaded without its unknown fields",
+        "1 blank line",
+        null,
+        "a.jsonl.rejected.jsonl passed over: it holds the rejected rows of an earlier load",
+    ]
+
+
+def test_a_slow_stream_is_stored_as_it_comes_and_ctrl_c_says_what_is_stored(folder: Path) -> None:
+    with StandIn.start(folder / "server") as server, Store.open(server.dsn) as store:
+        store.apply_schema()
+        command = [*PAGEROLES, "load", "-", "--store", server.dsn]
+        with subprocess.Popen(
+            command, cwd=folder, env=environment(folder), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdin is not None
+            for number in range(1, 4):
+                process.stdin.write(json.dumps({**SESSION, "session_id": f"s{number}"}) + "\n")
+                process.stdin.flush()
+                assert until(functools.partial(holds, store, number))
+            process.send_signal(signal.SIGINT)
+            _, says = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert says.splitlines()[-1] == "interrupted: 3 sessions are stored; run it again to load the rest"
+    assert "Traceback" not in says
+
+
+def holds(store: Store, sessions: int) -> bool:
+    return list(store.rows(Statement("SELECT count() FROM sessions", {}), store.call(PATIENCE))) == [(sessions,)]
+
+
+def test_ctrl_c_in_the_demo_says_what_is_stored(folder: Path) -> None:
+    demo = [
+        *PAGEROLES,
+        "demo",
+        "--sessions",
+        "2000000",
+        "--grpc-address",
+        "127.0.0.1:0",
+        "--http-address",
+        "127.0.0.1:0",
+    ]
+    with subprocess.Popen(demo, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True) as process:
+        assert until((folder / ".pageroles-demo" / "store" / "status").exists)
+        second = run(folder, "demo", "--once")
+        process.send_signal(signal.SIGINT)
+        says, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert re.fullmatch(
+        r"interrupted(: [\d,]+ sessions? (is|are) stored)?; the next demo begins anew", says.splitlines()[-1]
+    )
+    assert second.returncode == 1
+    assert "another process holds the store" in second.stderr
+    assert "give another folder with --folder" in second.stderr
+    assert "--store" not in second.stderr
+
+
+def test_urls_and_names_are_shown_as_they_are(folder: Path) -> None:
+    urls = ["https://x.example/page[/url]", "/discover/[slug]", "/discover", "/\x1b[31m", "/\u202egpj.exe"]
+    views = [{"url": url, "viewed_at": "2025-07-03T10:00:00Z"} for url in urls]
+    lines = [{**SESSION, "session_id": url, "page_views": [view]} for url, view in zip(urls, views, strict=True)]
+    (folder / "b[.jsonl").write_text("\n".join(map(json.dumps, [*lines, 1])))
+    loaded = run(folder, "load", "b[.jsonl")
+    assert "1 row of b[.jsonl rejected: see b[.jsonl.rejected.jsonl" in loaded.stderr
+    missing = run(folder, "load", "b[/x].jsonl")
+    assert missing.stderr.splitlines()[-1] == "pageroles: b[/x].jsonl can't be read: No such file or directory"
+    key = run(folder, "keys", "create", "--domain", "example.com").stdout.strip()
+    with serving(folder) as (_, target):
+        asked = ["report", "--target", target, "--key", key, "--end-date", "2025-07-31"]
+        tables = run(folder, *asked).stdout
+        answer = run(folder, *asked, "--json").stdout
+        refused = run(folder, *asked, "--start-date", "20[/]25")
+        cramped = subprocess.run(
+            [*PAGEROLES, *asked], cwd=folder, capture_output=True, timeout=PATIENCE, check=True,
+            env={**environment(folder), "PYTHONIOENCODING": "ascii:strict", "COLUMNS": "60"},
+        )  # fmt: skip
+    for url in ("https://x.example/page[/url]", "/discover/[slug]", "/discover", r"/\x1b[31m", r"/\u202egpj.exe"):
+        assert f" {url} " in tables
+    assert {row["url"] for row in json.loads(answer)["conversion_performance"]} > set(urls)
+    assert not {"\x1b", "\u202e"} & set(tables + answer)
+    assert "INVALID_ARGUMENT: start_date: can't read '20[/]25' as a date" in refused.stderr
+    assert cramped.stdout.isascii()
 
 
 def test_a_held_store_says_so(folder: Path) -> None:
@@ -357,13 +473,13 @@ def test_erase_asks_before_it_erases_all_of_a_domain(folder: Path) -> None:
         assert result.returncode == 0, result.stderr
         return result.stderr.removeprefix("Erase all sessions of example.com? [y/N]:").strip()
 
-    assert erase("--user", "u1") == "1 sessions of 1 users erased"
+    assert erase("--user", "u1") == "1 session of 1 user erased"
     assert not on_disk(folder, secret), "ClickHouse's old parts are gone, too"
     assert erase("--user", "u1") == "nothing to erase: no such session of example.com is stored"
-    assert erase("--before", "2025-07-05") == "1 sessions of 1 users erased"
-    assert erase("--session", "s3") == "1 sessions of 1 users erased"
+    assert erase("--before", "2025-07-05") == "1 session of 1 user erased"
+    assert erase("--session", "s3") == "1 session of 1 user erased"
     assert erase(text="n\n") == "nothing was erased"
-    assert erase(text="y\n") == "1 sessions of 1 users erased"
+    assert erase(text="y\n") == "1 session of 1 user erased"
     assert erase() == "nothing to erase: no sessions of example.com are stored"
     assert erase("--yes") == "nothing to erase: no sessions of example.com are stored"
 
@@ -371,7 +487,7 @@ def test_erase_asks_before_it_erases_all_of_a_domain(folder: Path) -> None:
 def test_erase_all_without_asking(folder: Path) -> None:
     assert run(folder, "load", "-", text=json.dumps(SESSION)).returncode == 0
     result = run(folder, "erase", "--domain", "example.com", "--yes")
-    assert (result.returncode, result.stderr.strip()) == (0, "1 sessions of 1 users erased")
+    assert (result.returncode, result.stderr.strip()) == (0, "1 session of 1 user erased")
 
 
 @pytest.mark.parametrize(

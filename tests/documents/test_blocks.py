@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ PAGEROLES = str(Path(sys.executable).with_name("pageroles"))
 PATIENCE = 60
 SESSIONS = 20_000
 GRPC, HTTP = "127.0.0.1:50051", "127.0.0.1:8080"
+_SERVING = (["pageroles", "serve"], [".venv/bin/pageroles", "serve"])
 ANY_PORTS = {"PAGEROLES_GRPC_ADDRESS": "127.0.0.1:0", "PAGEROLES_HTTP_ADDRESS": "127.0.0.1:0"}
 NOTHING_FOUND = "No page data found"
 
@@ -149,6 +151,7 @@ class Reader:
         self._server: subprocess.Popen[str] | None = None
         self._environment = {
             **_environment(),
+            "PATH": f"{VENV / 'bin'}:{os.environ['PATH']}",  # as in an environment into which the package was installed
             "PAGEROLES_KEY": served.key,
             "PAGEROLES_TARGET": served.grpc,
             **ANY_PORTS,
@@ -180,7 +183,7 @@ class Reader:
         if all(command[0] == "make" for command in commands):
             for command in commands:
                 self._run(["make", "--dry-run", *command[1:]], cwd=ROOT)
-        elif any(command[:2] == [".venv/bin/pageroles", "serve"] for command in commands):
+        elif any(command[:2] in _SERVING for command in commands):
             assert len(commands) == 1, "a server stands alone in its block"
             self._serve(text)
         else:
@@ -413,3 +416,12 @@ def test_links_lead_somewhere(name: str) -> None:
             continue
         assert path.exists(), link
         assert not anchor or anchor in _anchors(path.read_text()), link
+
+
+def test_the_page_of_the_package_needs_nothing_beside_it() -> None:
+    """A package index shows it alone: links and pictures of the repository would lead nowhere."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    page = (ROOT / project["readme"]).read_text()
+    assert project["readme"] in PAGES, "its blocks are run"
+    assert all(link.startswith("https://") for link in _LINK.findall(page))
+    assert not re.search(r"\bmake \w|\.venv|docs/|<img", page)

@@ -54,6 +54,8 @@ LIBRARIES = {
     "typer": {"command"},
     "rich": {"command"},
     "pyarrow": {"ingest"},
+    "backports": {"ingest"},
+    "compression": {"ingest"},
     "cachetools": {"report"},
 }
 LOWEST = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -5,20 +5,24 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
+import threading
 import tracemalloc
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pageroles import _core
 from pageroles.errors import StoreUnavailableError
-from pageroles.ingest import lines, loader
-from support.fakes import FakeStore, rejects_of, session
+from pageroles.ingest import batch, lines, loader
+from support.fakes import VIEWED, FakeStore, rejects_of, session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +41,7 @@ def test_good_rows_are_loaded_and_bad_ones_told(folder: Path) -> None:
     store = FakeStore()
     summary = loader.load(store, [str(file)])
     assert list(store.content) == ["1", "3"]
-    assert (summary.loaded, summary.replaced, summary.rejected) == (2, 0, 2)
+    assert (summary.loaded, summary.repeated, summary.rejected) == (2, 0, 2)
     (told,) = summary.files
     assert (told.source, told.lines, told.blank) == (str(file), 6, 2)
     assert told.rejects == Path(f"{file}.rejected.jsonl")
@@ -70,17 +74,17 @@ def test_a_load_of_nothing_touches_nothing(folder: Path) -> None:
 
 
 def test_the_last_row_of_a_session_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "BATCH_ROWS", 3)
+    monkeypatch.setattr(batch, "MOST_ROWS", 3)
     names = [1, 2, 1, 3, 2, 4, 4, 4, 1, 5]
     lines = [session(name, source=f"version {version}") for version, name in enumerate(names)]
     store = FakeStore()
     summary = loader.load_chunks(store, [b"\n".join(lines)])
-    for batch in store.batches:
-        assert len({row["session_id"] for row in batch}) == len(batch)
+    for stored in store.batches:
+        assert len({row["session_id"] for row in stored}) == len(stored)
     assert {name: row["source"] for name, row in store.content.items()} == {
         "1": "version 8", "2": "version 4", "3": "version 3", "4": "version 7", "5": "version 9",
     }  # fmt: skip
-    assert summary.loaded + summary.replaced == len(names)
+    assert summary.loaded + summary.repeated == len(names)
     assert summary.loaded == len(store.rows)
 
 
@@ -107,12 +111,12 @@ def test_every_line_is_accounted_for(
         text = text[:-1]
     store = FakeStore()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loader, "BATCH_ROWS", batch_rows)
+        patch.setattr(batch, "MOST_ROWS", batch_rows)
         summary = loader.load_chunks(store, [text[at : at + cut] for at in range(0, len(text), cut)])
     (file,) = summary.files
     assert file.lines == len(lines)
     assert (file.blank, file.rejected) == (kinds.count("blank"), kinds.count("bad"))
-    assert file.loaded + file.replaced == kinds.count("good")
+    assert file.loaded + file.repeated == kinds.count("good")
     assert file.loaded == len(store.rows)
     assert set(store.content) == {json.loads(raw)["session_id"] for kind, raw in lines if kind == "good"}
     rejected = rejects_of(Path("chunks")) if file.rejects else []
@@ -124,8 +128,8 @@ def test_every_line_is_accounted_for(
 
 
 def test_batches_are_bounded_by_rows_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "BATCH_ROWS", 1_000)
-    monkeypatch.setattr(loader, "BATCH_BYTES", 40_000)
+    monkeypatch.setattr(batch, "MOST_ROWS", 1_000)
+    monkeypatch.setattr(batch, "MOST_BYTES", 40_000)
     store = FakeStore()
     short = b"".join(session(name) + b"\n" for name in range(3_500))
     long = b"".join(session(name, referrer="x" * 8_000) + b"\n" for name in range(30))
@@ -137,7 +141,7 @@ def test_batches_are_bounded_by_rows_and_by_bytes(monkeypatch: pytest.MonkeyPatc
 
 
 def test_reading_waits_for_a_slow_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "BATCH_ROWS", 500)
+    monkeypatch.setattr(batch, "MOST_ROWS", 500)
     given = 0
 
     def chunks() -> Iterator[bytes]:
@@ -186,7 +190,7 @@ def test_the_text_of_a_bad_row_is_cut_and_readable() -> None:
 
 
 def test_progress_grows_and_ends_at_the_total(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "BATCH_ROWS", 3_000)
+    monkeypatch.setattr(batch, "MOST_ROWS", 3_000)
     size = 0
     for name in ("a.jsonl", "b.jsonl"):
         text = b"".join(session(number) + b"\n" for number in range(12_000)) + b"bad"
@@ -206,7 +210,7 @@ def test_progress_grows_and_ends_at_the_total(folder: Path, monkeypatch: pytest.
 
 
 def test_a_failing_store_ends_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "BATCH_ROWS", 10)
+    monkeypatch.setattr(batch, "MOST_ROWS", 10)
 
     def fail_at_third(batches: int) -> None:
         if batches == 2:
@@ -219,7 +223,7 @@ def test_a_failing_store_ends_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rejects_are_written_before_their_batch_is_inserted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "BATCH_ROWS", 10)
+    monkeypatch.setattr(batch, "MOST_ROWS", 10)
     seen: list[int] = []
     rejects = Path("chunks.rejected.jsonl")
     # Reading goes on meanwhile, so the last line there may be incomplete.
@@ -228,3 +232,245 @@ def test_rejects_are_written_before_their_batch_is_inserted(monkeypatch: pytest.
     loader.load_chunks(store, [b"\n".join(lines)])
     assert all(count >= 9 + 10 * batch for batch, count in enumerate(seen))
     assert len(rejects_of(Path("chunks"))) == 50
+
+
+# ---- what is said of sessions and of sources ----
+
+
+class KnowingStore(FakeStore):
+    """Knows the places of what it was given, as a store does."""
+
+    def places(self, domains: Sequence[str], session_keys: Sequence[int]) -> list[tuple[str, int, int, int, int]]:
+        assert domains
+        found = []
+        for row in self.rows:
+            (key, user) = _core.keys([row["session_id"], row["user_id"]])
+            if key in session_keys:
+                at = datetime.fromisoformat(row["started_at"])
+                found.append((row["domain"], key, user, round(at.timestamp() * 1000), len(self.batches)))
+        return found
+
+
+def test_the_summary_tells_what_became_of_the_sessions() -> None:
+    store = KnowingStore()
+    assert loader.load_chunks(store, [session(1), b"\n", session(2)]).stored == loader.Stored(new=2)
+    later = [
+        session(1),  # as it was
+        session(2, user_id="u2"),  # another user
+        session(3, started_at="2025-07-03T10:00:00Z"),
+        session(4, user_id="u1"),
+        session(4, user_id="u2"),  # the same session for two users
+        session(5, started_at="2025-07-03T10:00:00Z"),
+        session(5, started_at="2025-07-03T10:00:01Z"),  # and at two starts
+    ]
+    summary = loader.load_chunks(store, [b"\n".join(later)])
+    assert summary.stored == loader.Stored(new=3, replaced=2, moved_users=2, moved_starts=1)
+    assert (summary.loaded, summary.repeated) == (5, 2)
+    old = session(1, user_id="u9", written_at="1999-01-01T00:00:00Z")
+    store.batches[0][0]["started_at"] = "2025-07-03T10:00:00Z"
+    aged = AgedStore()
+    loader.load_chunks(aged, [session(1)])
+    assert loader.load_chunks(aged, [old]).stored == loader.Stored(outdated=1)
+
+
+class AgedStore(KnowingStore):
+    """Holds versions that were written late."""
+
+    def places(self, domains: Sequence[str], session_keys: Sequence[int]) -> list[tuple[str, int, int, int, int]]:
+        return [(*place[:4], 1_764_000_000_000_000) for place in super().places(domains, session_keys)]
+
+
+def test_placeholders_of_users_are_loaded_and_counted() -> None:
+    users = ["null", "NULL", "undefined", "00000000-0000-0000-0000-000000000000", " ", "null", "u1", "nullable"]
+    store = FakeStore()
+    summary = loader.load_chunks(store, [session(number, user_id=user) + b"\n" for number, user in enumerate(users)])
+    assert summary.loaded == len(users)
+    assert summary.stored.placeholders == {
+        "null": 2, "NULL": 1, "undefined": 1, "00000000-0000-0000-0000-000000000000": 1, " ": 1,
+    }  # fmt: skip
+    assert all(user == user.lower() for user in batch.PLACEHOLDERS)
+
+
+ACCESS = b'203.0.113.7 - - [03/Jul/2025:10:00:00 +0000] "GET / HTTP/1.1" 200 512'
+JSON_LIST = b"[\n  " + session(1) + b","
+PRETTY = json.dumps(json.loads(session(1)), indent=2).encode()
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (ACCESS, "it looks like the log of a web server, which has requests and no sessions"),
+        (b"s1,u1,2025-07-03", "it looks like CSV: convert it to JSON Lines or Parquet"),
+        (b"s1;u1;2025-07-03,5", "it looks like CSV: convert it to JSON Lines or Parquet"),
+        (b"s1\tu1\t2025-07-03", "it looks like tab-separated values: convert it to JSON Lines or Parquet"),
+        (PRETTY, "it looks like JSON over several lines: write each object in one line, as `jq -c .` does"),
+        (JSON_LIST, "it looks like a JSON list: write each object of it in one line, as `jq -c '.[]'` does"),
+        (
+            b"[" + session(1) + b"]",
+            "it looks like a JSON list: write each object of it in one line, as `jq -c '.[]'` does",
+        ),
+        (b"<p>two</p>", "it looks like XML or HTML"),
+        (b"PK\x03\x04\xff", "it looks like a ZIP archive: unpack it"),
+        (b"\x7fELF\0\1", "it looks like binary data"),
+        (b"17", ""),
+        (b"b\xfccher", ""),
+        (b'{"domain": "b\xfccher.example"}', ""),
+    ],
+)
+def test_a_source_without_sessions_is_given_up_soon(folder: Path, row: bytes, says: str) -> None:
+    rows = row.count(b"\n") + 1
+    file = folder / "other.txt"
+    file.write_bytes((row + b"\n\n") * 200_000)
+    store = FakeStore()
+    seen: list[loader.Progress] = []
+    with pytest.raises(loader.LoadError) as caught:
+        loader.load(store, ["other.txt"], report=seen.append)
+    sentence = "other.txt holds no sessions: none of its first 1,000 rows is a JSON object in UTF-8"
+    if b"{" in row and b"\xfc" in row:
+        says = (
+            "1,000 rows are in another encoding than UTF-8: convert the file, as `iconv -f WINDOWS-1252 -t UTF-8` does"
+        )
+    assert str(caught.value) == sentence + (f"; {says}" if says else "")
+    assert not list(folder.glob("*.rejected.jsonl"))
+    assert not store.batches
+    few = loader.load_chunks(store, [row + b"\n"])
+    assert (few.files[0].advice == says.replace("1,000 rows are", "1 row is"), few.rejected) == (True, rows)
+
+
+def test_many_bad_rows_beside_a_good_one_are_all_rejected() -> None:
+    summary = loader.load_chunks(FakeStore(), [session(1) + b"\n", b"s1,u1\n" * 3_000, b"b\xfc\n" * 2])
+    assert (summary.loaded, summary.rejected) == (1, 3_002)
+    assert summary.files[0].advice == ""
+    for bad in (session(2, user_id=""), b"{}"):
+        assert loader.load_chunks(FakeStore(), [(bad + b"\n") * 3_000]).rejected == 3_000
+
+
+def test_another_encoding_is_named_once() -> None:
+    other = json.dumps({**json.loads(session(2)), "source": "Bücher"}, ensure_ascii=False).encode("latin-1")
+    summary = loader.load_chunks(FakeStore(), [session(1) + b"\n", (other + b"\n") * 2])
+    assert (summary.loaded, summary.rejected) == (1, 2)
+    assert summary.files[0].advice == (
+        "2 rows are in another encoding than UTF-8: convert the file, as `iconv -f WINDOWS-1252 -t UTF-8` does"
+    )
+
+
+def test_unknown_fields_are_left_out_on_request(folder: Path) -> None:
+    view = {"url": "/", "viewed_at": "2025-07-03T10:00:00Z"}
+    rows = [
+        session(1),
+        session(2, device="tablet"),
+        session(3, page_views=[{**view, "title": "Home"}], conversions=[{"occurred_at": VIEWED, "value": 3}]),
+        session(4, device="tablet", user_id=7),
+    ]
+    (folder / "wide.jsonl").write_bytes(b"\n".join(rows))
+    refused = loader.load(FakeStore(), ["wide.jsonl"])
+    assert (refused.loaded, refused.rejected, refused.files[0].ignored) == (1, 3, 0)
+    assert refused.files[0].advice == "2 rows have unknown fields: --ignore-unknown loads such rows without them"
+    store = FakeStore()
+    summary = loader.load(store, ["wide.jsonl"], ignore_unknown=True)
+    assert (summary.loaded, summary.rejected, summary.files[0].ignored) == (3, 1, 2)
+    assert rejects_of(folder / "wide.jsonl")[0]["reason"] == "user_id must be a non-empty string, not a number"
+    assert "device" not in store.content["2"]
+    assert store.content["3"]["page_views.url"] == ["/"]
+
+
+# ---- slow sources, and Ctrl-C ----
+
+
+def piped(rows: Iterable[bytes]) -> tuple[BinaryIO, threading.Thread]:
+    """Return a pipe into which a thread writes rows, one when the next is asked for."""
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb", buffering=0) as pipe:
+            for row in rows:
+                pipe.write(row)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    return os.fdopen(reading, "rb"), thread
+
+
+def test_what_has_come_is_stored_while_nothing_more_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "BATCH_SECONDS", 0.01)
+    stored = threading.Semaphore(0)
+    shown = threading.Semaphore(0)
+    rejects = Path("stdin.rejected.jsonl")
+
+    class Store(FakeStore):
+        def write_sessions(self, rows: bytes) -> None:
+            super().write_sessions(rows)
+            stored.release()
+
+    def rows() -> Iterator[bytes]:
+        for number in range(3):
+            yield session(number) + b"\nbad\n" + session("half")[:20]
+            assert stored.acquire(timeout=60), "stored before more comes"
+            assert shown.acquire(timeout=60), "and told"
+            assert len(rejects.read_bytes().splitlines()) == 2 * number + 1
+            yield b"\n"
+
+    def report(state: loader.Progress) -> None:
+        if state.loaded > len(seen):
+            seen.append(state.loaded)
+            shown.release()
+
+    seen: list[int] = []
+    before = threading.active_count()
+    store = Store()
+    stream, thread = piped(rows())
+    with stream:
+        assert loader.load(store, ["-"], stdin=stream, report=report).loaded == 3
+    thread.join(60)
+    assert seen == [1, 2, 3]
+    assert [len(each) for each in store.batches] == [1, 1, 1]
+    assert threading.active_count() == before, "no thread is left behind"
+
+
+def test_a_slow_source_makes_no_insert_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "BATCH_SECONDS", 1_000)
+    store = FakeStore()
+    stream, thread = piped(session(number) + b"\n" for number in range(500))
+    with stream:
+        assert loader.load(store, ["-"], stdin=stream).loaded == 500
+    thread.join(60)
+    assert [len(each) for each in store.batches] == [500]
+
+
+def test_a_store_that_fails_ends_a_slow_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "BATCH_SECONDS", 0.01)
+    ended = threading.Event()
+
+    def rows() -> Iterator[bytes]:
+        yield session(1) + b"\n"
+        assert ended.wait(60), "the load ends although the source does not"
+
+    def fail(_: int) -> None:
+        raise StoreUnavailableError("gone")
+
+    stream, thread = piped(rows())
+    with stream, pytest.raises(StoreUnavailableError, match="gone"):
+        loader.load(FakeStore(fail), ["-"], stdin=stream)
+    ended.set()
+    thread.join(60)
+
+
+def test_an_interrupted_load_says_what_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "MOST_ROWS", 100)
+    begun, interrupted = threading.Event(), threading.Event()
+
+    def wait_in_the_sixth(batches: int) -> None:
+        if batches == 5:
+            begun.set()
+            assert interrupted.wait(60)
+
+    def interrupt(state: loader.Progress) -> None:
+        if state.loaded >= 500:
+            assert begun.wait(60)
+            interrupted.set()
+            raise KeyboardInterrupt
+
+    store = FakeStore(wait_in_the_sixth)
+    with pytest.raises(loader.InterruptedLoadError) as caught:
+        loader.load_chunks(store, [session(number) + b"\n" for number in range(2_000)], report=interrupt)
+    assert caught.value.summary.loaded == len(store.rows) == 600

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pageroles.command import traffic
-from pageroles.ingest import loader
+from pageroles.ingest import batch, loader
 from pageroles.store import soundness
 from pageroles.store.statement import Statement
 from support.fakes import rejects_of, session
@@ -81,7 +81,7 @@ def content(store: Store, domain: str) -> list[list[Any]]:
 
 
 def test_clickhouse_keeps_what_was_loaded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "BATCH_ROWS", 700)
+    monkeypatch.setattr(batch, "MOST_ROWS", 700)
     domain = "loading.example"
     lines = made_up(domain, 3_000)
     for _ in range(2):
@@ -132,11 +132,11 @@ def test_a_session_that_moved_within_a_day_leaves_no_journey_though_both_version
 # Loads a file in small batches and tells of each; then prints what the store holds.
 PROCESS = """
 import json, sys
-from pageroles.ingest import loader
+from pageroles.ingest import batch, loader
 from pageroles.store import soundness
 from pageroles.store.statement import Statement
 from pageroles.store.store import Store
-loader.BATCH_ROWS = 400
+batch.MOST_ROWS = 400
 folder, file, query = sys.argv[1:]
 with Store.open(f"chdb://{folder}", readers=1) as store:
     print("open", flush=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import os
 import subprocess
 import sys
@@ -216,3 +218,74 @@ def test_parquet_without_pyarrow_says_what_to_install(folder: Path, monkeypatch:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(loader.LoadError, match=r"pip install 'pageroles\[parquet\]'"):
         loader.load(FakeStore(), ["sessions.parquet"])
+
+
+@pytest.mark.parametrize("name", ["sessions.jsonl.zst", "sessions.jsonl"])
+def test_other_packings_and_encodings_are_seen_by_their_content(folder: Path, name: str) -> None:
+    text = session(1, source="Bücher") + b"\n" + session(2)
+    for packed in (bz2.compress(text), lzma.compress(text), text.decode().encode("utf-16")):
+        (folder / name).write_bytes(packed)
+        store = FakeStore()
+        seen: list[loader.Progress] = []
+        loader.load(store, [name], report=seen.append)
+        assert store.content["1"]["source"] == "Bücher"
+        assert seen[-1] == loader.Progress(name, len(packed), len(packed), 2, 0)
+
+
+def test_rejects_among_the_sources_are_passed_over(folder: Path) -> None:
+    (folder / "a.jsonl").write_bytes(session(1) + b"\nbad\n")
+    (folder / "b.jsonl").write_bytes(session(2))
+
+    def load_all() -> loader.LoadSummary:
+        return loader.load(FakeStore(), sorted(str(path) for path in folder.glob("*.jsonl")))
+
+    assert (load_all().loaded, load_all().loaded) == (2, 2)
+    assert load_all().passed_over == (str(folder / "a.jsonl.rejected.jsonl"),)
+    assert len(rejects_of(folder / "a.jsonl")) == 1
+    (folder / "a.jsonl").unlink()
+    assert load_all().passed_over == (str(folder / "a.jsonl.rejected.jsonl"),)
+    with pytest.raises(
+        loader.LoadError, match=r"^a\.jsonl\.rejected\.jsonl holds the rejected rows of an earlier load: "
+    ):
+        loader.load(FakeStore(), ["a.jsonl.rejected.jsonl"])
+    with pytest.raises(loader.LoadError, match=r"^c\.rejected\.jsonl can't be read: No such file"):
+        loader.load(FakeStore(), ["c.rejected.jsonl"])
+
+
+def test_a_parquet_column_of_nulls_is_empty() -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    needed = {"domain": ["d"], "session_id": ["s"], "user_id": ["u"], "started_at": ["2025-07-03T10:00:00Z"]}
+    nothing = arrow.array([None], arrow.null())
+    lists = arrow.array([[]], arrow.list_(arrow.null()))
+    view = {"url": "/", "viewed_at": "2025-07-03T10:00:00Z"}
+    for more in (
+        {"source": nothing, "page_views": nothing, "conversions": nothing, "written_at": nothing},
+        {"page_views": lists, "conversions": lists},
+        {"conversions": arrow.array([[{"occurred_at": view["viewed_at"], "url": None, "id": None}]])},
+    ):
+        parquet.write_table(arrow.table({**needed, **more}), "nulls.parquet")
+        store = FakeStore()
+        assert loader.load(store, ["nulls.parquet"]).rejected == 0
+        assert "source" not in store.content["s"]
+    parquet.write_table(arrow.table({**needed, "page_views": arrow.array([[None]])}), "nulls.parquet")
+    assert loader.load(FakeStore(), ["nulls.parquet"]).rejected == 1
+    parquet.write_table(arrow.table({**needed, "started_at": nothing}), "nulls.parquet")
+    assert loader.load(FakeStore(), ["nulls.parquet"]).rejected == 1
+
+
+def test_unknown_columns_of_parquet_are_left_out_on_request() -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    view = {"url": "/", "viewed_at": "2025-07-03T10:00:00Z", "title": "Home"}
+    table = {
+        "domain": ["d"] * 2, "user_id": ["u", ""], "started_at": ["2025-07-03T10:00:00Z"] * 2, "size": [7, 8],
+        "session_id": ["s", "t"], "page_views": [[view], [view]],
+    }  # fmt: skip
+    parquet.write_table(arrow.table(table), "wide.parquet")
+    with pytest.raises(loader.LoadError, match=r"unknown field '(size|page_views\.title)'"):
+        loader.load(FakeStore(), ["wide.parquet"])
+    store = FakeStore()
+    summary = loader.load(store, ["wide.parquet"], ignore_unknown=True)
+    assert (summary.loaded, summary.rejected, summary.files[0].ignored) == (1, 1, 1)
+    assert store.content["s"]["page_views.url"] == ["/"]

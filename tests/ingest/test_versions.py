@@ -47,7 +47,7 @@ class Store:
     def write(self, batch: list[Row], now: int) -> None:
         known = [Version(*item) for item in self.places.items()]
         user_keys = _core.keys([one.user_id for one in batch])
-        for line in versions.lines(batch, user_keys, known, now):
+        for line in versions.change(batch, user_keys, known, now).lines:
             stored = json.loads(line)
             user_key = stored.get("user_key", _core.keys([stored.get("user_id", "")])[0])
             at = datetime.fromisoformat(stored["started_at"])

@@ -169,11 +169,11 @@ def test_what_was_cut_short_is_erased_as_well(store: Store) -> None:
 # Loads files in small batches and tells of each; or finishes what was cut short, and tells what the store holds.
 PROCESS = """
 import json, sys
-from pageroles.ingest import loader
+from pageroles.ingest import batch, loader
 from pageroles.store import recovery, soundness
 from pageroles.store.statement import Statement
 from pageroles.store.store import Store
-loader.BATCH_ROWS = 300
+batch.MOST_ROWS = 300
 folder, *files = sys.argv[1:]
 with Store.open(f"chdb://{folder}", readers=1) as store:
     recovery.recover(store)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
-from typing import Annotated, Any
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
 from pageroles import __version__, settings
+from pageroles.command import shown
 from pageroles.command.options import EXIT_FAULT
 from pageroles.command.processes import set_up_logs
-from pageroles.errors import PagerolesError
+from pageroles.errors import PagerolesError, SettingError
+from pageroles.sentences import escaped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # In the order of the help. Each is a module of this folder.
 COMMANDS = (
@@ -21,8 +27,8 @@ COMMANDS = (
     "version",
 )  # fmt: skip
 
-_out = Console()
-_err = Console(stderr=True)
+_out = shown.console()
+_err = shown.console(stderr=True)
 
 
 class _LazyGroup(TyperGroup):
@@ -40,6 +46,27 @@ class _LazyGroup(TyperGroup):
         command.name = cmd_name
         return command
 
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        """Read the options before the command."""
+        with _harmless_refusals():
+            return super().make_context(*args, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the command's own options, and run it."""
+        with _harmless_refusals():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _harmless_refusals() -> Iterator[None]:
+    """Make what typer says about options harmless to show: it repeats what was typed."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):
+            error.message = escaped(message)  # type: ignore[attr-defined]
+        raise
+
 
 app = typer.Typer(
     name="pageroles",
@@ -52,7 +79,7 @@ app = typer.Typer(
 
 def _print_version(requested: bool) -> None:
     if requested:
-        _out.print(f"pageroles {__version__}")
+        shown.say(_out, f"pageroles {__version__}")
         raise typer.Exit
 
 
@@ -72,12 +99,42 @@ def _common(
     set_up_logs(log_level)
 
 
+def _refuse_broken_text(arguments: list[str]) -> None:
+    """Refuse arguments that are no UTF-8, where they are not names of files, or for a server to refuse."""
+    broken = [argument for argument in arguments if not _is_utf8(argument)]
+    if broken and not {"load", "report"} & set(arguments):
+        raise _broken_text(broken[0])
+
+
+def _broken_text(argument: str) -> SettingError:
+    return SettingError(f"the argument {argument!r} is not valid UTF-8")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def main() -> None:
     """Run the command; print a fault as one sentence to standard error, and exit with code 1."""
     # The core of gRPC writes past Python, and reads this when it is imported. Its faults come as statuses, too.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    shown.accept_any_text()
+    try:
+        _refuse_broken_text(sys.argv[1:])
+        _run()
+    except PagerolesError as error:
+        shown.say(_err, ("pageroles:", "red"), f" {error}")
+        raise SystemExit(EXIT_FAULT) from None
+
+
+def _run() -> None:
     try:
         app()
-    except PagerolesError as error:
-        _err.print(f"[red]pageroles:[/] {error}", highlight=False, soft_wrap=True)
-        raise SystemExit(EXIT_FAULT) from None
+    except UnicodeEncodeError as error:
+        if error.object not in sys.argv:
+            raise
+        raise _broken_text(error.object) from None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from pageroles.command import tables
+from pageroles.command import shown, tables
 from pageroles.command.options import EXIT_FAULT, StoreDsn
+from pageroles.sentences import counted
 from pageroles.store import soundness
 from pageroles.store.store import Store
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-_out = Console()
-_err = Console(stderr=True)
+_out = shown.console()
+_err = shown.console(stderr=True)
 
 # A server says nothing while it reads a large table to its end.
 _SILENCE_SECONDS = 3600.0
@@ -55,19 +55,20 @@ def check(
         _print_given_up(given_up)
     remaining = [finding for finding in (found if left is None else left) if finding.count]
     if not remaining:
-        _err.print("the store is sound", highlight=False)
+        shown.say(_err, "the store is sound")
         return
     for finding in remaining:
         advice = finding.advice or "run `pageroles check --repair`"
-        _err.print(f"{finding.name}: {advice}", highlight=False, soft_wrap=True, markup=False)
+        shown.say(_err, f"{finding.name}: {advice}")
     raise typer.Exit(EXIT_FAULT)
 
 
 def _print_given_up(given_up: GivenUp) -> None:
     """Print what was given up, so that it can be loaded again."""
     for part in given_up.parts:
-        _err.print(f"given up: {part}", highlight=False, soft_wrap=True, markup=False)
+        shown.say(_err, f"given up: {part}")
     if given_up.writes:
-        _err.print(f"given up: {given_up.writes:,} batches of loads that were cut short", highlight=False)
+        batches = counted(given_up.writes, "batch of a load that was", "batches of loads that were")
+        shown.say(_err, f"given up: {batches} cut short")
     if given_up.sessions:
-        _err.print(f"given up: {given_up.sessions:,} sessions whose row is lost", highlight=False)
+        shown.say(_err, f"given up: {counted(given_up.sessions, 'session')} whose row is lost")

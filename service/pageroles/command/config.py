@@ -8,14 +8,14 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import typer
-from rich.console import Console
 
-from pageroles.command import tables
+from pageroles.command import shown, tables
+from pageroles.sentences import escaped_json
 from pageroles.store.server import without_password
 
 app = typer.Typer(add_completion=False)
 
-_out = Console()
+_out = shown.console()
 _HIDDEN = "…"
 
 
@@ -45,7 +45,7 @@ def config(
     """Show every setting that has an environment variable, its value and where that comes from; secrets are hidden."""
     found = settings_in_force(context.find_root().command)
     if json:
-        sys.stdout.write(msgspec.json.encode([setting._asdict() for setting in found]).decode() + "\n")
+        sys.stdout.write(escaped_json(msgspec.json.encode([setting._asdict() for setting in found])).decode() + "\n")
     else:
         _out.print(tables.settings(found))
 

@@ -13,21 +13,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from pageroles import serving, settings
 from pageroles.access.keys import KeyStore
-from pageroles.command import progress, tables, traffic
-from pageroles.command.options import DEFAULT_GRPC_ADDRESS, DEFAULT_HTTP_ADDRESS, GrpcAddress, HttpAddress
+from pageroles.command import progress, shown, tables, traffic
+from pageroles.command.options import (
+    DEFAULT_GRPC_ADDRESS,
+    DEFAULT_HTTP_ADDRESS,
+    GrpcAddress,
+    HttpAddress,
+)
 from pageroles.command.processes import on_stop_signals, set_up_logs
-from pageroles.errors import SettingError
+from pageroles.errors import SettingError, StoreLockedError
 from pageroles.ingest import loader
+from pageroles.sentences import counted
 from pageroles.settings import ServerSettings
 from pageroles.store.store import Store
 
 if TYPE_CHECKING:
-    import threading
+    from rich.console import Console
 
 DAYS = 60
 SEED = 1
@@ -40,7 +44,7 @@ _GOOGLE = '{"source": "google.com", "touch_scope": "converting"}'
 
 app = typer.Typer(add_completion=False)
 
-_out = Console()
+_out = shown.console()
 
 
 @app.command()
@@ -65,14 +69,12 @@ def demo(
     level_source = context.find_root().get_parameter_source("log_level")
     if level_source is None or level_source.name == "DEFAULT":
         set_up_logs("warning")  # at info, the server's lines would bury the answer
-    stopping = on_stop_signals()
     server_settings = ServerSettings(grpc_address=grpc_address, http_address=http_address, grace=_GRACE_SECONDS)
-    _run(folder, sessions, server_settings, _out, stopping=None if once else stopping)
+    with progress.interruptible(_out, "the next demo begins anew"):
+        _run(folder, sessions, server_settings, _out, once=once)
 
 
-def _run(
-    folder: Path, sessions: int, server_settings: ServerSettings, console: Console, *, stopping: threading.Event | None
-) -> None:
+def _run(folder: Path, sessions: int, server_settings: ServerSettings, console: Console, *, once: bool) -> None:
     """Run the demo.
 
     Args:
@@ -80,7 +82,7 @@ def _run(
         sessions: The number of sessions to make up.
         server_settings: Where to serve.
         console: Where to print.
-        stopping: Serve until this is set; None: end after the answer.
+        once: End after the answer; otherwise serve until SIGTERM or Ctrl-C.
 
     Raises:
         SettingError: The folder holds something that no demo made, or an address can't be used.
@@ -88,21 +90,23 @@ def _run(
     _renew_folder(folder)
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     with Store.open(f"chdb://{folder.resolve()}/store") as store:
+        made_up = traffic.sessions(sessions, seed=SEED, end=today, days=DAYS)
         with progress.bar(console) as report:
-            made_up = traffic.sessions(sessions, seed=SEED, end=today, days=DAYS)
             loaded = loader.load_chunks(store, made_up, name="made-up traffic", report=report)
-        console.print(
-            f"[bold]{loaded.loaded:,}[/] sessions of {len(traffic.SITES)} made-up domains loaded in "
-            f"{loaded.seconds:.1f} s ({loaded.loaded / loaded.seconds:,.0f} a second)"
+        stopping = None if once else on_stop_signals()
+        shown.say(
+            console,
+            f"{counted(loaded.loaded, 'session')} of {len(traffic.SITES)} made-up domains loaded in "
+            f"{loaded.seconds:.1f} s ({loaded.loaded / loaded.seconds:,.0f} a second)",
         )
         key, _ = KeyStore(store).create(DOMAIN)
         with serving.serving(store, server_settings) as served:
             _ask(console, f"http://{served.http}/api/v1/pages", key)
             if stopping is None:
-                console.print(
+                shown.say(
+                    console,
                     f"Without --once the demo keeps serving, with the explorer at http://{served.http}/, and shows "
                     "what to ask next.",
-                    soft_wrap=True,
                 )
             else:
                 _print_next_steps(console, served, key)
@@ -115,7 +119,13 @@ def _renew_folder(folder: Path) -> None:
     if folder.exists():
         if any(folder.iterdir()) and not marker.exists():
             raise SettingError(f"{folder} holds something that no demo made; give another folder with --folder")
-        Store.refuse_if_held(folder / "store")
+        try:
+            Store.refuse_if_held(folder / "store")
+        except StoreLockedError:
+            raise SettingError(
+                f"another process holds the store at {folder / 'store'}, perhaps a running demo: stop it first, or "
+                "give another folder with --folder"
+            ) from None
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     marker.touch()
@@ -124,8 +134,9 @@ def _renew_folder(folder: Path) -> None:
 def _ask(console: Console, url: str, key: str) -> None:
     """Ask a question over REST and print the answer."""
     console.print()
-    console.print(f"[bold]Which role did each page of {DOMAIN} play in the last 30 days?[/]")
-    console.print(Text(f"  {_curl(url, key)}\n"), soft_wrap=True, style="cyan")
+    shown.say(console, (f"Which role did each page of {DOMAIN} play in the last 30 days?", "bold"))
+    shown.say(console, (f"  {_curl(url, key)}", "cyan"))
+    console.print()
     request = urllib.request.Request(  # noqa: S310 - our own address
         url, data=b"{}", headers={"Authentication": key}, method="POST"
     )
@@ -135,7 +146,7 @@ def _ask(console: Console, url: str, key: str) -> None:
         answer = msgspec.json.decode(response.read())
     milliseconds = (time.perf_counter() - began) * 1000
     console.print(tables.answer(answer, rows=_TABLE_ROWS))
-    console.print(f"Asked over REST, answered in [bold]{milliseconds:,.0f} ms[/].")
+    shown.say(console, "Asked over REST, answered in ", (f"{milliseconds:,.0f} ms", "bold"), ".")
 
 
 def _curl(url: str, key: str) -> str:
@@ -150,10 +161,16 @@ def _print_next_steps(console: Console, served: serving.Served, key: str) -> Non
         ("What people read before they converted, over gRPC:", f"{report} --touch-scope assist"),
         ("Conversions by a HubSpot form:", f"{report} --meta-type hubspot_form"),
     ]
-    console.print("\n[bold]Ask more[/], from another terminal:")
+    console.print()
+    shown.say(console, ("Ask more", "bold"), ", from another terminal:")
     for title, command in lines:
-        console.print(f"\n  {title}")
-        console.print(Text(f"  {command}"), soft_wrap=True, style="cyan")
-    console.print("\n[bold]Look around[/]: enter the key in the explorer, or try the API in its reference.\n")
-    console.print(Text(f"  http://{served.http}/\n  http://{served.http}/docs\n  key: {key}"), style="cyan")
-    console.print("\nServing until Ctrl-C.")
+        console.print()
+        shown.say(console, f"  {title}")
+        shown.say(console, (f"  {command}", "cyan"))
+    console.print()
+    shown.say(console, ("Look around", "bold"), ": enter the key in the explorer, or try the API in its reference.")
+    console.print()
+    for address in (f"http://{served.http}/", f"http://{served.http}/docs", f"key: {key}"):
+        shown.say(console, (f"  {address}", "cyan"))
+    console.print()
+    shown.say(console, "Serving until Ctrl-C.")

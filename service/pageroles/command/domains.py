@@ -6,18 +6,18 @@ from datetime import UTC, datetime
 from typing import Annotated, Optional
 
 import typer
-from rich.console import Console
 
 from pageroles.access.domains import StoredDomains
 from pageroles.access.quotas import QuotaStore
-from pageroles.command import tables
+from pageroles.command import shown, tables
 from pageroles.command.options import StoreDsn
+from pageroles.sentences import counted
 from pageroles.store.store import Store
 
 app = typer.Typer(help="Set and list monthly request quotas of domains.", no_args_is_help=True, add_completion=False)
 
-_out = Console()
-_err = Console(stderr=True)
+_out = shown.console()
+_err = shown.console(stderr=True)
 
 
 @app.command("quota")
@@ -37,10 +37,10 @@ def set_quota(
         opened.check()
         QuotaStore(opened).set(domain, limit)
         warned = warning(StoredDomains(opened), domain)
-    told = "no quota" if limit is None else f"{limit:,} requests a month"
-    _err.print(f"{domain}: {told}", highlight=False, markup=False, soft_wrap=True)
+    quota = "no quota" if limit is None else f"{counted(limit, 'request')} a month"
+    shown.say(_err, f"{domain}: {quota}")
     if warned:
-        _err.print(warned, highlight=False, markup=False, soft_wrap=True)
+        shown.say(_err, warned)
 
 
 @app.command("list")

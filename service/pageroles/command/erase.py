@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Annotated, Optional
 
 import typer
-from rich.console import Console
 
 from pageroles.access.domains import StoredDomains
-from pageroles.command import domains
+from pageroles.command import domains, shown
 from pageroles.command.options import StoreDsn
 from pageroles.question import window
+from pageroles.sentences import counted, escaped
 from pageroles.store import erasure
 from pageroles.store.erasure import Erased, Erasure
 from pageroles.store.store import Store
 
 app = typer.Typer(add_completion=False)
 
-_err = Console(stderr=True)
+_err = shown.console(stderr=True)
 
 
 @app.command()
@@ -44,8 +44,8 @@ def erase(
         opened.check()
         existed = erasure.has_sessions(opened, domain)
         whole = wanted == Erasure(domain)
-        if existed and whole and not yes and not typer.confirm(f"Erase all sessions of {domain}?", err=True):
-            _err.print("nothing was erased", highlight=False)
+        if existed and whole and not yes and not typer.confirm(f"Erase all sessions of {escaped(domain)}?", err=True):
+            shown.say(_err, "nothing was erased")
             raise typer.Exit
         # Also where there is nothing: it finishes an erasure that was cut short.
         erased = erasure.erase(opened, wanted)
@@ -56,13 +56,9 @@ def erase(
 def _print_erased(domain: str, erased: Erased, warned: str | None) -> None:
     """Print what was erased; `warned` says that no sessions of the domain are stored."""
     if erased.sessions:
-        _err.print(f"{erased.sessions:,} sessions of {erased.users:,} users erased", highlight=False)
+        shown.say(_err, f"{counted(erased.sessions, 'session')} of {counted(erased.users, 'user')} erased")
     else:
-        why = warned or f"no such session of {domain} is stored"
-        _err.print(f"nothing to erase: {why}", highlight=False, markup=False, soft_wrap=True)
+        shown.say(_err, f"nothing to erase: {warned or f'no such session of {domain} is stored'}")
     if erased.old_parts:
-        _err.print(
-            f"{erased.old_parts:,} old parts are still on disk; ClickHouse removes them within eight minutes while "
-            "the store is open",
-            highlight=False, soft_wrap=True,
-        )  # fmt: skip
+        parts = counted(erased.old_parts, "old part is", "old parts are")
+        shown.say(_err, f"{parts} still on disk; ClickHouse removes them within eight minutes while the store is open")

@@ -6,19 +6,18 @@ import sys
 from typing import Annotated, Optional
 
 import typer
-from rich.console import Console
 
 from pageroles.access.domains import StoredDomains
 from pageroles.access.keys import KeyStore, Permission
-from pageroles.command import domains, tables
+from pageroles.command import domains, shown, tables
 from pageroles.command.options import StoreDsn
 from pageroles.question import window
 from pageroles.store.store import Store
 
 app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True, add_completion=False)
 
-_out = Console()
-_err = Console(stderr=True)
+_out = shown.console()
+_err = shown.console(stderr=True)
 
 
 @app.command("create")
@@ -61,10 +60,10 @@ def create_key(
         key, record = KeyStore(opened).create(domain, permissions=_permissions(allow), name=name, expires_at=ends)
         warning = None if domain is None else domains.warning(StoredDomains(opened), domain)
     readable = "all domains" if record.all_domains else record.domain
-    _err.print(f"key {record.id} for {readable}; it is not shown again:", highlight=False, markup=False, soft_wrap=True)
+    shown.say(_err, f"key {record.id} for {readable}; it is not shown again:")
     sys.stdout.write(f"{key}\n")
     if warning:
-        _err.print(warning, highlight=False, markup=False, soft_wrap=True)
+        shown.say(_err, warning)
 
 
 def _permissions(text: str) -> list[Permission]:
@@ -93,4 +92,4 @@ def revoke_key(
     with Store.open(store, create=False) as opened:
         opened.check()
         record = KeyStore(opened).revoke(key_id)
-    _err.print(f"key {record.id} is revoked", highlight=False)
+    shown.say(_err, f"key {record.id} is revoked")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from pageroles.command import progress
+from pageroles.command import progress, shown
 from pageroles.command.options import EXIT_BAD_ROWS, StoreDsn
 from pageroles.ingest import loader
+from pageroles.sentences import counted
+from pageroles.sentences import shown as quoted
 from pageroles.store.recovery import recover
 from pageroles.store.store import Store
 
@@ -18,33 +19,71 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-_err = Console(stderr=True)
+_err = shown.console(stderr=True)
+
+_MOST_PLACEHOLDERS = 10
 
 
 @app.command()
 def load(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE", help="JSON Lines or Parquet files; - for standard input.")
+        list[str], typer.Argument(metavar="FILE", help="JSON Lines, plain or packed, or Parquet; - for standard input.")
     ],
     store: StoreDsn,
+    ignore_unknown: Annotated[
+        bool, typer.Option("--ignore-unknown", help="Load rows with unknown fields, without these.")
+    ] = False,
 ) -> None:
     """Load sessions; loading them again changes nothing. Bad rows go to FILE.rejected.jsonl; the exit code is 2."""
-    with Store.open(store) as opened:
+    with progress.interruptible(_err, "run it again to load the rest"), Store.open(store) as opened:
         opened.check()
         recover(opened, before_writing=True)
         with progress.bar(_err) as report:
-            summary = loader.load(opened, files, report=report)
+            summary = loader.load(opened, files, report=report, ignore_unknown=ignore_unknown)
     _print_summary(summary)
     if summary.rejected:
         raise typer.Exit(EXIT_BAD_ROWS)
 
 
 def _print_summary(summary: LoadSummary) -> None:
-    """Print how many rows were loaded, replaced and rejected."""
+    """Print what became of the rows, and what they tell of their sources."""
+    stored = summary.stored
     rate = summary.loaded / summary.seconds if summary.seconds else 0
-    _err.print(f"[bold]{summary.loaded:,}[/] sessions loaded in {summary.seconds:.1f} s ({rate:,.0f} a second)")
-    if summary.replaced:
-        _err.print(f"{summary.replaced:,} more were replaced by a later row of the same session")
+    shown.say(
+        _err,
+        f"{counted(summary.loaded, 'session')} loaded in {summary.seconds:.1f} s ({rate:,.0f} a second): "
+        f"{stored.new:,} new, {stored.replaced:,} replaced",
+    )
+    blank, ignored = (
+        sum(counts) for counts in zip(*((file.blank, file.ignored) for file in summary.files), strict=True)
+    )
+    sentences = (
+        (stored.moved_users, "session moved to another user", "sessions moved to another user"),
+        (stored.moved_starts, "session moved to another start", "sessions moved to another start"),
+        (
+            stored.outdated,
+            "session is older than what is stored of it",
+            "sessions are older than what is stored of them",
+        ),
+        (
+            summary.repeated,
+            "more row gave way to another one of its session",
+            "more rows gave way to others of their session",
+        ),
+        (ignored, "row was loaded without its unknown fields", "rows were loaded without their unknown fields"),
+        (blank, "blank line", "blank lines"),
+    )
+    for count, one, several in sentences:
+        if count:
+            shown.say(_err, counted(count, one, several))
+    for user, count in stored.placeholders.most_common(_MOST_PLACEHOLDERS):
+        sessions = f"{counted(count, 'session has', 'sessions have')} the user {quoted(user)}"
+        shown.say(_err, (sessions, "yellow"), ", which looks like a placeholder: all of them count as one user's")
+    for name in summary.passed_over:
+        shown.say(_err, f"{name} passed over: it holds the rejected rows of an earlier load")
     for file in summary.files:
         if file.rejected:
-            _err.print(f"[yellow]{file.rejected:,} rows of {file.source} rejected[/]: see {file.rejects}")
+            rows = f"{counted(file.rejected, 'row')} of {file.source} rejected"
+            shown.say(_err, (rows, "yellow"), f": see {file.rejects}")
+        if file.advice:
+            shown.say(_err, f"{file.source}: {file.advice}")

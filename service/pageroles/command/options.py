@@ -13,6 +13,7 @@ from pageroles.settings import ServerSettings
 
 EXIT_FAULT = 1
 EXIT_BAD_ROWS = 2
+EXIT_INTERRUPTED = 130  # as shells say it: 128 and the number of the signal
 
 
 def _number(value: float) -> float:

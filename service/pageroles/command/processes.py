@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 import typer
 
-from pageroles.telemetry import LogWriter
+from pageroles.telemetry import LogWriter, escape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,10 +78,11 @@ def set_up_logs(level: str) -> None:
         raise typer.BadParameter(
             f"there is no level {level!r}; give debug, info, warning or error", param_hint="--log-level"
         )
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    # JSON escapes all but ASCII by itself.
+    renderers: tuple[structlog.typing.Processor, ...] = (
+        (escape_text, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback))
         if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer()
+        else (structlog.processors.JSONRenderer(),)
     )
     writer = LogWriter(sys.stderr)
     atexit.register(writer.close)
@@ -91,7 +92,7 @@ def set_up_logs(level: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            renderer,
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(writer),  # type: ignore[arg-type] # it writes and flushes

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import msgspec
 import typer
-from rich.console import Console
 
 from pageroles import client, sentences, settings
-from pageroles.command import tables
+from pageroles.command import shown, tables
 from pageroles.command.options import DEFAULT_GRPC_ADDRESS, EXIT_FAULT, Target
 from pageroles.errors import InvalidArgumentError
 from pageroles.question.filters import FILTERS
 from pageroles.question.request import SCOPES, to_request
 from pageroles.question.window import MAX_SPAN
+from pageroles.sentences import escaped_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +28,8 @@ app = typer.Typer(add_completion=False)
 _DAYS_OF_UNIT = {"d": 1, "w": 7}
 _LAST = re.compile(r"(?P<number>\d{1,4})(?P<unit>[dw])", re.ASCII)
 
-_out = Console()
-_err = Console(stderr=True)
+_out = shown.console()
+_err = shown.console(stderr=True)
 
 
 def _with_filters(command: Callable[..., None]) -> Callable[..., None]:
@@ -109,10 +109,10 @@ def report(
     try:
         body = client.ask(target, key, request, domain=domain, seconds=timeout)
     except client.AskError as error:
-        _err.print(f"[red]{error.status}[/]: {error}", highlight=False)
+        shown.say(_err, (error.status, "red"), f": {error}")
         raise typer.Exit(EXIT_FAULT) from None
     if json:
-        sys.stdout.buffer.write(msgspec.json.format(body) + b"\n")
+        sys.stdout.buffer.write(escaped_json(msgspec.json.format(body)) + b"\n")
     else:
         _out.print(tables.answer(client.read(body), rows=rows))
 

@@ -6,15 +6,15 @@ import sys
 from typing import Annotated, Optional
 
 import typer
-from rich.console import Console
 
+from pageroles.command import shown
 from pageroles.command.options import StoreDsn
 from pageroles.store import schema as steps
 from pageroles.store.store import Store
 
 app = typer.Typer(add_completion=False)
 
-_err = Console(stderr=True)
+_err = shown.console(stderr=True)
 
 
 @app.command()
@@ -35,4 +35,4 @@ def schema(
         return
     with Store.open(store) as opened:
         opened.apply_schema(cluster)
-    _err.print(f"the store has version {steps.latest()} of the schema", highlight=False)
+    shown.say(_err, f"the store has version {steps.latest()} of the schema")

@@ -7,16 +7,16 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
-from pageroles.command import tables
+from pageroles.command import shown, tables
 from pageroles.command.options import StoreDsn
+from pageroles.sentences import escaped_json
 from pageroles.store import contents
 from pageroles.store.store import Store
 
 app = typer.Typer(add_completion=False)
 
-_out = Console()
+_out = shown.console()
 _ROWS = 20
 
 
@@ -31,6 +31,6 @@ def status(
         opened.check()
         held = contents.contents(opened)
     if json:
-        sys.stdout.write(msgspec.json.encode(held).decode() + "\n")
+        sys.stdout.write(escaped_json(msgspec.json.encode(held)).decode() + "\n")
     else:
         _out.print(tables.contents(held, rows=rows))

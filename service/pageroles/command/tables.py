@@ -1,4 +1,4 @@
-"""Answers, keys and quotas as tables."""
+"""Answers, keys, quotas and findings as tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from pageroles.command.shown import Data
 from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES, heading
+from pageroles.sentences import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,32 +30,37 @@ if TYPE_CHECKING:
 def answer(body: Answer, *, rows: int) -> RenderableType:
     """Return an answer's window, totals and two tables of at most `rows` pages each; or its message."""
     if "message" in body:
-        return Text(body["message"], style="yellow")
+        return Data(body["message"], "yellow")
     frame, totals = body["time_frame"], body["summary_totals"]
     return Group(
-        Text.assemble((frame["start"], "bold"), " to ", (frame["end"], "bold")),
-        Text.assemble(
-            (f"{totals['total_sessions']:,}", "bold"), " sessions of ",
-            (f"{totals['total_users']:,}", "bold"), " users; ",
-            (f"{totals['total_conversion_events']:,}", "bold"), " conversions of ",
-            (f"{totals['total_conversion_users']:,}", "bold"), " users",
-        ),
+        Data(f"{frame['start']} to {frame['end']}", "bold"),
+        _totals(totals),
         Text(),
         _pages("Where people convert, and what leads there", body["conversion_performance"], CONVERSION_ROLES, rows),
         Text(),
         _pages("Where people leave, and what leads there", body["drop_off_performance"], DROP_OFF_ROLES, rows),
-    )  # fmt: skip
+    )
+
+
+def _totals(totals: dict[str, int]) -> Text:
+    sentence = Text(
+        f"{counted(totals['total_sessions'], 'session')} of {counted(totals['total_users'], 'user')}; "
+        f"{counted(totals['total_conversion_events'], 'conversion')} of "
+        f"{counted(totals['total_conversion_users'], 'user')}"
+    )
+    sentence.highlight_regex(r"[\d,]+", "bold")
+    return sentence
 
 
 def _pages(title: str, pages: list[dict[str, object]], roles: tuple[str, ...], rows: int) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("page", overflow="fold")
+    table.add_column("page")
     for role in roles:
         table.add_column(heading(role), justify="right")
     for page in pages[:rows]:
         counts = [cast("dict[str, int]", page[role]) for role in roles]
-        table.add_row(str(page["url"]), *(_cell(count) for count in counts))
-    more = f"; {len(pages) - rows:,} more pages" if len(pages) > rows else ""
+        table.add_row(Data(str(page["url"])), *(_cell(count) for count in counts))
+    more = f"; {counted(len(pages) - rows, 'more page')}" if len(pages) > rows else ""
     table.caption = f"sessions (users){more}"
     table.caption_justify = "left"
     return table
@@ -68,12 +75,12 @@ def keys(records: list[ApiKey], last_uses: Mapping[str, datetime]) -> Table:
     """Return a table of keys, in the order given, with when each was last used."""
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("id", "name", "domain", "may", "created", "last used", "expires", "revoked"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column)
     for record in records:
-        domain = Text("all domains", style="italic") if record.all_domains else Text(record.domain)
+        domain = Data("all domains", "italic") if record.all_domains else Data(record.domain)
         instants = (record.created_at, last_uses.get(record.id), record.expires_at, record.revoked_at)
         times = [f"{at:%Y-%m-%d %H:%M}" if at else "" for at in instants]
-        table.add_row(record.id, Text(record.name), domain, ", ".join(record.permissions), *times)
+        table.add_row(Data(record.id), Data(record.name), domain, Data(", ".join(record.permissions)), *times)
     return table
 
 
@@ -84,7 +91,7 @@ def quotas(records: list[DomainQuota]) -> Table:
     table.add_column("requests this month", justify="right")
     table.add_column("quota", justify="right")
     for record in records:
-        table.add_row(record.domain, f"{record.used:,}", f"{record.limit:,}")
+        table.add_row(Data(record.domain), f"{record.used:,}", f"{record.limit:,}")
     return table
 
 
@@ -92,27 +99,27 @@ def contents(held: Contents, *, rows: int) -> RenderableType:
     """Return what a store holds, with at most `rows` domains."""
     domains = Table(box=box.SIMPLE_HEAD)
     for column, justify in _DOMAIN_COLUMNS:
-        domains.add_column(column, justify=justify, overflow="fold")
+        domains.add_column(column, justify=justify)
     for one in held.domains[:rows]:
         counts = (one.sessions, one.users, one.converting)
         domains.add_row(
-            Text(one.name), *(f"{count:,}" for count in counts), f"{one.first:%Y-%m-%d}", f"{one.last:%Y-%m-%d}"
+            Data(one.name), *(f"{count:,}" for count in counts), f"{one.first:%Y-%m-%d}", f"{one.last:%Y-%m-%d}"
         )
     if len(held.domains) > rows:
-        domains.caption = f"{len(held.domains) - rows:,} more domains"
+        domains.caption = counted(len(held.domains) - rows, "more domain")
         domains.caption_justify = "left"
     parts = Table(box=box.SIMPLE_HEAD)
     parts.add_column("table")
     for column in ("parts", "rows", "on disk"):
         parts.add_column(column, justify="right")
     for table in held.tables:
-        parts.add_row(table.name, f"{table.parts:,}", f"{table.rows:,}", filesize.decimal(table.bytes))
+        parts.add_row(Data(table.name), f"{table.parts:,}", f"{table.rows:,}", filesize.decimal(table.bytes))
     whole = sum(table.bytes for table in held.tables)
-    lines = [Text(f"{held.engine}, ClickHouse {held.version}, schema {held.schema}, {filesize.decimal(whole)} on disk")]
+    lines = [Data(f"{held.engine}, ClickHouse {held.version}, schema {held.schema}, {filesize.decimal(whole)} on disk")]
     if held.cut_short:
-        lines.append(Text(f"cut short: {held.cut_short:,}; run `pageroles check --repair`", style="yellow"))
+        lines.append(Data(f"cut short: {held.cut_short:,}; run `pageroles check --repair`", "yellow"))
     if held.damaged:
-        lines.append(Text(f"damaged: {len(held.damaged):,} parts; run `pageroles check`", style="red"))
+        lines.append(Data(f"damaged: {counted(len(held.damaged), 'part')}; run `pageroles check`", "red"))
     return Group(*lines, domains if held.domains else Text("\nno sessions are stored\n"), parts)
 
 
@@ -126,9 +133,9 @@ def settings(found: list[Setting]) -> Table:
     """Return a table of settings, in the order given."""
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("variable", "option", "value", "from", "commands"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column)
     for one in found:
-        table.add_row(one.variable, one.option, Text(one.value), one.source, ", ".join(one.commands) or "all")
+        table.add_row(*map(Data, (one.variable, one.option, one.value, one.source, ", ".join(one.commands) or "all")))
     return table
 
 
@@ -144,14 +151,13 @@ def findings(found: list[Finding], left: list[Finding] | None) -> Table:
     table.add_column("found", justify="right")
     if left is not None:
         table.add_column("left", justify="right")
-    table.add_column("what is wrong", overflow="fold")
-    table.add_column("for example", overflow="fold")
+    table.add_column("what is wrong")
+    table.add_column("for example")
     after = {finding.name: finding for finding in left or ()}
     for finding in found:
         rest = after.get(finding.name, finding)
         if finding.count or rest.count:
             counts = [f"{finding.count:,}", *([f"{rest.count:,}"] if left is not None else [])]
-            # What comes from the store is text, never markup.
-            examples = Text("\n".join(rest.examples or finding.examples))
-            table.add_row(finding.name, *counts, finding.sentence, examples)
+            examples = Group(*map(Data, rest.examples or finding.examples))
+            table.add_row(finding.name, *counts, Data(finding.sentence), examples)
     return table

@@ -10,47 +10,36 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import time
-from collections import defaultdict, deque
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import msgspec
 
-from pageroles import _core
 from pageroles.errors import BrokenOffError, LoadError
-from pageroles.ingest import versions
-from pageroles.ingest.lines import ChunkStream, open_lines
+from pageroles.ingest.batch import Batch, SessionStore, Stored
+from pageroles.ingest.content import ChunkStream
+from pageroles.ingest.foreign import MOST_STRANGE_ROWS, Flaws
+from pageroles.ingest.lines import open_lines
 from pageroles.ingest.session import Row
-from pageroles.ingest.source import Source, check
-from pageroles.ingest.versions import Place, Version
+from pageroles.ingest.source import REJECTS_SUFFIX, Source, check
+from pageroles.sentences import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pageroles.ingest.reader import Reader, Rejection
 
-__all__ = ["FileSummary", "LoadError", "LoadSummary", "Progress", "SessionStore", "load", "load_chunks"]
+__all__ = ["FileSummary", "LoadError", "LoadSummary", "Progress", "SessionStore", "Stored", "load", "load_chunks"]
 
-BATCH_ROWS = 50_000
-BATCH_BYTES = 32 << 20
+# While a source has nothing to read, a batch waits so long after its first row, in seconds.
+BATCH_SECONDS = 1.0
 
 _REPORT_EVERY_LINES = 5_000
-
-
-class SessionStore(Protocol):
-    """What loading needs of a store."""
-
-    def write_sessions(self, rows: bytes) -> None:
-        """Insert JSON Lines of `sessions`, each with its `written_at`; they are stored when this returns."""
-
-    def places(self, domains: Sequence[str], session_keys: Sequence[int]) -> Iterable[tuple[str, int, int, int, int]]:
-        """Return where versions of sessions are stored.
-
-        Each as domain, session key, user key, start in milliseconds and time of writing in microseconds.
-        """
+# While nothing is read, the store is looked at so often, in seconds.
+_LOOK_SECONDS = 0.1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,25 +63,36 @@ class Progress:
 
 @dataclasses.dataclass(slots=True)
 class FileSummary:
-    """What became of the lines of one source: `lines` is the sum of the four counts.
+    """What became of the lines of one source.
+
+    `lines` is the sum of `blank`, `loaded`, `repeated` and `rejected`, and `loaded` that of `stored`'s first three.
 
     Attributes:
         source: The source as it was given.
         lines: Lines of JSON Lines, or rows of Parquet.
         blank: Lines with nothing but whitespace.
-        loaded: Rows inserted.
-        replaced: Rows of a session that has another row in the same batch, where one of them counts.
+        repeated: Rows of a session that has another row in the same batch, where one of them counts.
         rejected: Rows in the rejects file.
+        ignored: Rows with unknown fields, which were left out.
         rejects: The rejects file; None where no row was rejected.
+        advice: What the rejected rows tell of the whole source, and what to do about it; mostly empty.
+        stored: What became of the sessions.
     """
 
     source: str
     lines: int = 0
     blank: int = 0
-    loaded: int = 0
-    replaced: int = 0
+    repeated: int = 0
     rejected: int = 0
+    ignored: int = 0
     rejects: Path | None = None
+    advice: str = ""
+    stored: Stored = dataclasses.field(default_factory=Stored)
+
+    @property
+    def loaded(self) -> int:
+        """Sessions stored; one that has rows in several batches counts for each."""
+        return self.stored.sessions
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,27 +100,50 @@ class LoadSummary:
     """What a load did.
 
     Attributes:
-        files: One summary per source, in the order given.
+        files: One summary per source that was read, in the order given.
         seconds: How long it took.
+        passed_over: Files that hold rejected rows of an earlier load, and were not read.
     """
 
     files: tuple[FileSummary, ...]
     seconds: float
+    passed_over: tuple[str, ...] = ()
+
+    @property
+    def stored(self) -> Stored:
+        """What became of the sessions of all sources."""
+        total = Stored()
+        for file in self.files:
+            total.add(file.stored)
+        return total
 
     @property
     def loaded(self) -> int:
-        """Rows inserted."""
+        """Sessions stored."""
         return sum(file.loaded for file in self.files)
 
     @property
-    def replaced(self) -> int:
-        """Rows that gave way to a later one of the same session before they were inserted."""
-        return sum(file.replaced for file in self.files)
+    def repeated(self) -> int:
+        """Rows of sessions that have another row in the same batch."""
+        return sum(file.repeated for file in self.files)
 
     @property
     def rejected(self) -> int:
         """Rows written to rejects files."""
         return sum(file.rejected for file in self.files)
+
+
+class InterruptedLoadError(KeyboardInterrupt):
+    """A load that Ctrl-C ended: no error of the program, and nothing that may be caught by chance.
+
+    Attributes:
+        summary: What was done by then.
+    """
+
+    def __init__(self, summary: LoadSummary) -> None:
+        """Keep the summary."""
+        super().__init__()
+        self.summary = summary
 
 
 def load(
@@ -129,24 +152,31 @@ def load(
     *,
     report: Callable[[Progress], None] | None = None,
     stdin: BinaryIO | None = None,
+    ignore_unknown: bool = False,
 ) -> LoadSummary:
     """Load sessions from files.
+
+    A batch is stored when it is full. Where a pipe has nothing more to read, it is stored a second after its first row.
 
     Bad rows go to `FILE.rejected.jsonl` beside each file (`stdin.rejected.jsonl` in the working directory), which
     replaces that of an earlier load; the good rows are loaded.
 
     Args:
         store: Where the sessions go.
-        sources: Paths of JSON Lines (plain or gzip) or Parquet files; `-` is standard input.
+        sources: Paths of JSON Lines (plain or packed) or Parquet files; `-` is standard input.
         report: Called in this thread, every 5,000 lines and with every batch stored.
         stdin: Read for `-` in place of standard input.
+        ignore_unknown: Whether to load rows with unknown fields, without these; otherwise they are rejected.
 
     Raises:
         LoadError: Before anything is loaded: a source can't be read, is given twice, or has the wrong columns.
-            Later: a source broke off; the rows before that point are loaded.
+            Later: a source broke off, and the rows before that point are loaded; or its first 1,000 rows are no JSON
+            objects, and its rejects file is removed.
         PagerolesError: The store failed; the batches before that are loaded.
+        InterruptedLoadError: Ctrl-C; whole batches are loaded.
     """
-    return _load(store, check(sources, stdin), report)
+    checked = check(sources, stdin, ignore_unknown=ignore_unknown)
+    return dataclasses.replace(_load(store, checked.sources, report), passed_over=tuple(checked.passed_over))
 
 
 def load_chunks(
@@ -167,8 +197,9 @@ def load_chunks(
     Raises:
         PagerolesError: As for `load`.
     """
-    stream = io.BufferedReader(ChunkStream(chunks), 1 << 16)
-    source = Source(name, None, Path(f"{name}.rejected.jsonl"), None, lambda: open_lines(name, stream))
+    stream = ChunkStream(chunks)
+    rejects = Path(f"{name}{REJECTS_SUFFIX}")
+    source = Source(name, None, rejects, None, lambda idle: open_lines(name, stream, idle, ignore_unknown=False))
     return _load(store, [source], report)
 
 
@@ -180,10 +211,14 @@ def _load(store: SessionStore, sources: list[Source], report: Callable[[Progress
         except OSError as error:
             raise LoadError(f"{source.rejects} is of an earlier load and can't be removed: {error.strerror}") from error
     sizes = [source.size for source in sources if source.size is not None]
-    with _Loader(store, report, sum(sizes) if len(sizes) == len(sources) else None) as loader:
-        for source in sources:
-            loader.load(source)
-        loader.settle()
+    loader = _Loader(store, report, sum(sizes) if len(sizes) == len(sources) else None)
+    try:
+        with loader:
+            for source in sources:
+                loader.load(source)
+            loader.settle()
+    except KeyboardInterrupt:
+        raise InterruptedLoadError(LoadSummary(tuple(loader.files), time.monotonic() - started)) from None
     return LoadSummary(tuple(loader.files), time.monotonic() - started)
 
 
@@ -198,7 +233,8 @@ class _Loader:
         self._read_before = 0
         self._read = 0
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="load")
-        self._waiting: deque[tuple[Future[None], FileSummary, int]] = deque()
+        self._waiting: deque[tuple[Future[Stored], FileSummary]] = deque()
+        self._batch = Batch()
 
     def __enter__(self) -> Self:
         return self
@@ -206,19 +242,24 @@ class _Loader:
     def __exit__(self, *_: object) -> None:
         # After a failure, what has not begun stays out; the load has to be run again anyway.
         self._writer.shutdown(cancel_futures=True)
+        for inserted, file in self._waiting:
+            if not inserted.cancelled() and inserted.exception() is None:
+                file.stored.add(inserted.result())
+        self._waiting.clear()
 
     def load(self, source: Source) -> None:
         """Read one source to its end; its last batches may still be under way then."""
         file = FileSummary(source.name)
         self.files.append(file)
-        with source.open() as reader, _Rejects(source.rejects) as rejects:
+        with _Rejects(source.rejects) as rejects, source.open(lambda: self._idle(file, rejects)) as reader:
             try:
                 self._fill(reader, file, rejects)
             except BrokenOffError as error:
+                self._send(file, rejects)
                 self.settle()
-                raise LoadError(
-                    f"{source.name} broke off after {file.lines:,} rows, which are loaded: {error}"
-                ) from error
+                rows = counted(file.lines, "row, which is loaded", "rows, which are loaded")
+                raise LoadError(f"{source.name} broke off after {rows}: {error}") from error
+            self._send(file, rejects)
             self._read_before += reader.position()
             self._read = 0
         self._tell()
@@ -226,99 +267,64 @@ class _Loader:
     def settle(self, waiting: int = 0) -> None:
         """Wait until at most `waiting` batches are under way, and raise what went wrong with the others."""
         while len(self._waiting) > waiting:
-            future, file, count = self._waiting.popleft()
-            future.result()
-            file.loaded += count
+            inserted, file = self._waiting[0]
+            stored = inserted.result()
+            self._waiting.popleft()
+            file.stored.add(stored)
             self._tell()
 
     def _fill(self, reader: Reader, file: FileSummary, rejects: _Rejects) -> None:
-        batch = _Batch()
+        flaws = Flaws()
+        due = _REPORT_EVERY_LINES
         try:
             for outcome in reader:
-                file.lines += 1
                 if isinstance(outcome, Row):
-                    file.replaced += batch.add(outcome)
-                    if batch.is_full:
-                        full, batch = batch, _Batch()
-                        self._send(full, file, rejects)
-                elif outcome is None:
-                    file.blank += 1
+                    file.lines += 1
+                    file.repeated += self._batch.add(outcome)
+                    if self._batch.is_full:
+                        self._send(file, rejects)
+                elif isinstance(outcome, int):
+                    file.lines += outcome
+                    file.blank += outcome
                 else:
+                    file.lines += 1
                     rejects.write(file.lines, outcome)
                     file.rejected += 1
                     file.rejects = rejects.path
-                if file.lines % _REPORT_EVERY_LINES == 0:
+                    flaws.add(outcome)
+                    if flaws.strange == MOST_STRANGE_ROWS == file.lines - file.blank:
+                        rejects.remove()
+                        raise LoadError(flaws.refusal(file.source))
+                if file.lines >= due:
+                    due = file.lines + _REPORT_EVERY_LINES
                     self._read = reader.position()
                     self._tell()
-        except BrokenOffError:
-            self._send(batch, file, rejects)
-            raise
-        self._send(batch, file, rejects)
+        finally:
+            file.ignored = reader.ignored
+            file.advice = flaws.advice(no_other=flaws.strange == file.lines - file.blank)
 
-    def _send(self, batch: _Batch, file: FileSummary, rejects: _Rejects) -> None:
+    def _idle(self, file: FileSummary, rejects: _Rejects) -> float | None:
+        """Store what has come if it is due, while there is nothing to read; return when to look again."""
         rejects.flush()
-        if batch.sessions:
+        self.settle(waiting=sum(not inserted.done() for inserted, _ in self._waiting))
+        if self._batch.sessions and (left := self._batch.began + BATCH_SECONDS - time.monotonic()) > 0:
+            return min(left, _LOOK_SECONDS) if self._waiting else left
+        self._send(file, rejects)
+        return _LOOK_SECONDS if self._waiting else None
+
+    def _send(self, file: FileSummary, rejects: _Rejects) -> None:
+        """Hand over the batch that was filled, and begin another."""
+        rejects.flush()
+        if self._batch.sessions:
             self.settle(waiting=1)
-            inserted = self._writer.submit(batch.store_into, self._store)
-            self._waiting.append((inserted, file, len(batch.sessions)))
+            batch, self._batch = self._batch, Batch()
+            self._waiting.append((self._writer.submit(batch.store_into, self._store), file))
 
     def _tell(self) -> None:
         if self._report is not None:
             loaded, rejected = sum(one.loaded for one in self.files), sum(one.rejected for one in self.files)
             read = self._read_before + self._read
             self._report(Progress(self.files[-1].source, read, self._total, loaded, rejected))
-
-
-class _Batch:
-    """Rows that are stored by one insert.
-
-    Attributes:
-        sessions: The only, or the last, version of each session.
-    """
-
-    def __init__(self) -> None:
-        self.sessions: dict[tuple[str, str], Row] = {}
-        # The versions of those that have several which the store must tell apart.
-        self._versions: dict[tuple[str, str], list[Row]] = {}
-        self._bytes = 0
-
-    @property
-    def is_full(self) -> bool:
-        return len(self.sessions) >= BATCH_ROWS or self._bytes >= BATCH_BYTES
-
-    def add(self, row: Row) -> bool:
-        """Add a row; tell whether an earlier one of its session gives way to it, or it to that."""
-        self._bytes += len(row.line)
-        earlier = self.sessions.get(row.key)
-        self.sessions[row.key] = row
-        if earlier is None:
-            return False
-        same_place = (earlier.user_id, earlier.started_at) == (row.user_id, row.started_at)
-        if not same_place or earlier.written_at or row.written_at or row.key in self._versions:
-            self._versions.setdefault(row.key, [earlier]).append(row)
-        return True
-
-    def store_into(self, store: SessionStore) -> None:
-        """Insert the rows, and what marks the versions that they replace elsewhere."""
-        known: dict[tuple[str, int], list[Version]] = defaultdict(list)
-        session_keys = _core.keys([session_id for _, session_id in self.sessions])
-        domains = sorted({domain for domain, _ in self.sessions})
-        for domain, session_key, user_key, started_at, written_at in store.places(domains, session_keys):
-            known[domain, session_key].append(Version(Place(user_key, started_at), written_at))
-        user_keys = _core.keys([row.user_id for row in self.sessions.values()])
-        now = time.time_ns() // 1000
-        lines: list[bytes] = []
-        for (key, row), session_key, user_key in zip(self.sessions.items(), session_keys, user_keys, strict=True):
-            stored, several = known.get((key[0], session_key)), self._versions.get(key)
-            if several is not None:
-                keys = _core.keys([version.user_id for version in several])
-                lines += versions.lines(several, keys, stored or (), now)
-            elif stored is not None:
-                lines += versions.lines((row,), (user_key,), stored, now)
-            else:
-                lines.append(row.line if row.written_at is not None else versions.dated(row, now))
-        if lines:
-            store.write_sessions(b"".join(lines))
 
 
 class _Rejects:
@@ -342,6 +348,12 @@ class _Rejects:
             if self._file is None:
                 self._file = self.path.open("wb")
             self._file.write(line)
+
+    def remove(self) -> None:
+        if self._file is not None:
+            with self._reworded():
+                self._file.close()
+                self.path.unlink(missing_ok=True)
 
     def flush(self) -> None:
         if self._file is not None:

@@ -17,20 +17,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from pageroles.ingest.reader import Idle
+
 _RECORDS_AT_ONCE = 4_096
 
 
 class ParquetFile:
     """A Parquet file with the columns of a session; times are timestamps of any unit and zone, or strings."""
 
-    def __init__(self, name: str, path: Path, size: int) -> None:
+    def __init__(self, name: str, path: Path, size: int, *, ignore_unknown: bool) -> None:
         """Check the columns of a file.
+
+        Args:
+            name: What the file is called in errors.
+            path: Where it lies.
+            size: Its size in bytes.
+            ignore_unknown: Whether other columns than those of a session are left out.
 
         Raises:
             LoadError: It can't be read, or has other columns than a session.
         """
         self._path = path
         self._size = size
+        self._ignore_unknown = ignore_unknown
+        self._has_unknown = False
+        self.ignored = 0
         try:
             with pq.ParquetFile(path) as file:
                 self._schema = pa.schema(self._as_text(file.schema_arrow, ""))
@@ -46,11 +57,11 @@ class ParquetFile:
         return self._size * self._done // (self._rows or 1)
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[Reader]:
-        """Open the rows."""
+    def open(self, _: Idle) -> Iterator[Reader]:
+        """Open the rows; a file is never waited for."""
         yield self
 
-    def __iter__(self) -> Iterator[Row | Rejection | None]:
+    def __iter__(self) -> Iterator[Row | Rejection | int]:
         """Give one outcome per row.
 
         Raises:
@@ -59,10 +70,10 @@ class ParquetFile:
         try:
             # Without pre_buffer a row group is not held in memory as a whole.
             with pq.ParquetFile(self._path, pre_buffer=False) as file:
-                for batch in file.iter_batches(_RECORDS_AT_ONCE):
+                for batch in file.iter_batches(_RECORDS_AT_ONCE, columns=self._schema.names):
                     for record in self._records(batch):
                         self._done += 1
-                        yield _outcome(record)
+                        yield self._outcome(record)
         except (pa.ArrowException, OSError) as error:
             raise BrokenOffError(str(error)) from error
 
@@ -87,16 +98,22 @@ class ParquetFile:
         fields = []
         for field in held:
             if field.name not in form.__struct_fields__:
-                raise LoadError(unknown_field(path, field.name))
+                if not self._ignore_unknown:
+                    raise LoadError(unknown_field(path, field.name))
+                self._has_unknown = True
+                if path:  # read with its list, and left out later
+                    fields.append(field)
+                continue
             fields.append(pa.field(field.name, self._type_as_text(field, path)))
         return fields
 
     def _type_as_text(self, field: Any, path: str) -> Any:
         types, held = pa.types, field.type
         if not path and field.name in {"page_views", "conversions"}:
-            if types.is_null(held):
+            is_list = types.is_list(held) or types.is_large_list(held)
+            if types.is_null(held) or (is_list and types.is_null(held.value_type)):
                 return held
-            if (types.is_list(held) or types.is_large_list(held)) and types.is_struct(held.value_type):
+            if is_list and types.is_struct(held.value_type):
                 return pa.list_(pa.struct(self._as_text(held.value_type, field.name)))
             raise LoadError(f"{field.name} must be a list of structs, not {held}")
         plain = held.value_type if types.is_dictionary(held) else held
@@ -108,11 +125,12 @@ class ParquetFile:
         where = f"{path}.{field.name}" if path else field.name
         raise LoadError(f"{where} must hold {'timestamps or strings' if is_time else 'strings'}, not {held}")
 
-
-def _outcome(record: dict[str, Any] | Rejection) -> Row | Rejection:
-    if isinstance(record, Rejection):
-        return record
-    try:
-        return parse_record(record)
-    except BadRowError as error:
-        return Rejection(str(error), beginning(msgspec.json.encode(record)))
+    def _outcome(self, record: dict[str, Any] | Rejection) -> Row | Rejection:
+        if isinstance(record, Rejection):
+            return record
+        try:
+            row = parse_record(record, ignore_unknown=self._ignore_unknown)
+        except BadRowError as error:
+            return Rejection(str(error), beginning(msgspec.json.encode(record)), error.flaw)
+        self.ignored += self._has_unknown
+        return row

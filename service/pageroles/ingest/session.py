@@ -7,6 +7,7 @@ names the field and says what is accepted.
 
 from __future__ import annotations
 
+import enum
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
@@ -24,18 +25,36 @@ MAX_CONVERSIONS = 1_000
 _Required = Annotated[str, msgspec.Meta(min_length=1)]
 
 
+class Flaw(enum.Enum):
+    """The kinds of what is wrong with a row, as far as they tell something of the whole source."""
+
+    NO_OBJECT = enum.auto()
+    NO_UTF8 = enum.auto()
+    UNKNOWN_FIELD = enum.auto()
+    OTHER = enum.auto()
+
+
 class BadRowError(ValueError):
-    """A row that is not loaded. The text is a sentence that names the field and what is accepted."""
+    """A row that is not loaded. The text is a sentence that names the field and what is accepted.
+
+    Attributes:
+        flaw: The kind of what is wrong.
+    """
+
+    def __init__(self, sentence: str, flaw: Flaw = Flaw.OTHER) -> None:
+        """Keep the sentence and the kind."""
+        super().__init__(sentence)
+        self.flaw = flaw
 
 
-class PageView(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class _OpenPageView(msgspec.Struct, gc=False):
     """One view of a page; the order in the session's list is the order of views at the same time."""
 
     url: _Required
     viewed_at: str
 
 
-class Conversion(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class _OpenConversion(msgspec.Struct, gc=False):
     """One conversion. Without a URL it counts for the page being viewed when it occurred."""
 
     occurred_at: str
@@ -44,7 +63,7 @@ class Conversion(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     id: str | None = None
 
 
-class Session(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class _OpenSession(msgspec.Struct, gc=False):
     """A session as writers give it; null means the same as leaving a field out.
 
     Times are ISO 8601 with a date and a time of day; without an offset they are UTC. Whole milliseconds are kept;
@@ -67,9 +86,24 @@ class Session(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     utm_campaign: str | None = None
     utm_content: str | None = None
     utm_term: str | None = None
-    page_views: list[PageView] | None = None
-    conversions: list[Conversion] | None = None
+    page_views: list[_OpenPageView] | None = None
+    conversions: list[_OpenConversion] | None = None
     written_at: str | None = None
+
+
+class PageView(_OpenPageView, forbid_unknown_fields=True, gc=False):
+    """A page view without other fields."""
+
+
+class Conversion(_OpenConversion, forbid_unknown_fields=True, gc=False):
+    """A conversion without other fields."""
+
+
+class Session(_OpenSession, forbid_unknown_fields=True, gc=False):
+    """A session without other fields, also in its page views and conversions."""
+
+    page_views: list[PageView] | None = None  # type: ignore[assignment] # it narrows
+    conversions: list[Conversion] | None = None  # type: ignore[assignment]
 
 
 class Row(NamedTuple):
@@ -123,47 +157,53 @@ class _StoredSession(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 _decode = msgspec.json.Decoder(Session).decode
+_decode_open = msgspec.json.Decoder(_OpenSession).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def parse_line(line: bytes) -> Row:
+def parse_line(line: bytes, *, ignore_unknown: bool = False) -> Row:
     """Check one line of JSON Lines.
 
     Args:
         line: A JSON object in UTF-8; whitespace around it, as a line's end, does not matter.
+        ignore_unknown: Whether it may have unknown fields, which are left out.
 
     Raises:
         BadRowError: The line breaks a rule.
     """
     try:
-        session = _decode(line)
+        session = _decode_open(line) if ignore_unknown else _decode(line)
     except msgspec.ValidationError as error:
-        raise BadRowError(_sentence(str(error))) from None
+        raise _bad_row(str(error)) from None
     except msgspec.DecodeError as error:
-        raise BadRowError(sentences.not_json("the row", error)) from None
+        raise BadRowError(sentences.not_json("the row", error), Flaw.NO_OBJECT) from None
     except UnicodeDecodeError:
-        raise BadRowError("not valid UTF-8") from None
+        raise BadRowError("not valid UTF-8", Flaw.NO_UTF8) from None
     # No string is longer than its line, so most lines need no look at each string.
     if len(line) > MAX_ID_BYTES or b"\\u0000" in line:
         _check_strings(session)
     return to_row(session)
 
 
-def parse_record(record: dict[str, Any]) -> Row:
+def parse_record(record: dict[str, Any], *, ignore_unknown: bool = False) -> Row:
     """Check one session given as nested Python values with times as strings, as a record of a Parquet file.
+
+    Args:
+        record: The values by the names of their fields.
+        ignore_unknown: As for `parse_line`.
 
     Raises:
         BadRowError: The record breaks a rule.
     """
     try:
-        session = msgspec.convert(record, Session)
+        session = msgspec.convert(record, _OpenSession if ignore_unknown else Session)
     except msgspec.ValidationError as error:
-        raise BadRowError(_sentence(str(error))) from None
+        raise _bad_row(str(error)) from None
     _check_strings(session)
     return to_row(session)
 
 
-def to_row(session: Session) -> Row:
+def to_row(session: _OpenSession) -> Row:
     """Turn a decoded session into the store's form.
 
     Raises:
@@ -265,7 +305,7 @@ def _check_count(path: str, count: int, limit: int) -> None:
         raise BadRowError(f"{path} has {count:,} entries; at most {limit:,} are accepted")
 
 
-def _check_strings(session: Session) -> None:
+def _check_strings(session: _OpenSession) -> None:
     for name in ("domain", "session_id", "user_id"):
         _check_string(name, getattr(session, name), MAX_ID_BYTES)
     _check_string("referrer", session.referrer, MAX_URL_BYTES)
@@ -296,19 +336,20 @@ _MISTYPED = re.compile(r"Expected `.*`, got `(.*)`", re.DOTALL)
 _TOO_SHORT = "Expected `str` of length >= 1"
 
 
-def _sentence(fault: str) -> str:
+def _bad_row(fault: str) -> BadRowError:
     """Put msgspec's words for a fault into a sentence for the writer; unknown words stay as they are."""
     parts = _FAULT.fullmatch(fault)
     what, path = (parts["what"], parts["path"] or "") if parts else (fault, "")
     if missing := _MISSING.fullmatch(what):
-        return missing_field(path, missing[1])
+        return BadRowError(missing_field(path, missing[1]))
     if unknown := _UNKNOWN.fullmatch(what):
-        return unknown_field(path, unknown[1])
+        return BadRowError(unknown_field(path, unknown[1]), Flaw.UNKNOWN_FIELD)
     if mistyped := _MISTYPED.fullmatch(what):
-        return f"{path or 'a row'} must be {_accepted(path)}, not {sentences.kind(mistyped[1])}"
+        sentence = f"{path or 'a row'} must be {_accepted(path)}, not {sentences.kind(mistyped[1])}"
+        return BadRowError(sentence, Flaw.OTHER if path else Flaw.NO_OBJECT)
     if what == _TOO_SHORT:
-        return f"{path} must not be empty"
-    return f"{path}: {what}" if path else what
+        return BadRowError(f"{path} must not be empty")
+    return BadRowError(f"{path}: {what}" if path else what)
 
 
 def unknown_field(path: str, name: str) -> str:

@@ -58,21 +58,41 @@ class Version(NamedTuple):
         return self.written_at, self.place.started_at, self.place.user_key
 
 
-def lines(versions: Sequence[Row], user_keys: Sequence[int], known: Iterable[Version], now: int) -> Iterator[bytes]:
-    """Give the rows that store versions of one session, each with its time of writing.
+class Change(NamedTuple):
+    """What storing versions of one session means.
+
+    Attributes:
+        lines: The rows to store, each with its time of writing.
+        is_new: Whether nothing was stored of the session.
+        counts: Whether one of the versions counts now, rather than the one that is stored already.
+        moved_user: Whether the session has another user than before, or than in its first version.
+        moved_start: Whether it has the same user and another start.
+    """
+
+    lines: list[bytes]
+    is_new: bool
+    counts: bool
+    moved_user: bool
+    moved_start: bool
+
+
+def change(versions: Sequence[Row], user_keys: Sequence[int], known: Iterable[Version], now: int) -> Change:
+    """Find out what to store for versions of one session, and what that changes.
 
     Args:
-        versions: The versions, in the order of their delivery.
+        versions: The versions, in the order of their delivery; at least one.
         user_keys: The keys of their users.
         known: What is stored of the session: the latest version at each of its places.
         now: The present, in microseconds since 1970.
     """
     latest_at = dict(known)
     counted = _latest(latest_at)
+    origin = None if counted is None else counted.place
     last = max(latest_at.values(), default=0)
     rows: dict[Place, tuple[Row, int]] = {}
     for row, user_key in zip(versions, user_keys, strict=True):
         place = Place(user_key, to_milliseconds(in_utc(row.started_at)))
+        origin = origin or place
         # Without a time of its own, a version is later than the one it replaces, whatever the clocks say.
         written_at = max(now, last + 1) if row.written_at is None else _microseconds(row.written_at)
         last = max(last, written_at)
@@ -80,8 +100,30 @@ def lines(versions: Sequence[Row], user_keys: Sequence[int], known: Iterable[Ver
             latest_at[place] = written_at
             rows[place] = (row, written_at)
     counts = _latest(latest_at)
-    if counts is None:
-        return
+    if counts is None or origin is None:
+        raise ValueError("a session has at least one version")
+    delivered = rows.get(counts.place, (None, None))[1] == counts.written_at
+    moved_user = delivered and counts.place.user_key != origin.user_key
+    return Change(
+        list(_lines(versions[0].key, rows, counted, counts)),
+        is_new=counted is None,
+        counts=delivered,
+        moved_user=moved_user,
+        moved_start=delivered and not moved_user and counts.place != origin,
+    )
+
+
+def _lines(
+    key: tuple[str, str], rows: dict[Place, tuple[Row, int]], counted: Version | None, counts: Version
+) -> Iterator[bytes]:
+    """Give the rows to store.
+
+    Args:
+        key: The session's domain and id.
+        rows: The versions to store, by their places, with their times of writing.
+        counted: The version that counted before.
+        counts: The version that counts now.
+    """
     if counted is not None and counted.place != counts.place:
         same_row = counted.place.row == counts.place.row
         _, again_at = rows.get(counted.place, (None, None))
@@ -89,8 +131,7 @@ def lines(versions: Sequence[Row], user_keys: Sequence[int], known: Iterable[Ver
         if again_at is None or (same_row and again_at == counts.written_at):
             # Of rows written at the same time the last stored is kept: here the mark, or the version that counts, which
             # comes after it.
-            domain, session_id = versions[0].key
-            yield _mark(domain, session_id, counted.place, counted.written_at if same_row else counts.written_at)
+            yield _mark(*key, counted.place, counted.written_at if same_row else counts.written_at)
     # The version that counts comes last: of rows written at the same time the store keeps the last.
     for place, (row, written_at) in sorted(rows.items(), key=lambda item: item[0] == counts.place):
         late = place != counts.place

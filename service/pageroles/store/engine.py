@@ -134,6 +134,8 @@ def _embedded_path(dsn: str, parts: SplitResult) -> Path:
             f"can't use the store {dsn!r}: give the whole path of the folder of an embedded store, "
             "chdb:///path/to/folder"
         )
+    if os.fsencode(path).decode(errors="replace") != path:
+        raise SettingError(f"can't use the store {dsn!r}: the engine takes the names of folders in UTF-8 only")
     return Path(path).resolve()
 
 
