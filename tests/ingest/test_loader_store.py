@@ -122,8 +122,8 @@ def test_a_session_that_moved_within_a_day_leaves_no_journey_though_both_version
         "written_at": "2025-07-09T00:00:00Z",
     }
     earlier, later = (session("s", started_at=f"2025-07-03T{hour}:00:00Z", **done) for hour in ("09", "10"))
-    for batch in ([earlier], [earlier, later]):
-        loader.load_chunks(empty_store, [b"\n".join(batch)])
+    for lines in ([earlier], [earlier, later]):
+        loader.load_chunks(empty_store, [b"\n".join(lines)])
     journeys = Statement("SELECT toHour(started_at) FROM converting_sessions FINAL")
     assert empty_store.rows(journeys, empty_store.call(30)) == [(10,)]
     assert not [finding for finding in soundness.look(empty_store) if finding.count]
