@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Asked = list[tuple[int, PagesQuery, bytes]]
 
-WORLDS = 40
+WORLDS = [12, pytest.param(60, marks=pytest.mark.slow)]
 REQUESTS = 3
 NOW = datetime(2025, 8, 1, tzinfo=UTC)
 
@@ -45,12 +45,12 @@ def reporter(store: Store) -> Iterator[Reporter]:
     opened.close()
 
 
-@pytest.fixture(scope="module")
-def peopled(store: Store) -> list[World]:
+@pytest.fixture(scope="module", params=WORLDS)
+def peopled(store: Store, request: pytest.FixtureRequest) -> list[World]:
     drawn = []
-    for seed in range(WORLDS):
+    for seed in range(request.param):
         rng = random.Random(f"reading {seed}")
-        drawn.append(worlds.moving(rng, worlds.world(rng, NOW)).renamed(f"reading{seed}"))
+        drawn.append(worlds.moving(rng, worlds.world(rng, NOW)).renamed(f"reading{seed}of{request.param}"))
     # Few at once, so that many parts have versions of the same sessions.
     write(store, (session for its_world in drawn for session in its_world.deliveries), at_once=200)
     return drawn
