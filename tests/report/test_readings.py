@@ -64,7 +64,7 @@ def asked(store: Store, reporter: Reporter, peopled: list[World]) -> Asked:
         for seed, drawn in enumerate(peopled)
         for query in questions(drawn, seed)
     ]
-    assert sum(len(message) > 60 for *_, message in found) > len(found) / 4
+    assert sum(len(message) > 60 for *_, message in found) > len(found) / 6
     return found
 
 

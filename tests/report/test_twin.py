@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 WORLDS = 200
 # Of them, as many are asked about by `make test`.
-FEW = 60
+FEW = 30
 REQUESTS = 2
 
 

@@ -118,7 +118,7 @@ def test_a_server_that_cannot_be_reached_is_unavailable(standin: StandIn, target
     assert ask(target, key, DOMAIN, JULY)["summary_totals"]["total_sessions"] == 1
 
 
-@pytest.mark.parametrize("mode", ["503", "500", "refuse"])
+@pytest.mark.parametrize("mode", ["503", "500", pytest.param("refuse", marks=pytest.mark.slow)])
 def test_a_server_that_refuses_many_times_and_recovers_is_asked_again(
     standin: StandIn, target: str, key: str, mode: str
 ) -> None:

@@ -123,7 +123,7 @@ def health(remote: Store) -> Iterator[Health]:
         ({"mode": "refuse"}, "ClickHouse can't be reached"),
         ({"mode": "drop"}, "ClickHouse can't be reached"),
         ({"mode": "503"}, "ClickHouse can't be reached"),
-        ({"mode": "hang"}, "ClickHouse"),
+        ({"mode": "hang"}, "ClickHouse does not answer"),
         ({"mode": "500", "code": 241}, "ClickHouse is busy"),
         ({"mode": "500", "code": 1001}, "the server's log says why"),
         ({"mode": "500", "code": 516}, "refuses the user or the password"),
@@ -142,11 +142,12 @@ def test_health_follows_the_store(standin: StandIn, health: Health, fault: dict[
 
 
 def test_a_store_that_hangs_holds_no_end_up(standin: StandIn, remote: Store) -> None:
-    with serving_with(remote, watch_seconds=OFTEN) as (_, service, _):
+    with capture_logs() as logs, serving_with(remote, watch_seconds=OFTEN) as (_, service, _):
         standin.faults("hang")
         assert until(lambda: service.watch.reason is not None)
         begun = service.watch._begun
         assert until(lambda: service.watch._begun > begun)
+    assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["store is not ready"]
     assert service.watch._threads[0].is_alive(), "it hangs, and nobody waited for it"
 
 

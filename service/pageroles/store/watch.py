@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pageroles.errors import (
+    DeadlineError,
     InternalError,
     PagerolesError,
     SettingError,
@@ -172,6 +173,9 @@ class Watch:
             fault: PagerolesError | None = None
             try:
                 self._look()
+            except DeadlineError:
+                # In the same words, whichever of the two threads is first to see it.
+                fault = _SILENT
             except PagerolesError as error:
                 fault = error
             except Exception as error:  # noqa: BLE001 - whatever it is, the store is not ready
