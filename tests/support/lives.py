@@ -10,7 +10,7 @@ import dataclasses
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from pageroles.errors import PagerolesError
+from pageroles.errors import InternalError, PagerolesError
 from pageroles.store import erasure, recovery, writes
 from pageroles.store.statement import Statement
 from support.erasing import STATEMENTS, KilledError, Mortal, drawn_erasure, to_erasure
@@ -155,10 +155,14 @@ class Life:
         self.store.command(f"SYSTEM STOP MERGES {table}")
         found = self.store.rows(Statement(_LAST_PARTS, {"table": table}), self.store.call(60))
         if found:
-            self.seen["detached and attached"] += 1
             ((name,),) = self.rng.sample(list(found), 1)
-            self.store.command(f"ALTER TABLE {table} DETACH PART '{name}'")
-            self.store.command(f"ALTER TABLE {table} ATTACH PART '{name}'")
+            try:
+                self.store.command(f"ALTER TABLE {table} DETACH PART '{name}'")
+            except InternalError:
+                self.seen["merged"] += 1  # a merge that was about to end has taken the part
+            else:
+                self.seen["detached and attached"] += 1
+                self.store.command(f"ALTER TABLE {table} ATTACH PART '{name}'")
         self.store.command(f"SYSTEM START MERGES {table}")
 
     # ---- erasures ----
