@@ -147,7 +147,8 @@ class KeyStore:
         _check_domain(domain)
         if not name.isprintable() or len(name) > _LONGEST_NAME:
             raise InvalidArgumentError("name", f"it is long or has control characters; give at most {_LONGEST_NAME}")
-        allowed = tuple(permission for permission in Permission if permission in set(permissions))
+        wanted = set(permissions)
+        allowed = tuple(permission for permission in Permission if permission in wanted)
         if not allowed:
             raise InvalidArgumentError("allow", f"nothing is allowed; give one or more of {', '.join(Permission)}")
         if expires_at is not None and expires_at <= now:

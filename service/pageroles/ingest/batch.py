@@ -124,15 +124,12 @@ class Batch:
         changes: list[Change] = []
         for (key, row), session_key, user_key in zip(self.sessions.items(), session_keys, user_keys, strict=True):
             stored, several = known.get((key[0], session_key)), self._versions.get(key)
-            if several is not None:
-                keys = _core.keys([version.user_id for version in several])
-                changes.append(versions.change(several, keys, stored or (), now))
-                lines += changes[-1].lines
-            elif stored is not None:
-                changes.append(versions.change((row,), (user_key,), stored, now))
-                lines += changes[-1].lines
-            else:
+            if several is None and stored is None:
                 lines.append(row.line if row.written_at is not None else versions.dated(row, now))
+                continue
+            keys = _core.keys([version.user_id for version in several]) if several else (user_key,)
+            changes.append(versions.change(several or (row,), keys, stored or (), now))
+            lines += changes[-1].lines
         if lines:
             store.write_sessions(b"".join(lines))
         new = sum(change.is_new for change in changes)

@@ -122,17 +122,17 @@ def findings(store: Store, call: Call) -> list[Finding]:
     Raises:
         PagerolesError: ClickHouse can't be reached, or refuses a query.
     """
-    broken = [f"{table}: {name}, {reason}" for table, name, reason in _unreadable(store, call)]
+    broken = [_shown(part) for part in _unreadable(store, call)]
     aside = _told(store, call, _put_aside(store))
     damaged = [_shown(part) for part in aside if part[1].startswith(_DAMAGED)]
     others = [_shown(part) for part in aside if not part[1].startswith(_DAMAGED)]
     give_up = "restore a backup, or give its rows up with `pageroles check --accept-loss` and load them again"
     return [
-        _finding("part broken", "a part of a table can't be read: its files are damaged", give_up, broken),
-        _finding(
+        finding_of("part broken", "a part of a table can't be read: its files are damaged", give_up, broken),
+        finding_of(
             "part damaged", "a part was put aside since its files are damaged: its rows are not read", give_up, damaged
         ),
-        _finding(
+        finding_of(
             "part detached",
             "a part was put aside: its rows are not read",
             "attach it (ALTER TABLE … ATTACH PART) if its rows are missing, else drop it (… DROP DETACHED PART)",
@@ -181,7 +181,8 @@ def _shown(part: tuple[str, str, str]) -> str:
     return f"{table}: {', '.join(filter(None, (name, reason)))}"
 
 
-def _finding(name: str, sentence: str, advice: str, found: Sequence[str]) -> Finding:
+def finding_of(name: str, sentence: str, advice: str, found: Sequence[str]) -> Finding:
+    """Return the finding of a kind, of which `found` names each fault."""
     return Finding(name, sentence, advice, len(found), tuple(found[:EXAMPLES]))
 
 

@@ -74,9 +74,7 @@ class Embedded:
         self._control_lock = threading.Lock()
 
     def _client(self, path: Path, **options: str) -> Client:
-        client = clickhouse_connect.get_client(
-            dsn=f"chdb://{path}", chdb_options=options or None, show_clickhouse_errors="scrub"
-        )
+        client = _opened(path, **options)
         self._clients.append(client)
         return client
 
@@ -103,7 +101,7 @@ class Embedded:
 
     def apart(self, seconds: float) -> _Apart:  # noqa: ARG002 - a query in this process ends at its own limit
         """Return an engine with a client of its own; the store stays open until that is closed, too."""
-        return _Apart(clickhouse_connect.get_client(dsn=f"chdb://{self._path}", show_clickhouse_errors="scrub"))
+        return _Apart(_opened(self._path))
 
     def in_place(self) -> bool:
         """Return whether the folder is still the one that was opened, and not a copy of it."""
@@ -138,6 +136,12 @@ class _Apart:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _opened(path: Path, **options: str) -> Client:
+    return clickhouse_connect.get_client(
+        dsn=f"chdb://{path}", chdb_options=options or None, show_clickhouse_errors="scrub"
+    )
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

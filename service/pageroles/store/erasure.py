@@ -103,8 +103,7 @@ def erase(store: Store, *erasures: Erasure, stopping: threading.Event | None = N
     """
     with _one_at_a_time:
         # Rows that are kept for a write that was cut short would be written again.
-        for write_id in writes.unfinished(store):
-            writes.finish(store, write_id)
+        writes.finish_all(store)
         return _Run(store, stopping or threading.Event()).erase(map(_filling, erasures))
 
 

@@ -8,7 +8,7 @@ import structlog
 
 from pageroles.errors import InternalError
 from pageroles.store import erasure, writes
-from pageroles.store.damage import EXAMPLES, Finding
+from pageroles.store.damage import Finding, finding_of
 
 if TYPE_CHECKING:
     from pageroles.store.store import Store
@@ -25,9 +25,11 @@ def finding(store: Store) -> Finding:
     Raises:
         PagerolesError: ClickHouse can't be reached.
     """
-    left = [f"a write of the number {write_id}" for write_id in _unfinished(store, of_all=False)]
+    left = [
+        f"a write of the number {write_id}" for write_id in writes.unfinished(store, _least_age(store, of_all=False))
+    ]
     left += ["an erasure"] if erasure.unfinished(store) else []
-    return Finding("cut short", "a write or an erasure has begun and not ended", "", len(left), tuple(left[:EXAMPLES]))
+    return finding_of("cut short", "a write or an erasure has begun and not ended", "", left)
 
 
 def recover(store: Store, *, before_writing: bool = False, of_all: bool = False) -> None:
@@ -46,23 +48,22 @@ def recover(store: Store, *, before_writing: bool = False, of_all: bool = False)
             two is set.
     """
     everything = store.embedded or of_all
-    left = _unfinished(store, of_all=of_all or before_writing)
     try:
-        for write_id in left:
-            writes.finish(store, write_id)
+        finished = writes.finish_all(store, _least_age(store, of_all=of_all or before_writing))
     except InternalError as error:
         if everything or before_writing:
             raise
         # A server's user may be one that only reads.
         _log.warning("writes left that were cut short: run `pageroles check --repair`", error=str(error))
         return
-    if left:
-        _log.warning("writes finished that were cut short", writes=len(left))
+    if finished:
+        _log.warning("writes finished that were cut short", writes=finished)
     if everything:
         erased = erasure.finish(store)
         if erased.sessions:
             _log.warning("erasure finished that was cut short", sessions=erased.sessions, users=erased.users)
 
 
-def _unfinished(store: Store, *, of_all: bool) -> list[int]:
-    return writes.unfinished(store, 0 if store.embedded or of_all else _WORK_SECONDS)
+def _least_age(store: Store, *, of_all: bool) -> int:
+    """Return the age from which a write was surely cut short, in seconds."""
+    return 0 if store.embedded or of_all else _WORK_SECONDS

@@ -54,6 +54,18 @@ def unfinished(store: Store, older_than: int = 0) -> list[int]:
     return [int(str(write_id)) for (write_id,) in rows]
 
 
+def finish_all(store: Store, older_than: int = 0) -> int:
+    """Finish the writes that `unfinished` returns; tell how many they were.
+
+    Raises:
+        PagerolesError: ClickHouse can't be reached, or refuses the rows.
+    """
+    left = unfinished(store, older_than)
+    for write_id in left:
+        finish(store, write_id)
+    return len(left)
+
+
 def finish(store: Store, write_id: int) -> None:
     """Insert the rows of a write again, and forget it.
 
