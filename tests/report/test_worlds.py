@@ -12,12 +12,12 @@ import grpc
 import pytest
 
 from pageroles.access.keys import KeyStore
-from pageroles.store import soundness
 from pageroles.v1 import pages_pb2, pages_pb2_grpc
 from support import reference
 from support.lives import Life
 from support.reference import CONVERSION_ROLES, DROP_OFF_ROLES, InvalidRequestError, report
 from support.served import serving_with
+from support.stores import faults
 from support.wire import message
 from support.worlds import World, domain, moving, request, world
 
@@ -120,7 +120,7 @@ def test_an_answer_is_what_the_reference_says(empty_store: Store, asking: Asking
         requests = random.Random(f"requests of {seed}")
         for _ in range(REQUESTS):
             asking.agrees(seed, drawn, came, requests)
-    assert {finding.name: finding.count for finding in soundness.look(empty_store) if finding.count} == {}
+    assert faults(empty_store) == {}
     # The worlds show nothing where hardly any request finds a session.
     asked = asking.kinds.total()
     assert asking.kinds["time_frame"] > asked / 5, asking.kinds

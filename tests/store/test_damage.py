@@ -27,6 +27,7 @@ from support import damage
 from support.clickhouse_standin import StandIn
 from support.endless import PATIENCE, until
 from support.served import serving_with
+from support.stores import faults
 from support.wire import Asked
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def test_a_server_that_comes_back_with_damage_is_not_asked(tmp_path: Path, table
                 assert requests.get(f"{rest}/readyz", timeout=PATIENCE).json() == response.json()
                 with pytest.raises(StoreDamagedError), serving_with(store):
                     pass
-                assert found(store)["part damaged"] >= 1, "`check` tells of the same parts"
+                assert faults(store)["part damaged"] >= 1, "`check` tells of the same parts"
                 for named in damaged_parts(store, store.call(30)):
                     table, _, name = named.partition(": ")
                     store.command(f"ALTER TABLE {table} DROP DETACHED PART '{name}' SETTINGS allow_drop_detached = 1")
@@ -140,7 +141,7 @@ def test_a_part_that_the_operator_put_aside_is_no_damage(tmp_path: Path) -> None
         assert damaged_parts(store, store.call(30)) == []
         with serving_with(store) as (_, service, _):
             assert service.watch.reason is None
-        assert found(store)["part detached"] >= 1
+        assert faults(store)["part detached"] >= 1
 
 
 def test_sessions_of_all_years_are_no_damage(tmp_path: Path) -> None:
@@ -208,17 +209,13 @@ def test_what_is_lost_can_be_given_up(tmp_path: Path, table: str, file: str, ans
     for name in damage.parts_of(tmp_path, table):
         damage.spoil(name / file, "garbage")
     with StandIn.start(tmp_path) as standin, Store.open(standin.dsn) as store:
-        assert {"part damaged", "part broken"} & set(found(store))
+        assert {"part damaged", "part broken"} & set(faults(store))
         given_up = soundness.give_up(store)
         assert {part.partition(":")[0] for part in given_up.parts} == {table}
         soundness.mend(store)
-        assert found(store) == {}
+        assert faults(store) == {}
         with serving_with(store) as (target, _, _), Asked(target, key) as asked:
             answer = asked.pages(window)
         assert (answer == whole) == answers_are_whole
         left = store.rows(Statement("SELECT count() FROM places"), store.call(30))[0][0]
         assert given_up.sessions == (0 if answers_are_whole else 400 - int(str(left)))
-
-
-def found(store: Store) -> dict[str, int]:
-    return {finding.name: finding.count for finding in soundness.look(store) if finding.count}

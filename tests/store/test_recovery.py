@@ -21,13 +21,14 @@ from pageroles.command.app import app
 from pageroles.errors import InternalError, PagerolesError
 from pageroles.question.request import to_query
 from pageroles.report.run import Reporter
-from pageroles.store import erasure, recovery, soundness, writes
+from pageroles.store import erasure, recovery, writes
 from pageroles.store.erasure import Erasure
 from pageroles.store.statement import Statement
 from support import worlds
 from support.made import NOW, conversion, session
 from support.reference import SCOPES, Session, report
 from support.reports import answered
+from support.stores import faults
 from support.wire import message
 from support.writing import write
 
@@ -46,10 +47,6 @@ def store(empty_store: Store) -> Store:
 
 def rows(store: Store, text: str) -> Sequence[Sequence[Any]]:
     return store.rows(Statement(text), store.call(60))
-
-
-def findings(store: Store) -> dict[str, int]:
-    return {finding.name: finding.count for finding in soundness.look(store) if finding.count}
 
 
 # ---- an INSERT that fails in one of the tables ----
@@ -75,7 +72,7 @@ def test_a_write_that_failed_in_one_table_is_finished(store: Store, table: str) 
         write(store, deliveries[half:], at_once=len(deliveries))
     store.command(f"ALTER TABLE {table} DROP CONSTRAINT none_passes")
     assert len(writes.unfinished(store)) == 1
-    assert bool(findings(store)) == (table != "sessions"), "ClickHouse has stored some of it"
+    assert bool(faults(store)) == (table != "sessions"), "ClickHouse has stored some of it"
 
     with structlog.testing.capture_logs() as logs:
         recovery.recover(store)
@@ -85,7 +82,7 @@ def test_a_write_that_failed_in_one_table_is_finished(store: Store, table: str) 
         recovery.recover(store, of_all=True)
     assert [(line["event"], line["writes"]) for line in logs] == [("writes finished that were cut short", 1)]
     assert writes.unfinished(store) == []
-    assert findings(store) == {}
+    assert faults(store) == {}
     reporter = Reporter(store)
     for world in drawn:
         for domain in world.domains:
@@ -152,11 +149,11 @@ def test_a_load_that_failed_can_be_run_again_at_once(store: Store, standin: Stan
         "INSERT INTO places (domain, session_key, user_key, started_at, written_at) "
         "SELECT domain, session_key, user_key, started_at, written_at FROM sessions WHERE gone = 0 AND user_id = 'ada'"
     )
-    assert findings(store)
+    assert faults(store)
     (tmp_path / "again.jsonl").write_text(json.dumps(after) + "\n")
     loaded = CliRunner().invoke(app, ["load", str(tmp_path / "again.jsonl"), "--store", standin.dsn])
     assert loaded.exit_code == 0, loaded.output
-    assert findings(store) == {}
+    assert faults(store) == {}
 
 
 def test_what_was_cut_short_is_erased_as_well(store: Store) -> None:

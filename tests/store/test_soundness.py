@@ -18,6 +18,7 @@ from pageroles.store.statement import Statement
 from support import reference, worlds
 from support.served import serving_with
 from support.siphash import sip_hash
+from support.stores import faults
 from support.wire import Asked, message
 from support.writing import write
 
@@ -39,10 +40,6 @@ def store(empty_store: Store) -> Store:
 
 def rows(store: Store, text: str) -> Sequence[Sequence[Any]]:
     return store.rows(Statement(text), store.call(30))
-
-
-def found(store: Store) -> dict[str, int]:
-    return {finding.name: finding.count for finding in soundness.look(store) if finding.count}
 
 
 # ---- what is planted: each in worlds of its own ----
@@ -331,24 +328,24 @@ def test_what_is_planted_is_counted_and_mended(
 ) -> None:
     monkeypatch.setattr(soundness, "_ROWS_PER_RANGE", rows_per_range)
     fields = fields_of(store, seed=rows_per_range, worlds_each=worlds_each)
-    assert found(store) == {}, "a store that the loader has filled is sound"
+    assert faults(store) == {}, "a store that the loader has filled is sound"
     planted: Counter[str] = Counter()
     for plant, field in zip(PLANTS, fields, strict=True):
         for name, count in plant(field).items():
             planted[name] += count
     assert set(planted) == {kind.name for kind in soundness.KINDS}, "each kind is planted"
     assert min(planted.values()) >= of_each, planted
-    assert found(store) == planted
+    assert faults(store) == planted
 
     soundness.mend(store)
     (unmendable,) = (kind for kind in soundness.KINDS if kind.advice)
-    assert found(store) == {unmendable.name: planted[unmendable.name]}
+    assert faults(store) == {unmendable.name: planted[unmendable.name]}
     whole = [field for plant, field in zip(PLANTS, fields, strict=True) if plant is not lost]
     assert answers_are_right(store, whole, seed=1) > len(whole)
 
     (torn,) = (field for field in fields if field not in whole)
     write(store, torn.sessions)
-    assert found(store) == {}, "what is lost is there again once it is loaded again"
+    assert faults(store) == {}, "what is lost is there again once it is loaded again"
     assert answers_are_right(store, [torn], seed=1)
 
 
@@ -385,9 +382,9 @@ def test_of_two_live_rows_the_later_counts_then_the_later_start_then_the_greater
         "('a.com', 'user', 'u1', '2025-07-02 10:00:00', '2025-07-08 00:00:00'), "
         "('a.com', 'user', 'u2', '2025-07-02 10:00:00', '2025-07-08 00:00:00')"
     )
-    assert found(store) == {"session counts twice": 3}
+    assert faults(store) == {"session counts twice": 3}
     soundness.mend(store)
-    assert found(store) == {}
+    assert faults(store) == {}
     live = rows(
         store,
         "SELECT session_id, user_id, toString(started_at) FROM sessions FINAL WHERE gone = 0 ORDER BY session_id",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from pageroles.store import soundness
 from pageroles.store.statement import Statement
 from pageroles.store.store import Store
 
@@ -31,3 +32,8 @@ def empty(standin: StandIn) -> Iterator[Store]:
     with bare(standin) as opened:
         opened.apply_schema()
         yield opened
+
+
+def faults(store: Store) -> dict[str, int]:
+    """Return how many faults of each kind a look at a store finds; kinds without any are left out."""
+    return {finding.name: finding.count for finding in soundness.look(store) if finding.count}
