@@ -5,7 +5,7 @@
 mod traffic;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use pageroles_core::{JsonAnswer, KeyWidth, Scope, Tally};
+use pageroles_core::{Counted, JsonAnswer, KeyWidth, Scope, Tally};
 use traffic::Form;
 
 const PAGES: [u64; 2] = [5_000, 500_000];
@@ -27,12 +27,12 @@ fn units(criterion: &mut Criterion) {
             (Form::Once, Scope::Any),
             (Form::Versions, Scope::Any),
             (Form::Dated, Scope::First),
-            (Form::DatedVersions, Scope::First),
+            (Form::Versions, Scope::First),
         ] {
             let stream = traffic::sessions(traffic::SESSIONS, pages, form);
             let mut tally = Tally::new(scope, false).with_keys(KeyWidth::Leading);
             feed(&mut tally, &stream);
-            tally.finish_units().unwrap();
+            tally.finish_unit().unwrap();
             let totals = tally.totals();
             match (form, scope) {
                 (Form::Once, _) => assert_eq!(totals.sessions, traffic::SESSIONS as u64),
@@ -40,15 +40,20 @@ fn units(criterion: &mut Criterion) {
                 // One version in 17 replaces another. Of the remaining sessions, one in 25 converts.
                 _ => assert_eq!(totals.sessions, 903_530),
             }
-            group.bench_function(format!("{form:?}, {pages} pages"), |bencher| {
+            group.bench_function(format!("{form:?}, {scope:?}, {pages} pages"), |bencher| {
                 bencher.iter(|| {
                     feed(&mut tally, &stream);
-                    tally.finish_units().unwrap();
+                    tally.finish_unit().unwrap();
                 });
             });
         }
     }
     group.finish();
+}
+
+fn message(counted: &mut Counted) -> Vec<u8> {
+    let answer = counted.answer(0, 0).unwrap();
+    counted.read(|snapshot| answer.whole(snapshot))
 }
 
 fn answers(criterion: &mut Criterion) {
@@ -59,23 +64,24 @@ fn answers(criterion: &mut Criterion) {
         let counted = || {
             let mut tally = Tally::new(Scope::Any, false).with_keys(KeyWidth::Leading);
             feed(&mut tally, &stream);
-            tally.finish_units().unwrap();
+            tally.finish_unit().unwrap();
             tally
         };
-        let mut tally = counted();
-        let names = traffic::names(&tally.page_keys());
+        let mut named = counted().counted().unwrap();
+        let names = traffic::names(&named.page_keys());
         group.bench_function(format!("names, {pages} pages"), |bencher| {
-            let feed = |mut tally: Tally| {
-                tally.feed_pages(&names).unwrap();
-                tally
+            let feed = |tally: Tally| {
+                let mut counted = tally.counted().unwrap();
+                counted.feed_pages(&names).unwrap();
+                counted
             };
             bencher.iter_batched(counted, feed, BatchSize::PerIteration);
         });
-        tally.feed_pages(&names).unwrap();
+        named.feed_pages(&names).unwrap();
         group.bench_function(format!("order and encode, {pages} pages"), |bencher| {
-            bencher.iter(|| tally.answer(0, 0).unwrap().whole(tally.snapshot()).unwrap());
+            bencher.iter(|| message(&mut named));
         });
-        let message = tally.answer(0, 0).unwrap().whole(tally.snapshot()).unwrap();
+        let message = message(&mut named);
         group.bench_function(format!("to JSON, {pages} pages"), |bencher| {
             bencher.iter(|| JsonAnswer::default().feed(&message).unwrap());
         });

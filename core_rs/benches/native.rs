@@ -6,7 +6,7 @@ mod traffic;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pageroles_core::native::Reader;
-use pageroles_core::rows::SessionColumns;
+use pageroles_core::streams::SessionColumns;
 
 fn read(criterion: &mut Criterion) {
     let stream = traffic::sessions(traffic::SESSIONS, 5_000, traffic::Form::Once);

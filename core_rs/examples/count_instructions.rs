@@ -15,7 +15,7 @@ mod traffic;
 
 use std::hint::black_box;
 
-use pageroles_core::{JsonAnswer, KeyWidth, Result, Scope, Tally};
+use pageroles_core::{Counted, JsonAnswer, KeyWidth, Result, Scope, Tally};
 use traffic::Form;
 
 const SESSIONS: usize = 100_000;
@@ -26,7 +26,7 @@ fn main() -> Result<()> {
         (Form::Once, Scope::Any),
         (Form::Versions, Scope::Any),
         (Form::Dated, Scope::First),
-        (Form::DatedVersions, Scope::First),
+        (Form::Versions, Scope::First),
     ];
     let conversions = traffic::conversions(SESSIONS - SESSIONS / 17, PAGES);
     for (form, scope) in forms {
@@ -34,8 +34,9 @@ fn main() -> Result<()> {
         let mut tally = Tally::with_seed(scope, false, 0x5eed).with_keys(KeyWidth::Leading);
         measured_count(&mut tally, &sessions, &conversions)?;
         assert!(tally.totals().conversion_users > 0);
-        let names = traffic::names(&tally.missing_pages());
-        black_box(measured_answer(&mut tally, &names)?);
+        let mut counted = tally.counted()?;
+        let names = traffic::names(&counted.missing_pages());
+        black_box(measured_answer(&mut counted, &names)?);
     }
     Ok(())
 }
@@ -46,12 +47,13 @@ fn measured_count(tally: &mut Tally, sessions: &[u8], conversions: &[u8]) -> Res
         tally.feed_sessions(chunk)?;
     }
     tally.feed_conversions(conversions)?;
-    tally.finish_units()
+    tally.finish_unit()
 }
 
 #[inline(never)]
-fn measured_answer(tally: &mut Tally, names: &[u8]) -> Result<Vec<u8>> {
-    tally.feed_pages(names)?;
-    let message = tally.answer(0, 0)?.whole(tally.snapshot())?;
+fn measured_answer(counted: &mut Counted, names: &[u8]) -> Result<Vec<u8>> {
+    counted.feed_pages(names)?;
+    let answer = counted.answer(0, 0)?;
+    let message = counted.read(|snapshot| answer.whole(snapshot));
     JsonAnswer::default().feed(&message)
 }

@@ -28,18 +28,12 @@ pub enum Error {
     TooMany(&'static str),
     /// The contract has no such touch scope.
     UnknownScope(i64),
-    /// A row of a unit came after rows of a later unit, when its own unit had been counted.
-    Unordered,
-    /// A user with conversions belongs to an earlier unit, which was counted without them.
-    PassedOver(u64),
     /// An answer or a merge was asked for while a unit was open.
     UnitOpen,
     /// The tallies answer different questions and can't be merged.
     OtherQuestion,
     /// Some pages of the answer have no URL yet.
     Unnamed(usize),
-    /// The tally changed while messages of its answer were being read.
-    Changed,
 }
 
 impl fmt::Display for Error {
@@ -61,13 +55,6 @@ impl fmt::Display for Error {
             Self::UnknownScope(number) => {
                 write!(f, "touch scope {number} is unknown: 0 to 5 are accepted")
             }
-            Self::Unordered => f.write_str(
-                "sessions of a unit came after those of a later one: count anew, each unit by itself",
-            ),
-            Self::PassedOver(user) => write!(
-                f,
-                "the conversions of user {user} came after the unit that they belong to"
-            ),
             Self::UnitOpen => f.write_str("a unit is open: finish it before asking for its counts"),
             Self::OtherQuestion => f.write_str(
                 "the tallies differ in touch scope or conversion filter: they can't be merged",
@@ -76,9 +63,6 @@ impl fmt::Display for Error {
                 f,
                 "{count} pages of the answer have no URL: feed the pages that are missing"
             ),
-            Self::Changed => {
-                f.write_str("the tally changed while its answer was being read: ask again")
-            }
         }
     }
 }

@@ -49,11 +49,6 @@ impl Range {
         user.wrapping_sub(self.first) <= self.width
     }
 
-    /// Whether the unit lies before a user.
-    pub(crate) fn is_before(self, user: u64) -> bool {
-        user > self.first.saturating_add(self.width)
-    }
-
     /// The partition of a user that belongs to the unit.
     #[inline]
     #[expect(
@@ -92,9 +87,8 @@ pub(crate) struct Partitions<R> {
     next: Vec<u32>,
     parts: Vec<Part>,
     len: usize,
-    /// The rows of the partition that was asked for last, alone and with other rows.
+    /// The rows of the partition that was asked for last.
     sorted: Vec<R>,
-    merged: Vec<R>,
     ends: Vec<u32>,
 }
 
@@ -134,7 +128,6 @@ impl<R> Default for Partitions<R> {
             parts: Vec::new(),
             len: 0,
             sorted: Vec::new(),
-            merged: Vec::new(),
             ends: Vec::new(),
         }
     }
@@ -216,39 +209,11 @@ impl<R: Keyed + Copy + Default> Partitions<R> {
         order.sort(chunks, &mut self.sorted, &mut self.ends);
         &self.sorted
     }
-
-    /// The rows of a partition in any order.
-    pub(crate) fn chunks(&self, place: usize) -> Chunks<'_, R> {
-        let part = self.parts.get(place).copied().unwrap_or(Part::EMPTY);
-        Chunks::of(part, &self.slabs, &self.next)
-    }
-
-    /// The same, merged with other rows of that partition that are sorted by user.
-    pub(crate) fn grouped_with<'a>(
-        &'a mut self,
-        range: Range,
-        place: usize,
-        others: &'a [R],
-    ) -> &'a [R] {
-        if self.grouped(range, place).is_empty() {
-            return others;
-        }
-        self.merged.clear();
-        let mut others = others.iter().peekable();
-        for row in &self.sorted {
-            while let Some(other) = others.next_if(|other| other.user() <= row.user()) {
-                self.merged.push(*other);
-            }
-            self.merged.push(*row);
-        }
-        self.merged.extend(others);
-        &self.merged
-    }
 }
 
 /// The rows of a partition, chunk by chunk.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Chunks<'a, R> {
+struct Chunks<'a, R> {
     slabs: &'a [Vec<R>],
     next: &'a [u32],
     chunk: u32,
@@ -267,7 +232,7 @@ impl<'a, R> Chunks<'a, R> {
     }
 
     /// Number of rows that are left.
-    pub(crate) fn rows(&self) -> usize {
+    fn rows(&self) -> usize {
         self.left
     }
 }

@@ -11,42 +11,65 @@ pub struct Moment {
     pub session_key: u64,
 }
 
-/// A user's first session and first converting session, to which every scope refers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Journey {
-    first: Option<Moment>,
-    first_converting: Option<Moment>,
-    came_earlier: bool,
+/// What a session is on its user's journey, one bit each. "Converting" is short for: with a conversion that the question
+/// counts.
+pub(crate) mod marks {
+    /// Any session.
+    pub(crate) const ANY: u8 = 1;
+    /// The user's first session.
+    pub(crate) const FIRST: u8 = 1 << 1;
+    /// A converting session.
+    pub(crate) const CONVERTING: u8 = 1 << 2;
+    /// After the first session and before the first converting one.
+    pub(crate) const ASSIST: u8 = 1 << 3;
+    /// After the first converting session.
+    pub(crate) const AFTER: u8 = 1 << 4;
+    /// Not converting, or after the first converting session: its pages have roles of the drop-off side.
+    pub(crate) const DROPS_OFF: u8 = 1 << 5;
 }
 
-impl Journey {
-    /// Adds a session. Sessions may come in any order.
-    #[inline]
-    pub fn add(&mut self, moment: Moment, converting: bool) {
-        let earlier = |known: Option<Moment>| Some(known.map_or(moment, |known| known.min(moment)));
-        self.first = earlier(self.first);
-        if converting {
-            self.first_converting = earlier(self.first_converting);
+/// Marks the sessions of some users, which lie user by user, in order of start.
+///
+/// `user` has the user of each session, `converted` the places of sessions with conversions, and `converts` says whether
+/// the nth of these is a converting session. With `only_converting`, first sessions are marked only of users who have a
+/// converting session.
+pub(crate) fn mark(
+    user: &[u16],
+    converted: &[u32],
+    converts: impl Fn(usize) -> bool,
+    only_converting: bool,
+    marks: &mut Vec<u8>,
+) {
+    marks.clear();
+    marks.resize(user.len(), marks::ANY | marks::DROPS_OFF);
+    if !only_converting {
+        if let Some(first) = marks.first_mut() {
+            *first |= marks::FIRST;
+        }
+        for (mark, pair) in marks.iter_mut().skip(1).zip(user.windows(2)) {
+            *mark |= u8::from(pair[0] != pair[1]) * marks::FIRST;
         }
     }
-
-    /// Notes that the user has a session earlier than any that is added.
-    pub fn came_earlier(&mut self) {
-        self.came_earlier = true;
-    }
-
-    /// Whether a session that was added is the user's first.
-    #[inline]
-    #[must_use]
-    pub fn is_first(&self, moment: Moment) -> bool {
-        !self.came_earlier && self.first == Some(moment)
-    }
-
-    /// Whether a session comes after the first converting session.
-    #[inline]
-    #[must_use]
-    pub fn has_converted_before(&self, moment: Moment) -> bool {
-        self.first_converting.is_some_and(|first| first < moment)
+    // The user of the converting session before this one.
+    let mut last_user = None;
+    for (nth, &place) in converted.iter().enumerate() {
+        let place = place as usize;
+        let Some(&of) = user.get(place).filter(|_| converts(nth)) else {
+            continue;
+        };
+        marks[place] |= marks::CONVERTING;
+        if last_user.replace(of) == Some(of) {
+            continue;
+        }
+        let is_same = |user: &&u16| **user == of;
+        let start = place - user[..place].iter().rev().take_while(is_same).count();
+        let after = place + 1;
+        let end = after + user[after..].iter().take_while(is_same).count();
+        marks[start] |= marks::FIRST;
+        let before = (start + 1).min(place)..place;
+        marks[before].iter_mut().for_each(|mark| *mark |= marks::ASSIST);
+        marks[place] &= !marks::DROPS_OFF;
+        marks[after..end].iter_mut().for_each(|mark| *mark |= marks::AFTER);
     }
 }
 
@@ -87,46 +110,51 @@ impl Scope {
     pub const fn needs_order(self) -> bool {
         matches!(self, Self::First | Self::Assist | Self::After)
     }
-}
 
-/// The part of the question that decides which sessions are included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Selection {
-    /// The touch scope.
-    pub scope: Scope,
-    /// Whether a conversion filter is set.
-    pub conversion_filter: bool,
-}
-
-impl Selection {
-    /// Whether a session is included that passed window and session filters and was added to its user's journey.
-    #[inline]
-    #[must_use]
-    pub fn includes(self, moment: Moment, converting: bool, journey: &Journey) -> bool {
-        match self.scope {
-            Scope::Any => converting || !self.conversion_filter,
-            Scope::First => {
-                journey.is_first(moment)
-                    && (!self.conversion_filter || journey.first_converting.is_some())
-            }
-            Scope::Converting => converting,
-            Scope::Assist => {
-                let comes_before = |first: Moment| moment < first;
-                journey.first_converting.is_some_and(comes_before) && !journey.is_first(moment)
-            }
-            Scope::After => journey.has_converted_before(moment),
+    /// The mark of the sessions that it includes.
+    pub(crate) const fn mark(self, conversion_filter: bool) -> u8 {
+        match self {
+            Self::Any if conversion_filter => marks::CONVERTING,
+            Self::Any => marks::ANY,
+            Self::First => marks::FIRST,
+            Self::Converting => marks::CONVERTING,
+            Self::Assist => marks::ASSIST,
+            Self::After => marks::AFTER,
         }
     }
+}
 
-    /// Whether a scope that needs times can include sessions of users without any conversion.
-    #[must_use]
-    pub(crate) const fn may_include_unconverted(self) -> bool {
-        matches!(self.scope, Scope::First) && !self.conversion_filter
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marked(user: &[u16], converting: &[u32], only_converting: bool) -> Vec<u8> {
+        let mut marks = vec![0xff; 3];
+        mark(user, converting, |_| true, only_converting, &mut marks);
+        marks
     }
 
-    /// Whether sessions without conversions are included whatever their time.
-    #[must_use]
-    pub const fn includes_undated(self) -> bool {
-        matches!(self.scope, Scope::Any) && !self.conversion_filter
+    #[test]
+    fn marks_tell_the_journey() {
+        use marks::{AFTER, ANY, ASSIST, CONVERTING, DROPS_OFF, FIRST};
+        let plain = ANY | DROPS_OFF;
+        // Three users: one who does not convert, one who converts in the third session of five and again in the last, and
+        // one who converts at once.
+        let user = [0, 0, 1, 1, 1, 1, 1, 2, 2];
+        let mut expected = [
+            plain | FIRST,
+            plain,
+            plain | FIRST,
+            plain | ASSIST,
+            ANY | CONVERTING,
+            plain | AFTER,
+            plain | AFTER | CONVERTING,
+            ANY | FIRST | CONVERTING,
+            plain | AFTER,
+        ];
+        assert_eq!(marked(&user, &[4, 6, 7], false), expected);
+        expected[0] = plain;
+        assert_eq!(marked(&user, &[4, 6, 7], true), expected);
+        assert_eq!(marked(&[], &[], false), []);
     }
 }

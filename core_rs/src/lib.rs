@@ -12,13 +12,14 @@
 //! | [`native`] | bytes, in chunks cut anywhere → typed columns of a block |
 //! | `index`, [`pages`] | a page's 64-bit key → a small number; at the end, its URL |
 //! | [`roles`] | a session → the roles of its pages |
-//! | [`journey`] | a user's first and first converting session → the sessions that a scope includes |
+//! | [`journey`] | where a session stands in its user's journey; which ones a scope includes |
 //! | `group` | rows, dealt to partitions and sorted by user |
-//! | `firsts` | rows → each user's earliest one, for scopes that need no more |
-//! | [`rows`] | the columns of the streams → compact rows of a unit |
-//! | [`counts`] | roles → sessions and distinct users of each page |
+//! | `block` | sessions in columns, grouped by user, in order of start |
+//! | `counts` | a block → sessions and distinct users of each page in each role |
+//! | [`streams`], `unit` | columns of the streams → rows of a unit → blocks |
 //! | [`answer`] | counts → rows in order → protobuf → JSON |
-//! | [`tally`] | one question's counts: all of the above, in their order |
+//! | [`counted`] | one question's counts, and their names |
+//! | [`tally`] | streams → the counts of one question, unit by unit |
 //!
 //! ```
 //! use pageroles_core::{Scope, Tally};
@@ -27,7 +28,7 @@
 //! let mut tally = Tally::new(Scope::Any, false);
 //! // One column, one row: the user with key 7.
 //! tally.feed_users(b"\x01\x01\x08user_key\x06UInt64\x07\0\0\0\0\0\0\0")?;
-//! tally.finish_units()?;
+//! tally.finish_unit()?;
 //! assert_eq!(tally.totals().sessions, 0);
 //! # Ok(())
 //! # }
@@ -36,9 +37,10 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
-pub mod counts;
+mod block;
+pub mod counted;
+mod counts;
 pub mod error;
-mod firsts;
 mod group;
 mod index;
 pub mod journey;
@@ -46,11 +48,13 @@ pub mod keys;
 pub mod native;
 pub mod pages;
 pub mod roles;
-pub mod rows;
+pub mod streams;
 pub mod tally;
+mod unit;
 mod wire;
 
 pub use answer::{Answer, JsonAnswer, Snapshot};
+pub use counted::Counted;
 pub use counts::Totals;
 pub use error::{Error, Result};
 pub use journey::Scope;

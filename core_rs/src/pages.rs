@@ -29,6 +29,12 @@ impl PageId {
         self.0.get() as usize
     }
 
+    /// The number of a page, or 0 for none.
+    #[inline]
+    pub(crate) fn number(page: Option<Self>) -> u32 {
+        page.map_or(0, |page| page.0.get())
+    }
+
     #[inline]
     fn of(number: u32) -> Option<Self> {
         NonZeroU32::new(number).map(Self)

@@ -129,49 +129,38 @@ pub struct Ends {
     pub before_exit: Option<PageId>,
 }
 
-/// The pages that a converting session has roles for, apart from its ends.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Conversions<'a> {
-    /// The pages viewed, in order.
-    pub pages: &'a [Option<PageId>],
-    /// The page of each conversion.
-    pub converted: &'a [Option<PageId>],
-    /// How many of the first `pages` assist each conversion.
-    pub assist_views: &'a [u32],
+/// A conversion of a session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Conversion {
+    /// The number of its page; 0: none.
+    pub page: u32,
+    /// How many of the session's first views assist it.
+    pub assist_views: u32,
+    /// The keys of the values that filters compare: its URL as tracked, its type and its id.
+    pub values: [u64; 3],
 }
 
-/// Calls `name` with each role of a converting session's pages. A page that has a role several times is named several
-/// times.
-pub fn conversion_side(
-    ends: Ends,
-    conversions: Conversions<'_>,
-    mut name: impl FnMut(Role, PageId),
+/// Calls `name` with each role of a converting session's pages, given by their numbers. A page that has a role several
+/// times is named several times, and 0 stands for no page.
+///
+/// `views` are the pages viewed, in order; `conversions` are those that count.
+#[inline]
+pub(crate) fn conversion_side<'a>(
+    landing: u32,
+    views: &[u32],
+    conversions: impl Iterator<Item = &'a Conversion>,
+    mut name: impl FnMut(Role, u32),
 ) {
-    let Conversions {
-        pages,
-        converted,
-        assist_views,
-    } = conversions;
-    for &page in converted.iter().flatten() {
-        name(Role::Conversion, page);
-    }
     // The views before a conversion are the first views of the session. So the longest list contains all others.
-    let views = assist_views.iter().max().map_or(0, |&views| views as usize);
-    for &page in pages.iter().take(views).flatten() {
+    let mut assisting = 0;
+    for conversion in conversions {
+        name(Role::Conversion, conversion.page);
+        assisting = assisting.max(conversion.assist_views);
+    }
+    for &page in views.iter().take(assisting as usize) {
         name(Role::ConversionAssist, page);
     }
-    if let Some(page) = ends.landing {
-        name(Role::LandingAssistedConversion, page);
-    }
-}
-
-impl Ends {
-    /// The pages of a session on the drop-off side, in the order of [`Side::DropOff`]'s roles.
-    #[inline]
-    #[must_use]
-    pub const fn drop_off_side(self) -> [Option<PageId>; 3] {
-        [self.exit, self.before_exit, self.landing]
-    }
+    name(Role::LandingAssistedConversion, landing);
 }
 
 #[cfg(test)]

@@ -35,20 +35,8 @@ pub enum Form {
     Once,
     /// Each session without conversions once, with its start.
     Dated,
-    /// All versions. One session in 16 was written twice, one in 25 converts.
+    /// All versions, with their starts. One session in 16 was written twice, one in 25 converts.
     Versions,
-    /// All versions with starts.
-    DatedVersions,
-}
-
-impl Form {
-    fn is_dated(self) -> bool {
-        !matches!(self, Self::Once | Self::Versions)
-    }
-
-    fn has_versions(self) -> bool {
-        !matches!(self, Self::Once | Self::Dated)
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,7 +107,7 @@ fn ends(rows: &[Session]) -> Vec<(&'static str, Values)> {
 fn packed(rows: &[Session], form: Form) -> (&'static str, Values) {
     let leading = |key: u64| u128::from(key >> DROPPED_BITS);
     let pack = |row: &Session| {
-        let pages = u128::from(form.has_versions() && row.converts()) << 126
+        let pages = u128::from((form == Form::Versions) && row.converts()) << 126
             | leading(row.landing) << 84
             | leading(row.exit) << 42
             | leading(row.before_exit);
@@ -144,30 +132,25 @@ fn session_keys(rows: &[Session]) -> (&'static str, Values) {
 pub fn sessions(rows: usize, pages: u64, form: Form) -> Vec<u8> {
     let columns = |rows: &[Session]| {
         let mut columns = vec![packed(rows, form)];
-        if form.is_dated() {
+        if form != Form::Once {
             columns.push(starts(rows));
-        }
-        if form.is_dated() || form.has_versions() {
             columns.push(session_keys(rows));
-        }
-        if form.is_dated() || form.has_versions() {
             columns.push(("included", Values::U8(vec![1; rows.len()])));
         }
-        if form.has_versions() {
+        if form == Form::Versions {
             columns.push(("written_at", Values::I64(vec![0; rows.len()])));
-            columns.push(("day", Values::U16(vec![20_000; rows.len()])));
         }
         columns
     };
     let mut sessions = days(
-        if form.has_versions() {
+        if form == Form::Versions {
             rows - rows / 17
         } else {
             rows
         },
         pages,
     );
-    if form.has_versions() {
+    if form == Form::Versions {
         let again = sessions.iter().step_by(16).copied().collect::<Vec<_>>();
         sessions.extend(again);
         sessions.truncate(rows);

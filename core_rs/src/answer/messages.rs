@@ -9,7 +9,6 @@ use crate::answer::fields::{page, response, role_count, time_frame, timestamp};
 use crate::answer::order::Snapshot;
 use crate::answer::parallel::join;
 use crate::counts::{Row, Totals};
-use crate::error::{Error, Result};
 use crate::pages::PageId;
 use crate::roles::Side;
 use crate::wire::{bytes_len, number_len, put_bytes, put_header, put_number};
@@ -17,15 +16,14 @@ use crate::wire::{bytes_len, number_len, put_bytes, put_header, put_number};
 /// The message of an answer without sessions.
 pub const NO_DATA: &str = "No page data found for the given parameters.";
 
-/// One answer: its totals, and its pages in order. The counts of pages stay in the tally, so every call takes its
-/// [`Snapshot`].
+/// One answer: its totals, and its pages in order. The counts of pages stay where they are, so every call takes a
+/// [`Snapshot`] of them.
 #[derive(Debug, Clone)]
 pub struct Answer {
     start_ms: i64,
     end_ms: i64,
     totals: Totals,
     rows: Vec<(Side, PageId)>,
-    revision: u64,
     /// Whether [`next_message`](Self::next_message) has returned the head. Rows follow it.
     head_is_sent: bool,
     rows_sent: usize,
@@ -41,29 +39,21 @@ impl Answer {
             end_ms,
             totals: snapshot.totals(),
             rows: snapshot.rows(),
-            revision: snapshot.revision(),
             head_is_sent: false,
             rows_sent: 0,
         }
     }
 
     /// The whole answer as one `PagesResponse`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Changed`] where the tally was fed or merged since the answer was made.
-    pub fn whole(&self, snapshot: Snapshot<'_>) -> Result<Vec<u8>> {
-        Ok(self.pieces(snapshot)?.concat())
+    #[must_use]
+    pub fn whole(&self, snapshot: Snapshot<'_>) -> Vec<u8> {
+        self.pieces(snapshot).concat()
     }
 
     /// The whole answer as one `PagesResponse`, in pieces: the head, then two halves of the rows, which are written at
     /// the same time.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Changed`] where the tally was fed or merged since the answer was made.
-    pub fn pieces(&self, snapshot: Snapshot<'_>) -> Result<[Vec<u8>; 3]> {
-        self.require_same(snapshot)?;
+    #[must_use]
+    pub fn pieces(&self, snapshot: Snapshot<'_>) -> [Vec<u8>; 3] {
         let write = |rows: &[(Side, PageId)]| {
             let mut out = Vec::new();
             for rows in rows.chunks(TOGETHER) {
@@ -85,24 +75,19 @@ impl Answer {
         };
         let (one, other) = self.rows.split_at(self.rows.len() / 2);
         let (one, other) = join(self.rows.len(), || write(one), || write(other));
-        Ok([self.head(), one, other])
+        [self.head(), one, other]
     }
 
     /// The next `PagesResponse` of a stream with the same content: first the head, then as many rows as fit into
     /// `max_bytes`. A row that is larger has a message of its own.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Changed`] where the tally was fed or merged since the answer was made.
     pub fn next_message(
         &mut self,
         snapshot: Snapshot<'_>,
         max_bytes: usize,
-    ) -> Result<Option<Vec<u8>>> {
-        self.require_same(snapshot)?;
+    ) -> Option<Vec<u8>> {
         if !self.head_is_sent {
             self.head_is_sent = true;
-            return Ok(Some(self.head()));
+            return Some(self.head());
         }
         let mut out = Vec::new();
         for &(side, page) in self.rows.get(self.rows_sent..).unwrap_or_default() {
@@ -113,7 +98,7 @@ impl Answer {
             row.put(&mut out);
             self.rows_sent += 1;
         }
-        Ok((!out.is_empty()).then_some(out))
+        (!out.is_empty()).then_some(out)
     }
 
     /// Everything but the rows.
@@ -144,14 +129,6 @@ impl Answer {
         }
         put_bytes(&mut out, response::SUMMARY_TOTALS, &totals);
         out
-    }
-
-    fn require_same(&self, snapshot: Snapshot<'_>) -> Result<()> {
-        if self.revision == snapshot.revision() {
-            Ok(())
-        } else {
-            Err(Error::Changed)
-        }
     }
 }
 

@@ -7,26 +7,16 @@ use crate::counts::{Counts, Row, Totals};
 use crate::pages::{PageId, Pages};
 use crate::roles::{MOST_ROLES, Side};
 
-/// The counts and the page names that an answer is made from, as they are at this moment.
+/// The counts and the page names that an answer is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Snapshot<'a> {
     pages: &'a Pages,
     counts: &'a Counts,
-    revision: u64,
 }
 
 impl<'a> Snapshot<'a> {
-    /// `revision` must differ between any two snapshots of one tally that differ in counts or names.
-    pub(crate) fn new(pages: &'a Pages, counts: &'a Counts, revision: u64) -> Self {
-        Self {
-            pages,
-            counts,
-            revision,
-        }
-    }
-
-    pub(super) fn revision(&self) -> u64 {
-        self.revision
+    pub(crate) fn new(pages: &'a Pages, counts: &'a Counts) -> Self {
+        Self { pages, counts }
     }
 
     pub(super) fn totals(&self) -> Totals {

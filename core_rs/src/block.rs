@@ -1,0 +1,288 @@
+//! Sessions in columns, grouped by user, in order of start: what every count walks over.
+//!
+//! A block has a range of users, each with all their sessions that a count may need. It is built session by session and
+//! then sealed. What a question never asks for is left out: a column is empty, or has a value for each session.
+
+use crate::group::Keyed;
+use crate::journey::{Moment, mark};
+use crate::pages::PageId;
+use crate::roles::{Conversion, Ends};
+
+/// Sessions from which on a block takes no further user. Blocks are small enough to be made anew when one of their
+/// sessions changes, and to stay in a core's cache while they are counted.
+pub(crate) const FULL: usize = 4096;
+
+/// Milliseconds of a day.
+pub(crate) const DAY_MS: i64 = 86_400_000;
+
+/// What a block has of a session that it is given.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Session {
+    pub(crate) moment: Moment,
+    pub(crate) ends: Ends,
+    /// The code of its traffic. 0 in all sessions: the column is left out.
+    pub(crate) traffic: u32,
+}
+
+/// A session as a block takes it in a run of many.
+pub(crate) trait Row: Keyed {
+    /// Its pages.
+    fn ends(&self) -> Ends;
+    /// The code of its traffic.
+    fn traffic(&self) -> u32;
+}
+
+/// The columns. Those of a value for each session have the same length, or none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// The keys of the users, ascending, where they are needed.
+    pub(crate) users: Vec<u64>,
+    /// Of each session, its user's place among the users.
+    pub(crate) user: Vec<u16>,
+    next_user: u16,
+    /// The day of the start, since 1970, and the milliseconds of that day.
+    pub(crate) day: Vec<u16>,
+    pub(crate) time: Vec<u32>,
+    /// The session's key.
+    pub(crate) session: Vec<u64>,
+    pub(crate) traffic: Vec<u32>,
+    /// Numbers of pages; 0: none.
+    pub(crate) exit: Vec<u32>,
+    pub(crate) before_exit: Vec<u32>,
+    pub(crate) landing: Vec<u32>,
+    /// What each session is on its user's journey (`journey::marks`).
+    pub(crate) marks: Vec<u8>,
+    pub(crate) converted: Converted,
+}
+
+/// The sessions with conversions, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Converted {
+    /// Their places among all sessions.
+    pub(crate) session: Vec<u32>,
+    /// Where their parts of the next two end.
+    views_end: Vec<u32>,
+    conversions_end: Vec<u32>,
+    /// Numbers of the pages viewed before the last conversion, in order.
+    views: Vec<u32>,
+    conversions: Vec<Conversion>,
+}
+
+impl Block {
+    /// Forgets all sessions and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        let Self {
+            users,
+            user,
+            next_user,
+            day,
+            time,
+            session,
+            traffic,
+            exit,
+            before_exit,
+            landing,
+            marks,
+            converted,
+        } = self;
+        users.clear();
+        user.clear();
+        *next_user = 0;
+        day.clear();
+        time.clear();
+        session.clear();
+        traffic.clear();
+        exit.clear();
+        before_exit.clear();
+        landing.clear();
+        marks.clear();
+        converted.session.clear();
+        converted.views_end.clear();
+        converted.conversions_end.clear();
+        converted.views.clear();
+        converted.conversions.clear();
+    }
+
+    /// Number of sessions.
+    pub(crate) fn len(&self) -> usize {
+        self.user.len()
+    }
+
+    /// Whether the next user belongs to another block.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= FULL
+    }
+
+    /// The range of sessions of the user at a place of `users`.
+    pub(crate) fn sessions_of(&self, place: u16) -> std::ops::Range<usize> {
+        let start = self.user.partition_point(|&user| user < place);
+        let end = self.user.partition_point(|&user| user <= place);
+        start..end
+    }
+
+    /// Begins the next user, whose key is greater than those before.
+    pub(crate) fn begin_user(&mut self, key: u64) {
+        self.begin_unnamed_user();
+        self.users.push(key);
+    }
+
+    /// Begins the next user, whose key is not needed.
+    pub(crate) fn begin_unnamed_user(&mut self) {
+        // A block has less than 2^16 users: each but the last has a session, and the block is not full before.
+        self.next_user = self.next_user.wrapping_add(1);
+    }
+
+    /// Adds sessions whose time and users' keys are not needed, user by user.
+    #[inline]
+    pub(crate) fn extend<R: Row>(&mut self, rows: &[R]) {
+        let Some(mut user) = rows.first().map(|row| !row.user()) else {
+            return;
+        };
+        let mut next_user = self.next_user;
+        self.user.extend(rows.iter().map(|row| {
+            next_user = next_user.wrapping_add(u16::from(row.user() != user));
+            user = row.user();
+            next_user.wrapping_sub(1)
+        }));
+        self.next_user = next_user;
+        let ends = || rows.iter().map(Row::ends);
+        self.exit.extend(ends().map(|ends| PageId::number(ends.exit)));
+        self.before_exit
+            .extend(ends().map(|ends| PageId::number(ends.before_exit)));
+        self.landing
+            .extend(ends().map(|ends| PageId::number(ends.landing)));
+        if !self.traffic.is_empty() || rows.iter().any(|row| row.traffic() != 0) {
+            self.traffic.resize(self.user.len() - rows.len(), 0);
+            self.traffic.extend(rows.iter().map(Row::traffic));
+        }
+    }
+
+    /// Adds a session of this user, whose time is not needed.
+    #[inline]
+    pub(crate) fn push_undated(&mut self, ends: Ends, traffic: u32) {
+        self.user.push(self.next_user.wrapping_sub(1));
+        self.exit.push(PageId::number(ends.exit));
+        self.before_exit.push(PageId::number(ends.before_exit));
+        self.landing.push(PageId::number(ends.landing));
+        if traffic != 0 || !self.traffic.is_empty() {
+            self.traffic.resize(self.user.len() - 1, 0);
+            self.traffic.push(traffic);
+        }
+    }
+
+    /// Adds a session of this user, later than those before.
+    #[inline]
+    pub(crate) fn push(&mut self, session: &Session) {
+        self.push_undated(session.ends, session.traffic);
+        let (day, time) = day_and_time(session.moment.started_at);
+        self.day.push(day);
+        self.time.push(time);
+        self.session.push(session.moment.session_key);
+    }
+
+    /// Gives the last session its conversions, and the pages viewed, in order.
+    pub(crate) fn convert(
+        &mut self,
+        views: impl IntoIterator<Item = Option<PageId>>,
+        conversions: impl IntoIterator<Item = Conversion>,
+    ) {
+        let converted = &mut self.converted;
+        let start = converted.conversions.len();
+        converted.conversions.extend(conversions);
+        // The views before a conversion are the first ones. So those before the last one contain all others.
+        let assisting = converted.conversions[start..].iter();
+        let assisting = assisting.map(|conversion| conversion.assist_views).max();
+        let views = views.into_iter().take(assisting.unwrap_or(0) as usize);
+        converted.views.extend(views.map(PageId::number));
+        let place = self.user.len().saturating_sub(1);
+        converted.session.push(small(place));
+        converted.views_end.push(small(converted.views.len()));
+        converted
+            .conversions_end
+            .push(small(converted.conversions.len()));
+    }
+
+    /// Ends the block. `only_converting`: no journey counts but those of users who convert.
+    pub(crate) fn seal(&mut self, only_converting: bool) {
+        let converted = &self.converted;
+        let converts = |nth| !converted.of(nth).1.is_empty();
+        mark(
+            &self.user,
+            &converted.session,
+            converts,
+            only_converting,
+            &mut self.marks,
+        );
+    }
+
+    /// When a session started, and its key.
+    pub(crate) fn moment(&self, session: usize) -> Moment {
+        let day = self.day.get(session).copied().unwrap_or_default();
+        let time = self.time.get(session).copied().unwrap_or_default();
+        Moment {
+            started_at: i64::from(day) * DAY_MS + i64::from(time),
+            session_key: self.session.get(session).copied().unwrap_or_default(),
+        }
+    }
+
+    /// The bytes that the block takes, without what memory is kept for.
+    pub(crate) fn bytes(&self) -> usize {
+        let converted = &self.converted;
+        size_of::<Self>()
+            + size_of_val(&*self.users)
+            + size_of_val(&*self.user)
+            + size_of_val(&*self.day)
+            + size_of_val(&*self.time)
+            + size_of_val(&*self.session)
+            + size_of_val(&*self.traffic)
+            + size_of_val(&*self.exit)
+            + size_of_val(&*self.before_exit)
+            + size_of_val(&*self.landing)
+            + size_of_val(&*self.marks)
+            + size_of_val(&*converted.session)
+            + size_of_val(&*converted.views_end)
+            + size_of_val(&*converted.conversions_end)
+            + size_of_val(&*converted.views)
+            + size_of_val(&*converted.conversions)
+    }
+}
+
+impl Converted {
+    /// Number of sessions with conversions.
+    pub(crate) fn len(&self) -> usize {
+        self.session.len()
+    }
+
+    /// The pages viewed before the last conversion, and the conversions.
+    #[inline]
+    pub(crate) fn of(&self, nth: usize) -> (&[u32], &[Conversion]) {
+        (
+            part(&self.views, &self.views_end, nth),
+            part(&self.conversions, &self.conversions_end, nth),
+        )
+    }
+}
+
+#[inline]
+fn part<'a, T>(all: &'a [T], ends: &[u32], nth: usize) -> &'a [T] {
+    let end_of = |nth: usize| ends.get(nth).map_or(0, |&end| end as usize);
+    let start = nth.checked_sub(1).map_or(0, end_of);
+    all.get(start..end_of(nth)).unwrap_or_default()
+}
+
+/// Days since 1970 and the milliseconds of that day. Times outside of what a day's number can hold are cut to it.
+pub(crate) fn day_and_time(ms: i64) -> (u16, u32) {
+    let ms = ms.clamp(0, (i64::from(u16::MAX) + 1) * DAY_MS - 1);
+    #[expect(clippy::cast_possible_truncation, reason = "both were cut to their type")]
+    #[expect(clippy::cast_sign_loss, reason = "they are not negative")]
+    let both = ((ms / DAY_MS) as u16, (ms % DAY_MS) as u32);
+    both
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a stream's arrays are checked, and a tally holds 2^32 sessions at most"
+)]
+fn small(length: usize) -> u32 {
+    length as u32
+}
