@@ -67,11 +67,11 @@ fn answers(criterion: &mut Criterion) {
             tally.finish_unit().unwrap();
             tally
         };
-        let mut named = counted().counted().unwrap();
+        let mut named = counted().take().unwrap();
         let names = traffic::names(&named.page_keys());
         group.bench_function(format!("names, {pages} pages"), |bencher| {
-            let feed = |tally: Tally| {
-                let mut counted = tally.counted().unwrap();
+            let feed = |mut tally: Tally| {
+                let mut counted = tally.take().unwrap();
                 counted.feed_pages(&names).unwrap();
                 counted
             };

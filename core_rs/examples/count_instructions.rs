@@ -34,7 +34,7 @@ fn main() -> Result<()> {
         let mut tally = Tally::with_seed(scope, false, 0x5eed).with_keys(KeyWidth::Leading);
         measured_count(&mut tally, &sessions, &conversions)?;
         assert!(tally.totals().conversion_users > 0);
-        let mut counted = tally.counted()?;
+        let mut counted = tally.take()?;
         let names = traffic::names(&counted.missing_pages());
         black_box(measured_answer(&mut counted, &names)?);
     }

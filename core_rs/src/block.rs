@@ -3,6 +3,8 @@
 //! A block has a range of users, each with all their sessions that a count may need. It is built session by session and
 //! then sealed. What a question never asks for is left out: a column is empty, or has a value for each session.
 
+use std::ops::Range;
+
 use crate::group::Keyed;
 use crate::journey::{Moment, mark};
 use crate::pages::PageId;
@@ -53,6 +55,8 @@ pub(crate) struct Block {
     /// What each session is on its user's journey (`journey::marks`).
     pub(crate) marks: Vec<u8>,
     pub(crate) converted: Converted,
+    /// The first and the last day. None without days.
+    pub(crate) days: Option<(u16, u16)>,
 }
 
 /// The sessions with conversions, in order.
@@ -84,6 +88,7 @@ impl Block {
             landing,
             marks,
             converted,
+            days,
         } = self;
         users.clear();
         user.clear();
@@ -96,6 +101,7 @@ impl Block {
         before_exit.clear();
         landing.clear();
         marks.clear();
+        *days = None;
         converted.session.clear();
         converted.views_end.clear();
         converted.conversions_end.clear();
@@ -111,13 +117,6 @@ impl Block {
     /// Whether the next user belongs to another block.
     pub(crate) fn is_full(&self) -> bool {
         self.len() >= FULL
-    }
-
-    /// The range of sessions of the user at a place of `users`.
-    pub(crate) fn sessions_of(&self, place: u16) -> std::ops::Range<usize> {
-        let start = self.user.partition_point(|&user| user < place);
-        let end = self.user.partition_point(|&user| user <= place);
-        start..end
     }
 
     /// Begins the next user, whose key is greater than those before.
@@ -194,12 +193,50 @@ impl Block {
         let assisting = assisting.map(|conversion| conversion.assist_views).max();
         let views = views.into_iter().take(assisting.unwrap_or(0) as usize);
         converted.views.extend(views.map(PageId::number));
-        let place = self.user.len().saturating_sub(1);
-        converted.session.push(small(place));
-        converted.views_end.push(small(converted.views.len()));
-        converted
-            .conversions_end
-            .push(small(converted.conversions.len()));
+        converted.end(self.user.len().saturating_sub(1));
+    }
+
+    /// Adds whole users of another block, whose keys are greater than those before.
+    pub(crate) fn append_users(&mut self, other: &Self, users: Range<usize>, sessions: Range<usize>) {
+        let keys = other.users.get(users).unwrap_or_default();
+        let ranks = other.user.get(sessions.clone()).unwrap_or_default();
+        let Some(&first) = ranks.first() else {
+            return;
+        };
+        let next = self.next_user;
+        self.user
+            .extend(ranks.iter().map(|&user| next.wrapping_add(user.wrapping_sub(first))));
+        self.users.extend_from_slice(keys);
+        #[expect(clippy::cast_possible_truncation, reason = "each has a session")]
+        let added = keys.len() as u16;
+        self.next_user = next.wrapping_add(added);
+        self.append(other, sessions);
+    }
+
+    /// Adds a session of this user from another block, later than those before.
+    pub(crate) fn append_session(&mut self, other: &Self, session: usize) {
+        self.user.push(self.next_user.wrapping_sub(1));
+        self.append(other, session..session + 1);
+    }
+
+    fn append(&mut self, other: &Self, sessions: Range<usize>) {
+        let start = self.exit.len();
+        extend(&mut self.day, &other.day, &sessions);
+        extend(&mut self.time, &other.time, &sessions);
+        extend(&mut self.session, &other.session, &sessions);
+        extend(&mut self.traffic, &other.traffic, &sessions);
+        extend(&mut self.exit, &other.exit, &sessions);
+        extend(&mut self.before_exit, &other.before_exit, &sessions);
+        extend(&mut self.landing, &other.landing, &sessions);
+        let from = &other.converted;
+        let before = |end: usize| from.session.partition_point(|&place| (place as usize) < end);
+        for nth in before(sessions.start)..before(sessions.end) {
+            let place = from.session.get(nth).map_or(0, |&place| place as usize);
+            let (views, conversions) = from.of(nth);
+            self.converted.views.extend_from_slice(views);
+            self.converted.conversions.extend_from_slice(conversions);
+            self.converted.end(start + place - sessions.start);
+        }
     }
 
     /// Ends the block. `only_converting`: no journey counts but those of users who convert.
@@ -213,6 +250,10 @@ impl Block {
             only_converting,
             &mut self.marks,
         );
+        self.days = self.day.iter().fold(None, |days, &day| match days {
+            None => Some((day, day)),
+            Some((low, high)) => Some((day.min(low), day.max(high))),
+        });
     }
 
     /// When a session started, and its key.
@@ -223,6 +264,18 @@ impl Block {
             started_at: i64::from(day) * DAY_MS + i64::from(time),
             session_key: self.session.get(session).copied().unwrap_or_default(),
         }
+    }
+
+    /// A session's place among those of its user: the day and its key.
+    pub(crate) fn place(&self, session: usize) -> (u16, u64) {
+        let day = self.day.get(session).copied().unwrap_or_default();
+        let key = self.session.get(session).copied().unwrap_or_default();
+        (day, key)
+    }
+
+    /// The place of the first session of a user or of later ones.
+    pub(crate) fn first_session_of(&self, user: usize) -> usize {
+        self.user.partition_point(|&other| usize::from(other) < user)
     }
 
     /// The bytes that the block takes, without what memory is kept for.
@@ -248,9 +301,11 @@ impl Block {
 }
 
 impl Converted {
-    /// Number of sessions with conversions.
-    pub(crate) fn len(&self) -> usize {
-        self.session.len()
+    /// Ends the lists of the session at a place.
+    fn end(&mut self, place: usize) {
+        self.session.push(small(place));
+        self.views_end.push(small(self.views.len()));
+        self.conversions_end.push(small(self.conversions.len()));
     }
 
     /// The pages viewed before the last conversion, and the conversions.
@@ -268,6 +323,10 @@ fn part<'a, T>(all: &'a [T], ends: &[u32], nth: usize) -> &'a [T] {
     let end_of = |nth: usize| ends.get(nth).map_or(0, |&end| end as usize);
     let start = nth.checked_sub(1).map_or(0, end_of);
     all.get(start..end_of(nth)).unwrap_or_default()
+}
+
+fn extend<T: Copy>(column: &mut Vec<T>, from: &[T], places: &Range<usize>) {
+    column.extend_from_slice(from.get(places.clone()).unwrap_or_default());
 }
 
 /// Days since 1970 and the milliseconds of that day. Times outside of what a day's number can hold are cut to it.

@@ -162,11 +162,10 @@ const LAST_TIME: u32 = 86_399_999;
 
 /// Whether all sessions of a block started in a window.
 fn is_within(block: &Block, [first, last]: [(u16, u32); 2]) -> bool {
-    let (low, high) = (block.day.iter()).fold((u16::MAX, 0), |(low, high), &day| {
-        (low.min(day), high.max(day))
-    });
-    (low > first.0 || (low == first.0 && first.1 == 0))
-        && (high < last.0 || (high == last.0 && last.1 >= LAST_TIME))
+    block.days.is_some_and(|(low, high)| {
+        (low > first.0 || (low == first.0 && first.1 == 0))
+            && (high < last.0 || (high == last.0 && last.1 >= LAST_TIME))
+    })
 }
 
 #[inline]
@@ -364,6 +363,16 @@ impl Counts {
         u32::try_from(self.totals.sessions + other.totals.sessions)
             .map_err(|_| Error::TooMany("sessions"))?;
         self.totals.add(other.totals);
+        Ok(())
+    }
+
+    /// Adds the counts of other users, with the same numbers of pages.
+    pub(crate) fn merge(&mut self, other: &Self) -> Result<()> {
+        self.merge_totals(other)?;
+        let pages = other.rows.iter().map(Vec::len).max().unwrap_or_default();
+        for page in 0..pages {
+            self.merge_page(other, page, page);
+        }
         Ok(())
     }
 

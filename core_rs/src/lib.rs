@@ -20,6 +20,7 @@
 //! | [`answer`] | counts → rows in order → protobuf → JSON |
 //! | [`counted`] | one question's counts, and their names |
 //! | [`tally`] | streams → the counts of one question, unit by unit |
+//! | [`resident`] | a domain kept in memory → the counts of any question |
 //!
 //! ```
 //! use pageroles_core::{Scope, Tally};
@@ -47,6 +48,7 @@ pub mod journey;
 pub mod keys;
 pub mod native;
 pub mod pages;
+pub mod resident;
 pub mod roles;
 pub mod streams;
 pub mod tally;
@@ -60,4 +62,5 @@ pub use error::{Error, Result};
 pub use journey::Scope;
 pub use keys::key;
 pub use pages::KeyWidth;
+pub use resident::{Incoming, Question, Resident};
 pub use tally::Tally;

@@ -142,6 +142,19 @@ impl Pages {
         }
     }
 
+    /// The number of a whole key; 0 for key 0, none for a page that is not known.
+    pub(crate) fn number_of(&self, whole: u64) -> Option<u32> {
+        self.find(self.width.cut(whole))
+    }
+
+    /// The bytes that all pages take, their names included.
+    pub(crate) fn bytes(&self) -> usize {
+        /// Of an entry of a table that is half full.
+        const INDEX: usize = 16;
+        let each = size_of::<u64>() * 2 + size_of::<Option<Span>>() + INDEX;
+        self.keys.len() * each + self.text.len()
+    }
+
     /// The number of a key: 0 for key 0, none for a new key.
     #[inline]
     fn find(&self, key: u64) -> Option<u32> {

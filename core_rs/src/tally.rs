@@ -1,6 +1,7 @@
 //! A tally: it is fed with streams, unit by unit, and counts one question.
 
 use std::hash::{BuildHasher, RandomState};
+use std::mem;
 
 use crate::counted::{Counted, SharedPages};
 use crate::counts::{Counts, Included, Totals};
@@ -143,8 +144,7 @@ impl Tally {
         }
         other.require_closed()?;
         self.counts.merge_totals(&other.counts)?;
-        let emptied = Self::new(other.scope, other.conversion_filter).with_keys(width);
-        let other = std::mem::replace(other, emptied);
+        let other = other.emptied();
         let pages = other.pages.iter().filter(|&page| other.counts.has_role(page));
         let pages: Vec<PageId> = pages.collect();
         let mut places = [None; BATCH];
@@ -164,14 +164,21 @@ impl Tally {
         self.counts.totals
     }
 
-    /// The finished counts.
+    /// Takes the finished counts, and leaves the tally empty.
     ///
     /// # Errors
     ///
     /// [`Error::UnitOpen`].
-    pub fn counted(self) -> Result<Counted> {
+    pub fn take(&mut self) -> Result<Counted> {
         self.require_closed()?;
-        Ok(Counted::new(SharedPages::new(self.pages), self.counts))
+        let taken = self.emptied();
+        Ok(Counted::new(SharedPages::new(taken.pages), taken.counts))
+    }
+
+    /// Takes all that was counted.
+    fn emptied(&mut self) -> Self {
+        let empty = Self::new(self.scope, self.conversion_filter).with_keys(self.pages.width());
+        mem::replace(self, empty)
     }
 
     fn require_closed(&self) -> Result<()> {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -19,6 +20,42 @@ REPORT_ROWS: Final = 20
 def default_readers() -> int:
     """Return the default number of queries at work at once: the number of cores, and 2 more for small reports."""
     return (os.cpu_count() or 1) + 2
+
+
+# Of the memory that this process may use, what domains in memory may take.
+_MEMORY_PART = 0.25
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
+
+
+def usable_memory() -> int:
+    """Return the bytes of memory that this process may use: the machine's, or less if its control group has less."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for line in _lines(Path("/proc/self/cgroup")):
+        # Of the second form of control groups there is one line, which names no controllers.
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root, limit = _CONTROL_GROUPS, "memory.max"
+        elif "memory" in controllers.split(","):
+            root, limit = _CONTROL_GROUPS / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        # Each level has a limit. Within a container the group's own folder is the root.
+        group = root / path.lstrip("/")
+        levels = {root, *(level for level in (group, *group.parents) if level.is_relative_to(root))}
+        limits += [int(line) for level in levels for line in _lines(level / limit) if line.isdigit()]
+    return min(limits)
+
+
+def default_memory() -> int:
+    """Return the bytes that domains in memory may take by default: a quarter of what this process may use."""
+    return int(usable_memory() * _MEMORY_PART)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
 
 
 @dataclasses.dataclass(frozen=True)

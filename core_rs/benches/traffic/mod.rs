@@ -40,12 +40,13 @@ pub enum Form {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Session {
+pub struct Session {
     user: u64,
     landing: u64,
     exit: u64,
     before_exit: u64,
     number: u64,
+    day: usize,
     started_at: i64,
 }
 
@@ -57,7 +58,7 @@ impl Session {
 
 /// The sessions of each day, sorted by user. A user has two sessions on average; half of the sessions have one page
 /// only.
-fn days(sessions: usize, pages: u64) -> Vec<Session> {
+pub fn days(sessions: usize, pages: u64) -> Vec<Session> {
     let users = sessions as u64 / 2;
     let mut rows = Vec::with_capacity(sessions);
     for day in 0..DAYS {
@@ -79,6 +80,7 @@ fn days(sessions: usize, pages: u64) -> Vec<Session> {
                     exit,
                     before_exit,
                     number: number as u64,
+                    day,
                     // All starts differ: ties are not measured here.
                     started_at: (number as u64).cast_signed(),
                 }
@@ -177,6 +179,51 @@ pub fn conversions(sessions: usize, pages: u64) -> Vec<u8> {
             Values::U64s(rows.iter().map(converted).collect()),
         ),
         ("assist_views", Values::U32s(vec![vec![2]; rows.len()])),
+    ]);
+    block(&columns)
+}
+
+/// The key of a source.
+pub fn source(number: u64) -> u64 {
+    mixed(number)
+}
+
+/// The key of a type of conversion.
+pub fn conversion_type(number: u64) -> u64 {
+    mixed(number)
+}
+
+/// Places of sessions, as a domain in memory is fed with them, a tenth of them from each of ten sources.
+pub fn places(rows: &[Session]) -> Vec<u8> {
+    const DAY_MS: i64 = 86_400_000;
+    let starts = rows.iter().map(|row| {
+        let number = row.number.cast_signed();
+        let day = 20_000 + row.day as i64;
+        day * DAY_MS + number % DAY_MS
+    });
+    let converting = |row: &&Session| row.converts();
+    let u64_lists = |list: &dyn Fn(&Session) -> Vec<u64>| {
+        let of_row = |row: &Session| Some(row).filter(converting).map_or(vec![], list);
+        Values::U64s(rows.iter().map(of_row).collect())
+    };
+    let assists = rows.iter().map(|row| if row.converts() { vec![2] } else { vec![] });
+    let mut columns = ends(rows);
+    let key = |values: u64| u64s(rows, move |row| mixed(mixed(row.number) % values));
+    columns.extend([
+        ("started_at", Values::I64(starts.collect())),
+        session_keys(rows),
+        ("gone", Values::U8(vec![0; rows.len()])),
+        ("source_key", u64s(rows, |row| source(mixed(row.number) % 10))),
+        ("medium_key", key(4)),
+        ("campaign_key", key(7)),
+        ("content_key", key(1)),
+        ("term_key", key(1)),
+        ("page_keys", u64_lists(&|row| vec![row.landing, row.before_exit.max(1 << 40), row.exit])),
+        ("conversion_keys", u64_lists(&|row| vec![row.exit])),
+        ("assist_views", Values::U32s(assists.collect())),
+        ("conversion_url_keys", u64_lists(&|row| vec![row.exit])),
+        ("conversion_type_keys", u64_lists(&|row| vec![conversion_type(row.number % 3)])),
+        ("conversion_id_keys", u64_lists(&|row| vec![mixed(row.number)])),
     ]);
     block(&columns)
 }

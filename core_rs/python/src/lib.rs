@@ -1,6 +1,8 @@
 //! The Python face of `pageroles_core`: each method converts its arguments, releases the GIL, and wraps the result. Its
 //! documentation is in `service/pageroles/_core.pyi`.
 
+use std::sync::Arc;
+
 use pageroles_core as core;
 use pyo3::create_exception;
 use pyo3::exceptions::PyException;
@@ -19,12 +21,6 @@ create_exception!(
     CoreError,
     "Two pages that only whole keys tell apart."
 );
-create_exception!(
-    pageroles._core,
-    UnorderedError,
-    CoreError,
-    "Units whose sessions did not come one unit after the other."
-);
 
 type Message<'py> = PyResult<Bound<'py, PyBytes>>;
 
@@ -33,7 +29,6 @@ type Message<'py> = PyResult<Bound<'py, PyBytes>>;
 fn raise(error: core::Error) -> PyErr {
     match error {
         core::Error::Ambiguous => AmbiguousPagesError::new_err(error.to_string()),
-        core::Error::Unordered => UnorderedError::new_err(error.to_string()),
         _ => CoreError::new_err(error.to_string()),
     }
 }
@@ -56,9 +51,8 @@ impl Tally {
         ))
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "as PyO3 takes lists")]
-    fn begin_units(&mut self, units: Vec<(u64, u64)>) -> PyResult<()> {
-        self.0.begin_units(&units).map_err(raise)
+    fn begin_unit(&mut self, first: u64, last: u64) -> PyResult<()> {
+        self.0.begin_unit(first, last).map_err(raise)
     }
     fn feed_sessions(&mut self, py: Python<'_>, chunk: &[u8]) -> PyResult<()> {
         py.detach(|| self.0.feed_sessions(chunk)).map_err(raise)
@@ -70,14 +64,24 @@ impl Tally {
         py.detach(|| self.0.feed_users(chunk)).map_err(raise)
     }
 
-    fn finish_units(&mut self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.0.finish_units()).map_err(raise)
+    fn finish_unit(&mut self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.0.finish_unit()).map_err(raise)
     }
 
     fn merge(&mut self, py: Python<'_>, other: &mut Self) -> PyResult<()> {
         py.detach(|| self.0.merge(&mut other.0)).map_err(raise)
     }
 
+    fn counted(&mut self) -> PyResult<Counted> {
+        self.0.take().map(Counted).map_err(raise)
+    }
+}
+
+#[pyclass(module = "pageroles._core")]
+struct Counted(core::Counted);
+
+#[pymethods]
+impl Counted {
     #[getter]
     fn total_sessions(&self) -> u64 {
         self.0.totals().sessions
@@ -110,7 +114,10 @@ impl Tally {
     }
 
     fn response<'py>(&mut self, py: Python<'py>, start_ms: i64, end_ms: i64) -> Message<'py> {
-        let pieces = py.detach(|| self.0.answer(start_ms, end_ms)?.pieces(self.0.snapshot()));
+        let pieces = py.detach(|| {
+            let answer = self.0.answer(start_ms, end_ms)?;
+            Ok(self.0.read(|snapshot| answer.pieces(snapshot)))
+        });
         joined(py, &pieces.map_err(raise)?)
     }
 
@@ -120,16 +127,81 @@ impl Tally {
         end_ms: i64,
         max_bytes: usize,
     ) -> PyResult<Responses> {
-        let (py, tally) = (slf.py(), &mut slf.0);
+        let (py, counted) = (slf.py(), &mut slf.0);
         let answer = py
-            .detach(|| tally.answer(start_ms, end_ms))
+            .detach(|| counted.answer(start_ms, end_ms))
             .map_err(raise)?;
-        let tally = slf.into();
+        let counted = slf.into();
         Ok(Responses {
             answer,
-            tally,
+            counted,
             max_bytes,
         })
+    }
+}
+
+/// A domain in memory. Its methods may be called from several threads at once.
+#[pyclass(module = "pageroles._core", frozen)]
+struct Resident(Arc<core::Resident>);
+
+#[pymethods]
+impl Resident {
+    #[new]
+    fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "as a question has them")]
+    fn count(
+        &self,
+        py: Python<'_>,
+        touch_scope: i64,
+        start_ms: i64,
+        end_ms: i64,
+        traffic: [Option<u64>; 5],
+        landing: Option<u64>,
+        conversion: [Option<u64>; 3],
+        threads: usize,
+    ) -> PyResult<Counted> {
+        let question = core::Question {
+            scope: core::Scope::from_number(touch_scope).map_err(raise)?,
+            window: [start_ms, end_ms],
+            traffic,
+            landing,
+            conversion,
+        };
+        let counted = py.detach(|| self.0.count(&question, threads));
+        counted.map(Counted).map_err(raise)
+    }
+
+    #[getter]
+    fn sessions(&self) -> usize {
+        self.0.sessions()
+    }
+
+    #[getter]
+    fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+}
+
+/// Places that come for a resident.
+#[pyclass(module = "pageroles._core")]
+struct Incoming(core::Incoming);
+
+#[pymethods]
+impl Incoming {
+    #[new]
+    fn new(resident: &Resident) -> Self {
+        Self(core::Incoming::new(Arc::clone(&resident.0)))
+    }
+
+    fn feed(&mut self, py: Python<'_>, chunk: &[u8]) -> PyResult<()> {
+        py.detach(|| self.0.feed(chunk)).map_err(raise)
+    }
+
+    fn apply(&mut self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.0.apply()).map_err(raise)
     }
 }
 
@@ -137,7 +209,7 @@ impl Tally {
 #[pyclass]
 struct Responses {
     answer: core::Answer,
-    tally: Py<Tally>,
+    counted: Py<Counted>,
     max_bytes: usize,
 }
 
@@ -148,12 +220,11 @@ impl Responses {
     }
 
     fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let tally = self.tally.try_borrow(py)?;
-        let (answer, inner) = (&mut self.answer, &tally.0);
-        match py.detach(|| answer.next_message(inner.snapshot(), self.max_bytes)) {
-            Ok(message) => message.map(|message| to_bytes(py, &message)).transpose(),
-            Err(error) => Err(raise(error)),
-        }
+        let counted = self.counted.try_borrow(py)?;
+        let (answer, counted, most) = (&mut self.answer, &counted.0, self.max_bytes);
+        let message =
+            py.detach(|| counted.read(|snapshot| answer.next_message(snapshot, most)));
+        message.map(|message| to_bytes(py, &message)).transpose()
     }
 }
 
@@ -211,7 +282,7 @@ fn joined<'py, P: AsRef<[u8]> + Sync>(py: Python<'py>, pieces: &[P]) -> Message<
 #[allow(non_upper_case_globals, reason = "Python's names")]
 mod _core {
     #[pymodule_export]
-    use super::{AmbiguousPagesError, CoreError, JsonAnswer, Tally, UnorderedError, keys};
+    use super::{AmbiguousPagesError, CoreError, Counted, Incoming, JsonAnswer, Resident, Tally, keys};
     #[pymodule_export]
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]

@@ -5,7 +5,7 @@ use crate::native::items::{Item, Progress, cut, string, varint, whole};
 use crate::native::layout::Layout;
 
 /// Most columns of one block. Text in place of a block (an error of the server) soon exceeds it.
-pub const MAX_COLUMNS: u64 = 16;
+pub const MAX_COLUMNS: u64 = 24;
 /// Most rows of one block.
 pub const MAX_ROWS: u64 = 1 << 22;
 /// Most bytes of one column's name or type.

@@ -111,3 +111,6 @@ FILTERS = (
         is_page=True,
     ),
 )
+
+# The filters that compare a session's traffic, in the order of the core.
+TRAFFIC = tuple(each for each in FILTERS if each.of is Of.SESSION and not each.is_page)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import threading
 from typing import TYPE_CHECKING
 
@@ -11,33 +10,19 @@ from cachetools import LRUCache, TTLCache
 
 from pageroles.errors import InternalError
 from pageroles.report import statements
+from pageroles.report.plan import SMALL_ROWS
 
 if TYPE_CHECKING:
     from pageroles.question.model import PagesQuery
+    from pageroles.report.residents import Kept, Residents
     from pageroles.report.workers import Workers
     from pageroles.store.call import Call
     from pageroles.store.statement import Statement
     from pageroles.store.store import Store
 
-# A domain with fewer rows is small: a second worker would cost more time than it saves.
-SMALL_ROWS = 100_000
 # How long a domain is remembered as small or not. One that grows meanwhile is counted as one unit, which is slower.
 _SMALL_SECONDS = 60.0
 _MOST_REMEMBERED = 10_000
-
-
-class Parts(enum.Enum):
-    """How the sessions of a window lie in ClickHouse's parts.
-
-    Attributes:
-        ONE: In one part.
-        MERGED: In one part for each month.
-        MANY: In several parts of a month, or in parts that are not merged or not known.
-    """
-
-    ONE = enum.auto()
-    MERGED = enum.auto()
-    MANY = enum.auto()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,24 +30,27 @@ class Facts:
     """The facts that a plan depends on.
 
     Attributes:
+        kept: What is kept of the domain in memory; None: nothing, or it can't be proved to be right.
         rows: Rows of `sessions` in the window's days, all versions included; 0 for a small domain.
         converting_rows: Rows of `converting_sessions` over the whole history; 0 for a small domain.
-        parts: How the window's rows lie in parts.
+        merged: Whether the window's rows lie in one part for each month.
         ambiguous: Whether the domain has two pages that only whole keys tell apart.
     """
 
+    kept: Kept | None = None
     rows: int = 0
     converting_rows: int = 0
-    parts: Parts = Parts.MANY
+    merged: bool = False
     ambiguous: bool = False
 
 
 class FactFinder:
     """Finds the facts for a question, and remembers those that rarely change; safe to use from many threads."""
 
-    def __init__(self, store: Store, workers: Workers) -> None:
-        """Query `store` on threads of `workers`."""
+    def __init__(self, store: Store, workers: Workers, residents: Residents) -> None:
+        """Query `store` on threads of `workers`; know what is kept in memory."""
         self._store = store
+        self._residents = residents
         self._workers = workers
         self._lock = threading.Lock()
         self._small: TTLCache[str, bool] = TTLCache(_MOST_REMEMBERED, _SMALL_SECONDS)
@@ -75,13 +63,15 @@ class FactFinder:
         Raises:
             PagerolesError: The store failed, or the call ended.
         """
+        if (kept := self._residents.fresh(query.domain, call)) is not None:
+            return Facts(kept=kept)
         ambiguous = self._is_ambiguous(query.domain)
         if self._is_small(query.domain, call):
             return Facts(ambiguous=ambiguous)
-        (rows, converting_rows), parts = self._workers.run_both(
-            call, lambda: self._numbers(statements.sizes(query), call), lambda: self._parts(query, call)
+        (rows, converting_rows), merged = self._workers.run_both(
+            call, lambda: self._numbers(statements.sizes(query), call), lambda: self._is_merged(query, call)
         )
-        return Facts(rows, converting_rows, parts, ambiguous)
+        return Facts(rows=rows, converting_rows=converting_rows, merged=merged, ambiguous=ambiguous)
 
     def remember_ambiguous(self, domain: str) -> None:
         """Remember that a domain has two pages that only whole keys tell apart."""
@@ -103,15 +93,13 @@ class FactFinder:
             self._small[domain] = rows < SMALL_ROWS
         return rows < SMALL_ROWS
 
-    def _parts(self, query: PagesQuery, call: Call) -> Parts:
+    def _is_merged(self, query: PagesQuery, call: Call) -> bool:
         try:
-            elsewhere, months, unmerged = self._numbers(statements.parts(query), call)
+            elsewhere, unmerged = self._numbers(statements.parts(query), call)
         except InternalError:
             # The user may not read system.parts. Reading all versions is right in any case.
-            return Parts.MANY
-        if elsewhere or unmerged:
-            return Parts.MANY
-        return Parts.ONE if months <= 1 else Parts.MERGED
+            return False
+        return not elsewhere and not unmerged
 
     def _numbers(self, statement: Statement, call: Call) -> list[int]:
         return [int(str(number)) for number in self._store.rows(statement, call)[0]]

@@ -1,58 +1,84 @@
-"""Facts → the plan of a report: how its work is cut, and how it is read. Pure: a plan is a value.
+"""A question and the facts → the plan of a report. Pure: a plan is a value, which prints itself.
 
-The work is cut into units, ranges of the user key. All sessions of a user are in one unit, so the counts of the units
-add up exactly. Every plan gives the same answer; they differ in speed and memory only.
+What is kept in memory is counted there. Else the sessions are streamed from the store in units, ranges of the user key:
+all sessions of a user are in one unit, so the counts of the units add up exactly. Every plan gives the same answer; they
+differ in speed and memory only.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from typing import TYPE_CHECKING
 
-from pageroles.report.facts import SMALL_ROWS, Facts, Parts
 from pageroles.report.statements import KeyRange, Reading, key_ranges
+from pageroles.sentences import counted
 
-# Small enough that two units take far less than 100 MB, large enough that whole granules at the edges of a range cost
-# little.
-ROWS_PER_UNIT = 1_000_000
-# Rows of conversions that one query reads, for several units. A query for each unit took three times as long, most of
-# it for planning.
-CONVERTING_ROWS_AHEAD = 125_000
+if TYPE_CHECKING:
+    from pageroles.report.facts import Facts
+    from pageroles.report.residents import Kept
+
+# A domain with fewer rows is small: a second worker would cost more time than it saves.
+SMALL_ROWS = 100_000
+# Small enough that two units take far less than 250 MB, large enough that the queries of a unit cost little beside its
+# rows.
+ROWS_PER_UNIT = 2_000_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class UnitGroup:
-    """Adjacent units, whose conversions and users one query reads; one may read their sessions, too.
+class InMemory:
+    """Count what is kept in memory.
 
     Attributes:
-        units: The ranges of the units, in ascending order; at least one.
+        kept: What is kept.
+        threads: How many threads count.
     """
 
-    units: tuple[KeyRange, ...]
+    kept: Kept
+    threads: int
 
-    @property
-    def keys(self) -> KeyRange:
-        """The range of all its units."""
-        return joined(self.units)
+    def __str__(self) -> str:
+        """Return the plan as a sentence."""
+        return (
+            f"count {counted(self.kept.sessions, 'session')} in memory ({self.kept.bytes / 2**20:.1f} MiB) on "
+            f"{counted(self.threads, 'thread')}"
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Plan:
-    """How a report is made.
+class Streamed:
+    """Stream sessions from the store, unit by unit.
 
     Attributes:
-        groups: All units, in groups; a worker counts one group at a time.
+        units: The ranges of the units, in ascending order.
+        workers: How many workers count units, each one after the other.
         reading: How the streams are read.
         large: Whether the workers for large reports count it.
     """
 
-    groups: tuple[UnitGroup, ...]
+    units: tuple[KeyRange, ...]
+    workers: int
     reading: Reading
     large: bool = False
 
-    def with_whole_keys(self) -> Plan:
+    def with_whole_keys(self) -> Streamed:
         """Return the same plan with whole page keys."""
         return dataclasses.replace(self, reading=dataclasses.replace(self.reading, whole_keys=True))
+
+    def __str__(self) -> str:
+        """Return the plan as a sentence."""
+        how = [
+            "all versions of each session" if self.reading.versions else "the last version of each session",
+            "whole page keys" if self.reading.whole_keys else "the first bits of page keys",
+            *(["conversions outside of the window apart"] if self.reading.history_apart else []),
+        ]
+        return (
+            f"stream {counted(len(self.units), 'range')} of users from the store on {counted(self.workers, 'worker')} "
+            f"{'for large reports' if self.large else 'for small reports'}: {', '.join(how)}"
+        )
+
+
+Plan = InMemory | Streamed
 
 
 def make(facts: Facts, per_report: int) -> Plan:
@@ -60,29 +86,15 @@ def make(facts: Facts, per_report: int) -> Plan:
 
     Args:
         facts: The facts about the domain's data.
-        per_report: The most workers for one report.
+        per_report: The most workers, or threads, for one report.
     """
+    if facts.kept is not None:
+        return InMemory(facts.kept, threads=per_report if facts.kept.sessions >= SMALL_ROWS else 1)
     large = max(facts.rows, facts.converting_rows) >= SMALL_ROWS
-    groups = math.ceil(facts.converting_rows / CONVERTING_ROWS_AHEAD)
-    return Plan(
-        groups=cut(math.ceil(facts.rows / ROWS_PER_UNIT), max(groups, per_report) if large else groups),
-        reading=Reading(
-            versions=large and facts.parts is Parts.MANY,
-            whole_keys=facts.ambiguous,
-            history_apart=large,
-            in_order=facts.parts is Parts.ONE,
-        ),
+    units = key_ranges(max(math.ceil(facts.rows / ROWS_PER_UNIT), per_report if large else 1))
+    return Streamed(
+        units=tuple(units),
+        workers=min(len(units), per_report),
+        reading=Reading(versions=large and not facts.merged, whole_keys=facts.ambiguous, history_apart=large),
         large=large,
     )
-
-
-def cut(units: int, groups: int) -> tuple[UnitGroup, ...]:
-    """Cut all user keys into as many units, or a few more, in about as many groups; at least one of each."""
-    ranges = key_ranges(max(units, groups, 1))
-    length = max(len(ranges) // max(groups, 1), 1)
-    return tuple(UnitGroup(tuple(ranges[start : start + length])) for start in range(0, len(ranges), length))
-
-
-def joined(units: tuple[KeyRange, ...]) -> KeyRange:
-    """Return the range of adjacent units in ascending order."""
-    return KeyRange(units[0].first, units[-1].last)

@@ -1,39 +1,31 @@
-"""The stages of a report, in order: find the facts, plan, count, name the pages.
-
-Each worker counts one group of units after another in a tally of its own; the tallies are merged at the end.
-"""
+"""The stages of a report, in order: find the facts, plan, count, name the pages."""
 
 from __future__ import annotations
 
 import collections
-import dataclasses
 import os
-import time
+import threading
 from typing import TYPE_CHECKING
 
 from pageroles import _core
-from pageroles.errors import InternalError
 from pageroles.question.model import to_milliseconds
 from pageroles.report import plan as planning
 from pageroles.report import statements
 from pageroles.report.facts import FactFinder
+from pageroles.report.names import feed, name_pages
+from pageroles.report.plan import InMemory
+from pageroles.report.residents import Residents
 from pageroles.report.workers import Workers
+from pageroles.settings import default_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from pageroles.question.model import PagesQuery
-    from pageroles.report.plan import Plan, UnitGroup
+    from pageroles.report.plan import Plan, Streamed
     from pageroles.report.statements import KeyRange, Reading
     from pageroles.store.call import Call
-    from pageroles.store.statement import Statement
     from pageroles.store.store import Store
-
-# A query lists at most this many page keys; for more, all page names of the domain are read.
-_LISTED_NAMES = 1000
-# A session can be read a moment before the names of its pages.
-_NAME_RETRIES = 3
-_NAME_RETRY_SECONDS = 0.1
 
 MAX_MESSAGE_BYTES = 1 << 20
 
@@ -43,40 +35,51 @@ class Report:
 
     Attributes:
         total_sessions: The number of included sessions.
+        plan: How it was made.
     """
 
-    def __init__(self, query: PagesQuery, tally: _core.Tally) -> None:
+    def __init__(self, query: PagesQuery, plan: Plan, counted: _core.Counted) -> None:
         """Make the report of a question from its counts, in which all pages have names."""
-        self._tally = tally
+        self.plan = plan
+        self._counted = counted
         self._start = to_milliseconds(query.window.start)
         self._end = to_milliseconds(query.window.shown_end)
-        self.total_sessions = tally.total_sessions
+        self.total_sessions = counted.total_sessions
 
     def message(self) -> bytes:
         """Return the report as one serialized PagesResponse."""
-        return self._tally.response(self._start, self._end)
+        return self._counted.response(self._start, self._end)
 
     def messages(self) -> Iterator[bytes]:
         """Return the report as serialized PagesResponses of at most 1 MiB, in the order of StreamPages."""
-        return self._tally.responses(self._start, self._end, MAX_MESSAGE_BYTES)
+        return self._counted.responses(self._start, self._end, MAX_MESSAGE_BYTES)
 
 
 class Reporter:
-    """Answers questions from a store, with one worker for each of its readers; safe to use from many threads."""
+    """Answers questions from a store, with one worker for each of its readers; safe to use from many threads.
 
-    def __init__(self, store: Store, *, workers_per_report: int | None = None) -> None:
+    Attributes:
+        residents: The domains in memory.
+    """
+
+    def __init__(self, store: Store, *, workers_per_report: int | None = None, memory: int | None = None) -> None:
         """Start the workers.
 
         Args:
             store: The store of the sessions; it stays open.
             workers_per_report: The most workers for one report; None: one for each core.
+            memory: The most bytes of domains in memory; None: a quarter of what this process may use.
         """
         self._store = store
         self._workers = Workers(store.readers, workers_per_report or os.cpu_count() or 1)
-        self._facts = FactFinder(store, self._workers)
+        self.residents = Residents(store, self._workers, default_memory() if memory is None else memory)
+        self._facts = FactFinder(store, self._workers, self.residents)
+        # A large count uses all cores: several end no later one after the other, and take the memory of one.
+        self._turn = threading.Semaphore()
 
     def close(self) -> None:
         """End the workers, after the units in progress."""
+        self.residents.close()
         self._workers.close()
 
     def report(self, query: PagesQuery, call: Call) -> Report:
@@ -86,6 +89,8 @@ class Reporter:
             PagerolesError: The store failed, or the call ended; no query of it keeps running.
         """
         plan = self.plan(query, call)
+        if isinstance(plan, InMemory):
+            return self.run(query, plan, call)
         try:
             return self.run(query, plan, call)
         except _core.AmbiguousPagesError:
@@ -107,90 +112,66 @@ class Reporter:
             AmbiguousPagesError: The plan's page keys do not tell two pages apart; whole keys do.
             PagerolesError: As for `report`.
         """
-        pending = collections.deque(plan.groups)
-        workers = min(len(plan.groups), self._workers.per_report)
-        work = [lambda: self._count(query, plan.reading, pending, call)] * workers
+        if isinstance(plan, InMemory):
+            counted, whole_keys = self._count_in_memory(query, plan, call), True
+        else:
+            counted, whole_keys = self._count_streams(query, plan, call), plan.reading.whole_keys
+        if counted.total_sessions and not self._is_named(counted, query, call, whole_keys=whole_keys):
+            raise _core.AmbiguousPagesError("two pages have the same key")
+        return Report(query, plan, counted)
+
+    def _count_in_memory(self, query: PagesQuery, plan: InMemory, call: Call) -> _core.Counted:
+        if plan.threads == 1:
+            return plan.kept.count(query, 1)
+        while not self._turn.acquire(timeout=call.remaining()):
+            pass
+        try:
+            return plan.kept.count(query, plan.threads)
+        finally:
+            self._turn.release()
+
+    def _count_streams(self, query: PagesQuery, plan: Streamed, call: Call) -> _core.Counted:
+        """Count units in a tally for each worker, and merge the tallies."""
+        pending = collections.deque(plan.units)
+        work = [lambda: self._count_units(query, plan.reading, pending, call)] * plan.workers
         tally, *others = self._workers.run_all(call, work, large=plan.large)
         for other in others:
             tally.merge(other)
-        if tally.total_sessions and not self._workers.run(call, lambda: self._name(query, tally, plan.reading, call)):
-            raise _core.AmbiguousPagesError("two pages have the same key")
-        return Report(query, tally)
+        return tally.take()
 
-    # ---- counting ----
-
-    def _count(
-        self, query: PagesQuery, reading: Reading, pending: collections.deque[UnitGroup], call: Call
+    def _count_units(
+        self, query: PagesQuery, reading: Reading, pending: collections.deque[KeyRange], call: Call
     ) -> _core.Tally:
-        """Count groups in a tally until none is left."""
-        tally, counted = _tally(query, reading), []
+        """Count units in a tally until none is left."""
+        tally = _core.Tally(query.touch_scope, query.filters_conversions, reading.whole_keys)
         while True:
             try:
-                group = pending.popleft()
+                keys = pending.popleft()
             except IndexError:
                 return tally
-            counted.append(group)
             try:
-                self._count_group(tally, query, group, reading, call)
-            except _core.UnorderedError:
-                # Most likely a part was added since the plan was made.
-                reading = dataclasses.replace(reading, in_order=False)
-                pending.extend(counted)
-                tally, counted = _tally(query, reading), []
+                tally.begin_unit(keys.first, keys.last)
+                feed(tally.feed_conversions, self._store, statements.conversions(query, keys, reading), call)
+                feed(tally.feed_users, self._store, statements.users(query, keys), call)
+                feed(tally.feed_sessions, self._store, statements.sessions(query, keys, reading), call)
+                tally.finish_unit()
             except BaseException:
                 pending.clear()
                 raise
 
-    def _count_group(
-        self, tally: _core.Tally, query: PagesQuery, group: UnitGroup, reading: Reading, call: Call
-    ) -> None:
-        self._feed(tally.feed_conversions, statements.conversions(query, group.keys, reading), call)
-        self._feed(tally.feed_users, statements.users(query, group.keys), call)
-        for units in [group.units] if reading.in_order else [(unit,) for unit in group.units]:
-            self._count_units(tally, query, units, reading, call)
-
-    def _count_units(
-        self, tally: _core.Tally, query: PagesQuery, units: tuple[KeyRange, ...], reading: Reading, call: Call
-    ) -> None:
-        tally.begin_units([(keys.first, keys.last) for keys in units])
-        self._feed(tally.feed_sessions, statements.sessions(query, planning.joined(units), reading), call)
-        tally.finish_units()
-
-    # ---- naming ----
-
-    def _name(self, query: PagesQuery, tally: _core.Tally, reading: Reading, call: Call) -> bool:
+    def _is_named(self, counted: _core.Counted, query: PagesQuery, call: Call, *, whole_keys: bool) -> bool:
         """Look up the names of the counted pages; return False where two of them were counted as one.
 
         It is returned, not raised: an error in a worker would end the call.
         """
-        try:
-            self._feed_names(query, tally, reading, call)
-        except _core.AmbiguousPagesError:
-            return False
-        return True
+        if not counted.missing_pages():
+            return True
 
-    def _feed_names(self, query: PagesQuery, tally: _core.Tally, reading: Reading, call: Call) -> None:
-        keys = tally.page_keys() if tally.page_count() <= _LISTED_NAMES else None
-        self._feed(tally.feed_pages, statements.page_names(query.domain, keys, reading), call)
-        for _ in range(_NAME_RETRIES):
-            missing = tally.missing_pages()[:_LISTED_NAMES]
-            if not missing:
-                return
-            time.sleep(min(_NAME_RETRY_SECONDS, call.remaining()))
-            self._feed(tally.feed_pages, statements.page_names(query.domain, missing, reading), call)
-        # A writer that ended between the sessions and the names left some out: the sessions have them.
-        while missing := tally.missing_pages():
-            listed = missing[:_LISTED_NAMES]
-            self._feed(tally.feed_pages, statements.page_names_in_sessions(query, listed, reading), call)
-            if len(tally.missing_pages()) == len(missing):
-                raise InternalError(f"{len(missing)} pages have no name in the store")
+        def name() -> bool:
+            try:
+                name_pages(counted, self._store, query, call, whole_keys=whole_keys)
+            except _core.AmbiguousPagesError:
+                return False
+            return True
 
-    def _feed(self, feed: Callable[[bytes], None], statement: Statement | None, call: Call) -> None:
-        if statement is not None:
-            with self._store.stream(statement, call) as chunks:
-                for chunk in chunks:
-                    feed(chunk)
-
-
-def _tally(query: PagesQuery, reading: Reading) -> _core.Tally:
-    return _core.Tally(query.touch_scope, query.filters_conversions, reading.whole_keys)
+        return self._workers.run(call, name)

@@ -1,7 +1,8 @@
 """PagesQuery → SQL with bound parameters. Pure: nothing here queries the store.
 
 A report reads three streams for each range of the user key (docs/architecture.md): `sessions`, `conversions`
-and `users`. The names and types of their columns are those that the core expects.
+and `users`. A domain is kept in memory from one, `places`. The names and types of their columns are those that the core
+expects.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
-from pageroles.question.filters import Of
+from pageroles.question.filters import FILTERS, TRAFFIC, Of
 from pageroles.question.model import PagesQuery, TouchScope, to_milliseconds
 from pageroles.store.schema.expressions import canonical
 from pageroles.store.statement import Statement
@@ -82,12 +83,12 @@ def sizes(query: PagesQuery) -> Statement:
 def parts(query: PagesQuery) -> Statement:
     """Count the parts that the window's months lie in; one row.
 
-    Columns: 1 on a cluster, whose parts are on other servers, else 0; the months that have parts; those of them that
-    have several, or one that was never merged.
+    Columns: 1 on a cluster, whose parts are on other servers, else 0; the months that have several, or one that was
+    never merged.
     """
     return Statement(
         "SELECT (SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'sessions' "
-        "AND engine = 'Distributed'), count(), countIf(parts > 1 OR level = 0) "
+        "AND engine = 'Distributed'), countIf(parts > 1 OR level = 0) "
         "FROM (SELECT count() AS parts, min(level) AS level FROM system.parts "
         "WHERE active AND database = currentDatabase() AND table = 'sessions' "
         "AND partition >= formatDateTime(fromUnixTimestamp64Milli({start:Int64}, 'UTC'), '%Y%m') "
@@ -110,14 +111,11 @@ class Reading:
             (`AmbiguousPagesError`) where those do not tell pages apart.
         history_apart: Select conversions outside of the window apart, without their pages: less to read where there
             are many, and more to plan.
-        in_order: One part has all sessions, and ClickHouse reads it from its beginning to its end: so sessions of
-            several units may come in one stream. The core says where they do not (`UnorderedError`).
     """
 
     versions: bool = False
     whole_keys: bool = False
     history_apart: bool = False
-    in_order: bool = False
 
 
 def sessions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement | None:
@@ -132,10 +130,10 @@ def sessions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement |
     ordered = scope is not TouchScope.ANY
     passes = _conditions(query.conditions_of(Of.SESSION), "s.")
     columns = [*_KEYS[reading.whole_keys]]
-    if reading.versions:
-        columns += [*_VERSION[reading.whole_keys], *(() if ordered else (_SESSION_KEY,))]
-    if ordered:
+    if ordered or reading.versions:
         columns += [_STARTED_AT, _SESSION_KEY]
+    if reading.versions:
+        columns += _VERSION[reading.whole_keys]
     where = ["s.domain = {domain:String}", _IN_BUCKETS, _IN_DAYS]
     if keys.first % _BUCKET_KEYS or (keys.last + 1) % _BUCKET_KEYS:
         where.append(_IN_KEYS)
@@ -217,31 +215,64 @@ def users(query: PagesQuery, keys: KeyRange) -> Statement | None:
     )
 
 
-def page_names(domain: str, page_keys: Sequence[int] | None, reading: Reading) -> Statement:
+def places(domain: str, *, keys: KeyRange | None = None, parts: Sequence[str] = ()) -> Statement:
+    """Select places as they are now: all that reports ask of the sessions there.
+
+    Args:
+        domain: The domain.
+        keys: Of users whose keys lie in that range.
+        parts: Those of which parts of these names have a row, and perhaps a few more; none: all places where a session
+            counts.
+    """
+    where = ["s.domain = {domain:String}"]
+    parameters: dict[str, object] = {"domain": domain}
+    if keys is not None:
+        where += [_IN_BUCKETS, _IN_KEYS]
+        parameters.update(_key_parameters(keys))
+    if parts:
+        # Each column by itself: ClickHouse compares tuples more slowly. A place that no part has is harmless.
+        written = "FROM sessions AS s WHERE s.domain = {domain:String} AND s._part IN {parts:Array(String)}"
+        for column in ("day", "user_sixteenth", "user_key", "session_key"):
+            where.append(f"s.{column} IN (SELECT s.{column} {written})")
+        parameters["parts"] = list(parts)
+    else:
+        where.append("s.gone = 0")
+    return Statement(f"SELECT {', '.join(_PLACE)} FROM sessions AS s FINAL WHERE {_all(where)}", parameters)
+
+
+def domains_in(parts: Sequence[str]) -> Statement:
+    """Select the domains that parts of some names have rows of: the part's name, the domain."""
+    return Statement(
+        "SELECT DISTINCT s._part, s.domain FROM sessions AS s WHERE s._part IN {parts:Array(String)}",
+        {"parts": list(parts)},
+    )
+
+
+def page_names(domain: str, page_keys: Sequence[int] | None, *, whole_keys: bool) -> Statement:
     """Select the names of the pages with some keys, or of all pages of the domain where `page_keys` is None."""
     if page_keys is None:
         return Statement("SELECT page_key, url FROM pages WHERE domain = {domain:String}", {"domain": domain})
     return Statement(
         "SELECT page_key, url FROM pages WHERE domain = {domain:String} "
-        f"AND {_key(reading)} IN {{page_keys:Array(UInt64)}}",
+        f"AND {_key(whole_keys=whole_keys)} IN {{page_keys:Array(UInt64)}}",
         {"domain": domain, "page_keys": list(page_keys)},
     )
 
 
-def page_names_in_sessions(query: PagesQuery, page_keys: Sequence[int], reading: Reading) -> Statement:
+def page_names_in_sessions(query: PagesQuery, page_keys: Sequence[int], *, whole_keys: bool) -> Statement:
     """Select the names of pages from the window's sessions, for those that the table `pages` lacks."""
     return Statement(
         f"SELECT sipHash64({_CANONICAL}) AS page_key, any({_CANONICAL}) AS url FROM sessions AS s "
         "ARRAY JOIN arrayConcat(s.page_views.url, s.conversions.url) AS raw "
         f"WHERE s.domain = {{domain:String}} AND {_IN_DAYS} "
-        f"AND {_key(reading)} IN {{page_keys:Array(UInt64)}} GROUP BY page_key",
+        f"AND {_key(whole_keys=whole_keys)} IN {{page_keys:Array(UInt64)}} GROUP BY page_key",
         {**_window_parameters(query), "page_keys": list(page_keys)},
     )
 
 
-def _key(reading: Reading) -> str:
+def _key(*, whole_keys: bool) -> str:
     """Return the SQL of a page key in the form that the core counts with."""
-    return "page_key" if reading.whole_keys else "bitShiftRight(page_key, 22)"
+    return "page_key" if whole_keys else "bitShiftRight(page_key, 22)"
 
 
 # User and pages, as whole keys or not. Packed, a session says itself whether it converts, or is gone from its place.
@@ -255,12 +286,9 @@ _KEYS = {
     ),
 }
 _SESSION_KEY = "s.session_key AS session_key"
-# A place is what `FINAL` keeps one row of: a user, a day and a session.
-_OF_PLACE = ("toUnixTimestamp64Micro(s.written_at) AS written_at", "toUInt16(s.day) AS day")
-_VERSION = {
-    False: _OF_PLACE,
-    True: (*_OF_PLACE, "CAST(s.converting AS UInt8) AS converting", "CAST(s.gone != 0 AS UInt8) AS gone"),
-}
+_WRITTEN_AT = "toUnixTimestamp64Micro(s.written_at) AS written_at"
+_GONE = "CAST(s.gone != 0 AS UInt8) AS gone"
+_VERSION = {False: (_WRITTEN_AT,), True: (_WRITTEN_AT, "CAST(s.converting AS UInt8) AS converting", _GONE)}
 _STARTED_AT = "toUnixTimestamp64Milli(s.started_at) AS started_at"
 _IN_DAYS = (
     "s.day >= toDate(fromUnixTimestamp64Milli({start:Int64}, 'UTC')) "
@@ -280,6 +308,18 @@ _IN_WINDOW_UNSEEN = (
 _BEFORE_WINDOW_UNSEEN = "bitAnd(s.started_at < fromUnixTimestamp64Milli({start:Int64}, 'UTC'), 1)"
 _AFTER_WINDOW = "s.started_at > fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
 _IN_BUCKETS = "s.user_sixteenth >= {first_bucket:UInt8} AND s.user_sixteenth <= {last_bucket:UInt8}"
+_PLACE = (
+    "s.user_key AS user_key", _SESSION_KEY, _STARTED_AT, _GONE,
+    "s.landing_key AS landing_key", "s.exit_key AS exit_key", "s.before_exit_key AS before_exit_key",
+    *(f"CAST(sipHash64(s.{each.column}) AS UInt64) AS {each.name}_key" for each in TRAFFIC),
+    "if(s.converting, s.page_keys, emptyArrayUInt64()) AS page_keys",
+    "s.conversion_keys AS conversion_keys", "s.assist_views AS assist_views",
+    *(
+        f"arrayMap(value -> sipHash64(value), s.conversions.{each.column}) AS conversion_{each.column}_keys"
+        for each in FILTERS
+        if each.of is Of.CONVERSION
+    ),
+)  # fmt: skip
 _OF_USERS = ("s.domain = {domain:String}", _IN_KEYS)
 
 
@@ -313,9 +353,15 @@ def _storable(milliseconds: int) -> int:
 def _parameters(query: PagesQuery, keys: KeyRange) -> dict[str, object]:
     return {
         **_window_parameters(query),
+        **_key_parameters(keys),
+        **{each.name: value for each, value in query.conditions},
+    }
+
+
+def _key_parameters(keys: KeyRange) -> dict[str, object]:
+    return {
         "first_key": keys.first,
         "last_key": keys.last,
         "first_bucket": keys.first // _BUCKET_KEYS,
         "last_bucket": keys.last // _BUCKET_KEYS,
-        **{each.name: value for each, value in query.conditions},
     }

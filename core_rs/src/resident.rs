@@ -1,0 +1,482 @@
+//! A domain's sessions, kept in memory: all that reports ask of them, in blocks.
+//!
+//! What is kept follows the store by *places*: a user, a day and a session, of which the store has one row. Rows come in
+//! as the store has them now, and each place takes the state that its row gives. So a row may come twice, and rows may
+//! come in any order of places; a row that is missing is what must not happen.
+//!
+//! Blocks never change: a change makes new ones of those that it touches. A count works on the blocks that are there when
+//! it begins, however many changes come meanwhile.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::mem;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::{panic, thread};
+
+use crate::block::{Block, FULL, Session, day_and_time};
+use crate::counted::{Counted, SharedPages};
+use crate::counts::{Counts, Included};
+use crate::error::Result;
+use crate::index::BATCH;
+use crate::journey::{Moment, Scope};
+use crate::native::{Arrays, Fixed, Reader, layout};
+use crate::pages::{PageId, Pages};
+use crate::roles::Conversion;
+use crate::streams::{Batch, flags, not_full};
+
+layout! {
+    /// Places as they are now. The lists are empty where a session has no conversion.
+    pub struct PlaceColumns of "places" {
+        /// The user.
+        user_key: Fixed<u64>,
+        /// A hash of the session's id.
+        session_key: Fixed<u64>,
+        /// Milliseconds since the epoch.
+        started_at: Fixed<i64>,
+        /// 1: no session counts at this place.
+        gone: Fixed<u8>,
+        /// The first page; 0: none.
+        landing_key: Fixed<u64>,
+        /// The last page; 0: none.
+        exit_key: Fixed<u64>,
+        /// The last page that is not the exit page; 0: none.
+        before_exit_key: Fixed<u64>,
+        /// The key of the effective source.
+        source_key: Fixed<u64>,
+        /// The key of the effective medium.
+        medium_key: Fixed<u64>,
+        /// The key of the campaign.
+        campaign_key: Fixed<u64>,
+        /// The key of the content.
+        content_key: Fixed<u64>,
+        /// The key of the term.
+        term_key: Fixed<u64>,
+        /// The pages viewed, in order.
+        page_keys: Arrays<u64>,
+        /// The page of each conversion; 0: none.
+        conversion_keys: Arrays<u64>,
+        /// How many of the first pages assist each conversion.
+        assist_views: Arrays<u32>,
+        /// The key of each conversion's URL as tracked.
+        conversion_url_keys: Arrays<u64>,
+        /// The key of each conversion's type.
+        conversion_type_keys: Arrays<u64>,
+        /// The key of each conversion's id.
+        conversion_id_keys: Arrays<u64>,
+    }
+    optional {}
+}
+
+/// The keys of a session's source, medium, campaign, content and term.
+pub type TrafficKeys = [u64; 5];
+
+/// What is asked of a domain. A key of a value that is asked for is [`key`](crate::key) of its text.
+#[derive(Debug, Clone, Copy)]
+pub struct Question {
+    /// Which sessions of each journey.
+    pub scope: Scope,
+    /// The first and the last start, in milliseconds since the epoch.
+    pub window: [i64; 2],
+    /// Source, medium, campaign, content and term.
+    pub traffic: [Option<u64>; 5],
+    /// The page that sessions landed on.
+    pub landing: Option<u64>,
+    /// URL, type and id of conversions.
+    pub conversion: [Option<u64>; 3],
+}
+
+/// The combinations of traffic values, each with a code. Codes count from 1.
+#[derive(Debug, Default)]
+struct Traffic {
+    codes: HashMap<TrafficKeys, u32>,
+    keys: Vec<TrafficKeys>,
+}
+
+impl Traffic {
+    #[expect(clippy::cast_possible_truncation, reason = "there are less than sessions")]
+    fn code(&mut self, keys: TrafficKeys) -> u32 {
+        *self.codes.entry(keys).or_insert_with(|| {
+            self.keys.push(keys);
+            self.keys.len() as u32
+        })
+    }
+
+    /// For each code, 1 if its values are those that are asked for.
+    fn passes(&self, asked: &[Option<u64>; 5]) -> Vec<u8> {
+        let passes = |keys: &TrafficKeys| {
+            let mut values = asked.iter().zip(keys);
+            values.all(|(asked, key)| asked.is_none_or(|asked| asked == *key))
+        };
+        let of_codes = self.keys.iter().map(|keys| u8::from(passes(keys)));
+        std::iter::once(0).chain(of_codes).collect()
+    }
+}
+
+/// A row of the stream.
+#[derive(Debug, Clone)]
+struct Place {
+    user: u64,
+    session: Session,
+    gone: bool,
+    /// Its parts of the common lists.
+    views: Range<usize>,
+    conversions: Range<usize>,
+}
+
+impl Place {
+    fn key(&self) -> (u64, u16, u64) {
+        let moment = self.session.moment;
+        let (day, _) = day_and_time(moment.started_at);
+        (self.user, day, moment.session_key)
+    }
+
+    /// The place, of a user that is known.
+    fn of_user(&self) -> (u16, u64) {
+        let (_, day, session_key) = self.key();
+        (day, session_key)
+    }
+}
+
+/// Places as they come for a resident. They count when they are applied; what is dropped before leaves no trace.
+#[derive(Debug)]
+pub struct Incoming {
+    resident: Arc<Resident>,
+    reader: Reader<PlaceColumns>,
+    rows: Rows,
+}
+
+#[derive(Debug, Default)]
+struct Rows {
+    places: Vec<Place>,
+    views: Vec<Option<PageId>>,
+    conversions: Vec<Conversion>,
+}
+
+impl Rows {
+    /// Adds the lists of a row, and returns where they lie.
+    fn add_lists(
+        &mut self,
+        pages: &mut Pages,
+        viewed: &[u64],
+        converted: &[u64],
+        assists: &[u32],
+        values: [&[u64]; 3],
+    ) -> Result<(Range<usize>, Range<usize>), String> {
+        if assists.len() != converted.len()
+            || values.iter().any(|keys| keys.len() != converted.len())
+        {
+            return Err(format!(
+                "a row of {} conversion_keys has {} assist_views and {:?} keys of values",
+                converted.len(),
+                assists.len(),
+                values.map(<[u64]>::len)
+            ));
+        }
+        let (first_view, first_conversion) = (self.views.len(), self.conversions.len());
+        self.views
+            .extend(viewed.iter().map(|&key| pages.id_of_whole(key)));
+        let conversions = converted.iter().zip(assists).enumerate();
+        self.conversions
+            .extend(conversions.map(|(nth, (&key, &assist_views))| Conversion {
+                page: PageId::number(pages.id_of_whole(key)),
+                assist_views,
+                values: values.map(|keys| keys.get(nth).copied().unwrap_or_default()),
+            }));
+        Ok((
+            first_view..self.views.len(),
+            first_conversion..self.conversions.len(),
+        ))
+    }
+}
+
+/// A domain in memory. It can be changed and counted from several threads at once.
+#[derive(Debug)]
+pub struct Resident {
+    pages: SharedPages,
+    traffic: RwLock<Traffic>,
+    /// Held by who makes new blocks.
+    changing: Mutex<()>,
+    blocks: RwLock<Arc<Vec<Arc<Block>>>>,
+}
+
+impl Incoming {
+    /// Nothing yet, for a resident.
+    #[must_use]
+    pub fn new(resident: Arc<Resident>) -> Self {
+        Self {
+            resident,
+            reader: Reader::default(),
+            rows: Rows::default(),
+        }
+    }
+
+    /// Takes a chunk of places ([`PlaceColumns`]).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`](crate::Error::Malformed): nothing can be applied after that.
+    pub fn feed(&mut self, chunk: &[u8]) -> Result<()> {
+        let (resident, rows) = (&self.resident, &mut self.rows);
+        self.reader
+            .feed(chunk, |block| Ok(rows.add(block, resident)?))
+    }
+
+    /// Gives all places that were fed their state.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Truncated`](crate::Error::Truncated) where the stream ended inside a block, or the error of a failed feed.
+    /// Nothing is applied then.
+    pub fn apply(&mut self) -> Result<()> {
+        self.reader.finish()?;
+        self.resident.apply(mem::take(&mut self.rows));
+        Ok(())
+    }
+}
+
+impl Rows {
+    fn add(&mut self, block: &PlaceColumns, resident: &Resident) -> Result<(), String> {
+        flags("gone", &block.gone)?;
+        let pages = &mut *resident.pages.write();
+        let mut traffic = resident.traffic.write().unwrap_or_else(PoisonError::into_inner);
+        let mut viewed = block.page_keys.iter();
+        let mut converted = block.conversion_keys.iter();
+        let mut assists = block.assist_views.iter();
+        let mut values = [
+            block.conversion_url_keys.iter(),
+            block.conversion_type_keys.iter(),
+            block.conversion_id_keys.iter(),
+        ];
+        let mut batch = Batch::EMPTY;
+        let rows = block.user_key.values().len();
+        for start in (0..rows).step_by(BATCH) {
+            let part = start..(start + BATCH).min(rows);
+            let [landing, exit, before] =
+                [&block.landing_key, &block.exit_key, &block.before_exit_key]
+                    .map(|column| column.values().get(part.clone()).unwrap_or_default());
+            batch.look_up(pages, landing, exit, before);
+            for (row, ends) in part.zip(batch.ends()) {
+                let at = |column: &Fixed<u64>| column.values().get(row).copied().unwrap_or_default();
+                let started_at = block.started_at.values().get(row).copied();
+                let values = values.each_mut().map(|keys| keys.next().unwrap_or_default());
+                let (views, conversions) = self.add_lists(
+                    pages,
+                    viewed.next().unwrap_or_default(),
+                    converted.next().unwrap_or_default(),
+                    assists.next().unwrap_or_default(),
+                    values,
+                )?;
+                self.places.push(Place {
+                    user: at(&block.user_key),
+                    session: Session {
+                        moment: Moment {
+                            started_at: started_at.unwrap_or_default(),
+                            session_key: at(&block.session_key),
+                        },
+                        ends,
+                        traffic: traffic.code([
+                            at(&block.source_key),
+                            at(&block.medium_key),
+                            at(&block.campaign_key),
+                            at(&block.content_key),
+                            at(&block.term_key),
+                        ]),
+                    },
+                    gone: block.gone.values().get(row) == Some(&1),
+                    views,
+                    conversions,
+                });
+            }
+        }
+        not_full(pages)
+    }
+}
+
+impl Default for Resident {
+    fn default() -> Self {
+        Self::with_seed(RandomState::new().hash_one(0))
+    }
+}
+
+impl Resident {
+    /// A domain without sessions, with a seed for the hash table of its pages. The seed must be unknown to those whose
+    /// pages are counted.
+    #[must_use]
+    pub fn with_seed(seed: u64) -> Self {
+        Self {
+            pages: SharedPages::new(Pages::with_seed(seed)),
+            traffic: RwLock::default(),
+            changing: Mutex::default(),
+            blocks: RwLock::default(),
+        }
+    }
+
+    fn apply(&self, rows: Rows) {
+        let Rows {
+            mut places,
+            views,
+            conversions,
+        } = rows;
+        // Stable: of rows of one place, the last one holds.
+        places.sort_by_key(Place::key);
+        places.reverse();
+        places.dedup_by_key(|place| place.key());
+        places.reverse();
+        let lists = (&views[..], &conversions[..]);
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.snapshot();
+        let mut new = Vec::with_capacity(old.len());
+        let mut rest = &places[..];
+        for (number, block) in old.iter().enumerate() {
+            // Users before the first block belong to it, and each to the last block that begins before them.
+            let next = old.get(number + 1).and_then(|next| next.users.first());
+            let end = next.map_or(rest.len(), |&next| {
+                rest.partition_point(|place| place.user < next)
+            });
+            let (changes, later) = rest.split_at(end);
+            rest = later;
+            if changes.is_empty() {
+                new.push(Arc::clone(block));
+            } else {
+                changed(block, changes, lists, &mut new);
+            }
+        }
+        changed(&Block::default(), rest, lists, &mut new);
+        *self.blocks.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+    }
+
+    /// Counts the sessions that are included, on as many threads.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`](crate::Error::TooMany).
+    pub fn count(&self, question: &Question, threads: usize) -> Result<Counted> {
+        // The blocks first: all that they refer to is there then.
+        let blocks = self.snapshot();
+        let conversion_filter = question.conversion.iter().any(Option::is_some);
+        let [start, end] = question.window;
+        let mut included =
+            Included::all(question.scope, conversion_filter).in_window(start, end);
+        if conversion_filter {
+            included = included.with_conversion(question.conversion);
+        }
+        if question.traffic.iter().any(Option::is_some) {
+            let traffic = self.traffic.read().unwrap_or_else(PoisonError::into_inner);
+            included = included.with_traffic(traffic.passes(&question.traffic));
+        }
+        let pages = {
+            let pages = self.pages.read();
+            if let Some(landing) = question.landing {
+                included = included.landed_on(pages.number_of(landing).unwrap_or(u32::MAX));
+            }
+            pages.len()
+        };
+        let share = blocks.len().div_ceil(threads.max(1)).max(1);
+        let count = |blocks: &[Arc<Block>]| {
+            let mut counts = Counts::default();
+            counts.make_room(pages);
+            for block in blocks {
+                counts.add(block, &included)?;
+            }
+            Ok(counts)
+        };
+        let mut shares = blocks.chunks(share);
+        let own = shares.next().unwrap_or_default();
+        let counts = thread::scope(|scope| {
+            let others: Vec<_> = shares.map(|share| scope.spawn(move || count(share))).collect();
+            let mut counts = count(own)?;
+            for other in others {
+                let other = other.join().unwrap_or_else(|fault| panic::resume_unwind(fault));
+                counts.merge(&other?)?;
+            }
+            Ok(counts)
+        })?;
+        Ok(Counted::new(self.pages.clone(), counts))
+    }
+
+    /// Number of sessions.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.snapshot().iter().map(|block| block.len()).sum()
+    }
+
+    /// The bytes that all of it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let blocks: usize = self.snapshot().iter().map(|block| block.bytes()).sum();
+        let traffic = self.traffic.read().unwrap_or_else(PoisonError::into_inner);
+        let of_code = 2 * size_of::<TrafficKeys>() + size_of::<u32>();
+        blocks + traffic.keys.len() * of_code + self.pages.read().bytes()
+    }
+
+    fn snapshot(&self) -> Arc<Vec<Arc<Block>>> {
+        Arc::clone(&self.blocks.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Makes a block anew with changed places, as one or more blocks, or none.
+fn changed(
+    old: &Block,
+    changes: &[Place],
+    (views, conversions): (&[Option<PageId>], &[Conversion]),
+    blocks: &mut Vec<Arc<Block>>,
+) {
+    let most = old.len() + changes.len();
+    // Between one and two times as many sessions as a full block, so that few changes make blocks of a few.
+    let full = most.div_ceil((most / FULL).max(1));
+    let mut new = Block::default();
+    let mut end = |new: &mut Block, full: usize| {
+        if new.len() >= full.max(1) {
+            new.seal(false);
+            // A copy takes no more memory than it needs.
+            blocks.push(Arc::new(new.clone()));
+            new.clear();
+        }
+    };
+    let (mut user, mut session) = (0, 0);
+    for places in changes.chunk_by(|one, other| one.user == other.user) {
+        let key = places.first().map_or(0, |place| place.user);
+        // The users before this one stay as they are.
+        let next = user + old.users[user..].partition_point(|&user| user < key);
+        let sessions = session..old.first_session_of(next);
+        session = sessions.end;
+        new.append_users(old, user..next, sessions);
+        user = next;
+        end(&mut new, full);
+        let mut sessions = session..session;
+        if old.users.get(user) == Some(&key) {
+            user += 1;
+            sessions.end = old.first_session_of(user);
+            session = sessions.end;
+        }
+        let stays = |&session: &usize| {
+            let place = old.place(session);
+            !places.iter().any(|changed| changed.of_user() == place)
+        };
+        let mut stay = sessions.filter(stays).peekable();
+        let mut come: Vec<&Place> = places.iter().filter(|place| !place.gone).collect();
+        come.sort_unstable_by_key(|place| place.session.moment);
+        if stay.peek().is_some() || !come.is_empty() {
+            new.begin_user(key);
+        }
+        for place in come {
+            let moment = place.session.moment;
+            while let Some(session) = stay.next_if(|&session| old.moment(session) < moment) {
+                new.append_session(old, session);
+            }
+            new.push(&place.session);
+            let conversions = conversions
+                .get(place.conversions.clone())
+                .unwrap_or_default();
+            if !conversions.is_empty() {
+                let views = views.get(place.views.clone()).unwrap_or_default();
+                new.convert(views.iter().copied(), conversions.iter().copied());
+            }
+        }
+        stay.for_each(|session| new.append_session(old, session));
+        end(&mut new, full);
+    }
+    new.append_users(old, user..old.users.len(), session..old.len());
+    end(&mut new, 1);
+}

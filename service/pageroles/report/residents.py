@@ -1,0 +1,402 @@
+"""Domains in memory: which ones are kept, and what keeps them as the store is.
+
+A domain is kept whole, in the core's blocks. Each answer looks at the parts of the store first, and reads what was
+written since; so a kept domain never differs from what a fresh reading would give. Where that can't be proved, it is
+forgotten, and reports stream from the store.
+
+A small domain is read with the first question about it. A larger one is read when it is asked about again, in the
+background, while its reports stream. A budget bounds the bytes of all: who is asked about least goes first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import structlog
+from cachetools import LRUCache, TTLCache
+
+from pageroles import _core
+from pageroles.errors import PagerolesError
+from pageroles.question.filters import FILTERS, TRAFFIC, Of
+from pageroles.question.model import PagesQuery, TouchScope, Window, to_milliseconds
+from pageroles.report import statements
+from pageroles.report.names import feed, name_pages
+from pageroles.store.parts import Looks, Lost, New, Parts
+
+if TYPE_CHECKING:
+    from pageroles.question.filters import Filter
+    from pageroles.report.workers import Workers
+    from pageroles.store.call import Call
+    from pageroles.store.store import Store
+
+_log = structlog.get_logger(__name__)
+
+# A domain of at most so many rows is read by the first question: that takes about as long as its report would.
+SMALL_ROWS = 20_000
+# If more rows were written to a domain since its last question, they are read in the background.
+MOST_NEW_ROWS = 20_000
+# What a row takes, before it was read; and the rows that are read at once.
+ROW_BYTES = 52
+_ROWS_AT_ONCE = 500_000
+# Asking counts half after so many seconds.
+_HALF_LIFE_SECONDS = 600.0
+# How long a domain is remembered as one that does not fit.
+_REFUSED_SECONDS = 60.0
+_MOST_REMEMBERED = 10_000
+# What reading a domain may take.
+_FILL_SECONDS = 3600.0
+_NICENESS = 10
+# The silence after which the connection of the looks is closed.
+_LOOK_SECONDS = 60.0
+_ALWAYS = Window(*(datetime(year, 1, 1, tzinfo=UTC) for year in (1970, 2149, 2149)))
+_CONVERSION = tuple(
+    next(each for each in FILTERS if each.of is Of.CONVERSION and each.column == column)
+    for column in ("url", "type", "id")
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of a domain.
+
+    Attributes:
+        sessions: The number of sessions.
+        bytes: The bytes that they take.
+        resident: The sessions themselves.
+    """
+
+    sessions: int
+    bytes: int
+    resident: _core.Resident = dataclasses.field(compare=False, repr=False)
+
+    def count(self, query: PagesQuery, threads: int) -> _core.Counted:
+        """Count a question on as many threads."""
+        values = {each: _key(each, value) for each, value in query.conditions}
+        traffic = [values.get(each) for each in TRAFFIC]
+        conversion = [values.get(each) for each in _CONVERSION]
+        landing = next((key for each, key in values.items() if each.is_page), None)
+        return self.resident.count(
+            query.touch_scope,
+            to_milliseconds(query.window.start),
+            to_milliseconds(query.window.end),
+            traffic,
+            landing,
+            conversion,
+            threads,
+        )
+
+
+def _key(each: Filter, value: str) -> int:
+    """Return the key of the value of a filter, as the store has it."""
+    return _core.keys([value])[0]
+
+
+class _Entry:
+    """A domain that is kept.
+
+    Attributes:
+        lock: Held by the thread that changes what follows.
+        covered: The parts that were read.
+        seen: The last look that brought nothing new.
+        kept: What is kept, as it was after the last change.
+        rate: How often the domain was asked about, older questions counting less.
+    """
+
+    def __init__(self, resident: _core.Resident, covered: Parts, rate: _Rate) -> None:
+        self.lock = threading.Lock()
+        self.resident = resident
+        self.covered = covered
+        self.seen: Parts | None = None
+        self.rate = rate
+        self.measure()
+
+    def measure(self) -> None:
+        self.kept = Kept(self.resident.sessions, self.resident.bytes, self.resident)
+
+
+class _Rate:
+    """How often something happens; what is long ago counts less."""
+
+    def __init__(self) -> None:
+        self._value = 0.0
+        self._at = time.monotonic()
+
+    def now(self) -> float:
+        """Return the rate."""
+        return self._value * 0.5 ** ((time.monotonic() - self._at) / _HALF_LIFE_SECONDS)
+
+    def add(self) -> None:
+        """Count one more."""
+        self._value, self._at = self.now() + 1, time.monotonic()
+
+
+class _LostError(Exception):
+    """What is kept can't be proved to be as the store is."""
+
+
+class Residents:
+    """The domains in memory; safe to use from many threads."""
+
+    def __init__(self, store: Store, workers: Workers, budget: int) -> None:
+        """Keep nothing yet.
+
+        Args:
+            store: The store, which stays open.
+            workers: The threads on which the store is queried for a question.
+            budget: The most bytes of all domains; 0: nothing is kept.
+        """
+        self.budget = budget
+        self._store = store
+        self._workers = workers
+        # On a connection of its own: a look waits for no report.
+        self._looking = store.apart(_LOOK_SECONDS)
+        self._looks = Looks(self._looking)
+        self._lock = threading.Lock()
+        # What follows is guarded by `_lock`.
+        self._kept: dict[str, _Entry] = {}
+        self._filling: set[str] = set()
+        self._rates: LRUCache[str, _Rate] = LRUCache(_MOST_REMEMBERED)
+        self._refused: TTLCache[str, bool] = TTLCache(_MOST_REMEMBERED, _REFUSED_SECONDS)
+        self._domains_in: LRUCache[str, frozenset[str]] = LRUCache(_MOST_REMEMBERED)
+        self._closing = threading.Event()
+        self._filler = ThreadPoolExecutor(1, thread_name_prefix="fill-memory", initializer=_be_nice)
+
+    def close(self) -> None:
+        """Stop reading in the background."""
+        self._closing.set()
+        self._filler.shutdown(wait=True, cancel_futures=True)
+        self._looking.close()
+
+    def states(self) -> Mapping[str, Kept]:
+        """Return what is kept, by domain."""
+        with self._lock:
+            return {domain: entry.kept for domain, entry in self._kept.items()}
+
+    def fresh(self, domain: str, call: Call) -> Kept | None:
+        """Return what is kept of a domain, as the store is now; None: the report has to stream.
+
+        Raises:
+            PagerolesError: The store failed, or the call ended.
+        """
+        if not self.budget:
+            return None
+        with self._lock:
+            entry = self._kept.get(domain)
+            rate = self._rates.setdefault(domain, _Rate())
+            rate.add()
+        if entry is None:
+            return self._first(domain, rate, call)
+        try:
+            return entry.kept if self._is_brought_up(domain, entry, call) else None
+        except _LostError as reason:
+            self._forget(domain, entry, str(reason))
+            return self._first(domain, rate, call)
+
+    # ---- keeping up ----
+
+    def _is_brought_up(self, domain: str, entry: _Entry, call: Call) -> bool:
+        """Read what was written since the last question; return False if that is left to the background."""
+        now = self._looks.now(call)
+        if now is entry.seen:
+            return True
+        with self._lock:
+            if domain in self._filling:
+                return False
+        with _held(entry.lock, call):
+            return self._workers.run(call, lambda: self._is_read(domain, entry, now, call))
+
+    def _is_read(self, domain: str, entry: _Entry, now: Parts, call: Call) -> bool:
+        change = _change(now, entry.covered)
+        if self._rows_of(change, now, domain, call) > MOST_NEW_ROWS:
+            self._in_background(domain, lambda call: self._catch_up(domain, entry, call))
+            return False
+        self._read_new(domain, entry, now, call)
+        return True
+
+    def _catch_up(self, domain: str, entry: _Entry, call: Call) -> None:
+        with _held(entry.lock, call):
+            try:
+                self._read_new(domain, entry, self._looks.now(call), call)
+            except _LostError as reason:
+                self._forget(domain, entry, str(reason))
+
+    def _read_new(self, domain: str, entry: _Entry, now: Parts, call: Call) -> None:
+        """Read the parts of a look that were not read, until nothing is missing; the entry's lock is held."""
+        changed = False
+        while True:
+            names = [name for names in _change(now, entry.covered).names.values() for name in names]
+            if own := [name for name in names if domain in self._domains_of(names, call).get(name, (domain,))]:
+                incoming = _core.Incoming(entry.resident)
+                feed(incoming.feed, self._store, statements.places(domain, parts=own), call)
+                incoming.apply()
+                changed = True
+            if not names:
+                break
+            now = self._looks.now(call)
+            covered = entry.covered.covering(names, now)
+            if isinstance(covered, Lost):
+                raise _LostError(covered.reason)
+            entry.covered = covered
+        entry.covered = entry.seen = now
+        if changed:
+            entry.measure()
+            self._make_room(0, math.inf)
+
+    def _rows_of(self, change: New, now: Parts, domain: str, call: Call) -> int:
+        """Return how many rows new parts have, those left aside that have none of a domain."""
+        names = {name for names in change.names.values() for name in names}
+        domains = self._domains_of(list(names), call)
+        return sum(part.rows for part in now.parts if part.name in names and domain in domains.get(part.name, (domain,)))
+
+    def _domains_of(self, names: Sequence[str], call: Call) -> Mapping[str, frozenset[str]]:
+        """Return which domains some parts have, of those that are still there; a part never changes."""
+        with self._lock:
+            found = {name: self._domains_in[name] for name in names if name in self._domains_in}
+        if missing := [name for name in names if name not in found]:
+            rows = self._store.rows(statements.domains_in(missing), call)
+            for name, group in itertools.groupby(sorted(map(_texts, rows)), key=lambda row: row[0]):
+                found[name] = frozenset(domain for _, domain in group)
+            with self._lock:
+                self._domains_in.update({name: found[name] for name in missing if name in found})
+        return found
+
+    # ---- what is kept ----
+
+    def _first(self, domain: str, rate: _Rate, call: Call) -> Kept | None:
+        """Keep a domain of which nothing is kept: now, if it is small, or later."""
+        with self._lock:
+            if domain in self._refused or domain in self._filling:
+                return None
+        rows = self._workers.run(call, lambda: self._size(domain, call))
+        if rows > SMALL_ROWS:
+            if rate.now() > 1:
+                self._in_background(domain, lambda call: self._fill(domain, rows, rate, call))
+            return None
+        with self._lock:
+            if domain in self._filling:
+                return None
+            self._filling.add(domain)
+        try:
+            return self._workers.run(call, lambda: self._fill(domain, rows, rate, call))
+        finally:
+            with self._lock:
+                self._filling.discard(domain)
+
+    def _fill(self, domain: str, rows: int, rate: _Rate, call: Call) -> Kept | None:
+        """Read a domain and keep it; return None if there is no room, or it can't be proved to be right."""
+        began = time.monotonic()
+        covered = self._looks.now(call)
+        if covered.unproved or not self._make_room(rows * ROW_BYTES, rate.now()):
+            with self._lock:
+                self._refused[domain] = True
+            return None
+        resident = _core.Resident()
+        for keys in statements.key_ranges(max(rows // _ROWS_AT_ONCE, 1)):
+            incoming = _core.Incoming(resident)
+            feed(incoming.feed, self._store, statements.places(domain, keys=keys), call)
+            incoming.apply()
+        entry = _Entry(resident, covered, rate)
+        try:
+            with entry.lock:
+                self._read_new(domain, entry, self._looks.now(call), call)
+        except _LostError:
+            return None
+        if rows > SMALL_ROWS:
+            everything = PagesQuery(domain, _ALWAYS, touch_scope=TouchScope.ANY)
+            name_pages(entry.kept.count(everything, 1), self._store, everything, call, whole_keys=True)
+            entry.measure()
+        if not self._make_room(entry.kept.bytes, rate.now()):
+            return None
+        with self._lock:
+            self._kept[domain] = entry
+        _log.info(
+            "domain kept in memory",
+            domain=domain,
+            sessions=entry.kept.sessions,
+            bytes=entry.kept.bytes,
+            milliseconds=round((time.monotonic() - began) * 1000, 1),
+        )
+        return entry.kept
+
+    def _size(self, domain: str, call: Call) -> int:
+        return int(str(self._store.rows(statements.domain_size(domain), call)[0][0]))
+
+    def _make_room(self, needed: int, rate: float) -> bool:
+        """Forget domains that are asked about less, until so many bytes are free; return whether they are."""
+        while True:
+            with self._lock:
+                free = self.budget - sum(entry.kept.bytes for entry in self._kept.values())
+                if needed <= free:
+                    return True
+                least = min(self._kept.items(), key=lambda item: item[1].rate.now(), default=None)
+            if least is None or least[1].rate.now() >= rate:
+                return False
+            self._forget(*least, "room is needed")
+
+    def _forget(self, domain: str, entry: _Entry, reason: str) -> None:
+        with self._lock:
+            if self._kept.get(domain) is not entry:
+                return
+            del self._kept[domain]
+        _log.info("domain forgotten", domain=domain, bytes=entry.kept.bytes, reason=reason)
+
+    def _in_background(self, domain: str, work: Callable[[Call], object]) -> None:
+        """Do something for a domain soon, unless something is done for it already."""
+        with self._lock:
+            if domain in self._filling or self._closing.is_set():
+                return
+            self._filling.add(domain)
+        with contextlib.suppress(RuntimeError):  # closed since
+            self._filler.submit(self._run, domain, work)
+
+    def _run(self, domain: str, work: Callable[[Call], object]) -> None:
+        call = self._store.call(_FILL_SECONDS)
+        try:
+            work(call)
+        except PagerolesError as error:
+            _log.warning("domain not kept in memory", domain=domain, error=str(error))
+        except Exception as error:
+            _log.exception("domain not kept in memory", domain=domain, error=repr(error))
+        finally:
+            call.finish()
+            with self._lock:
+                self._filling.discard(domain)
+
+
+def _change(now: Parts, covered: Parts) -> New:
+    change = now.since(covered)
+    if isinstance(change, Lost):
+        raise _LostError(change.reason)
+    return change
+
+
+def _texts(row: Sequence[object]) -> tuple[str, str]:
+    name, domain = row
+    return str(name), str(domain)
+
+
+@contextlib.contextmanager
+def _held(lock: threading.Lock, call: Call) -> Iterator[None]:
+    """Hold a lock, for which a call waits no longer than it may take."""
+    while not lock.acquire(timeout=call.remaining()):
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _be_nice() -> None:
+    """Let this thread give way to those that answer requests, where the system can."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
