@@ -46,34 +46,34 @@ class Kept:
     kept: int = 0
     read: int = 0
     lost: list[str] = dataclasses.field(default_factory=list)
-    _known: Parts | None = None
+    known: Parts | None = None
 
     def refresh(self) -> None:
         """Bring the copy up to date: nothing is new at the last look."""
         while True:
             now = self.table.look()
             if now.unproved is not None:
-                self.rows = self._known = None
+                self.rows = self.known = None
                 self.lost.append(now.unproved)
                 return
-            if self._known is None:
+            if self.known is None:
                 self.between()
-                self.rows, self._known = self.table.all(), now
+                self.rows, self.known = self.table.all(), now
                 self.between()
                 continue
-            change = now.since(self._known)
+            change = now.since(self.known)
             if isinstance(change, Lost):
                 self._lose(change)
                 continue
             if not change.names:
-                self._take(self._known.covering((), now))
+                self._take(self.known.covering((), now))
                 self.kept += 1
                 return
             self._read({name for names in change.names.values() for name in names})
 
     def _read(self, names: Collection[str]) -> None:
         assert self.rows is not None
-        assert self._known is not None
+        assert self.known is not None
         self.read += 1
         self.between()
         places = self.table.places(names)
@@ -85,14 +85,14 @@ class Kept:
                 self.rows[place] = rows[place]
             else:
                 self.rows.pop(place, None)
-        self._take(self._known.covering(names, self.table.look()))
+        self._take(self.known.covering(names, self.table.look()))
 
     def _take(self, known: Parts | Lost) -> None:
         if isinstance(known, Lost):
             self._lose(known)
         else:
-            self._known = known
+            self.known = known
 
     def _lose(self, lost: Lost) -> None:
-        self.rows = self._known = None
+        self.rows = self.known = None
         self.lost.append(lost.reason)
