@@ -17,6 +17,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from pageroles.errors import SettingError, StoreUnavailableError
+from pageroles.store.changes import Changes
 from pageroles.store.lock import lock_file, locked, refuse_if_locked
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Embedded:
         refuse_if_locked(path)
         _keep_memory()
         self._path = path
+        self.changes = Changes()
         self._clients: list[Client] = []
         try:
             # The engine lives as long as any client; opening and closing it again and again would leak threads.
@@ -96,12 +98,12 @@ class Embedded:
     @contextlib.contextmanager
     def writer(self) -> Iterator[Client]:
         """Lend the client that changes the store; wait while it is lent."""
-        with self._write_lock:
+        with self._write_lock, self.changes.one():
             yield self._writer
 
     def apart(self, seconds: float) -> _Apart:  # noqa: ARG002 - a query in this process ends at its own limit
         """Return an engine with a client of its own; the store stays open until that is closed, too."""
-        return _Apart(_opened(self._path))
+        return _Apart(_opened(self._path), self.changes)
 
     def in_place(self) -> bool:
         """Return whether the folder is still the one that was opened, and not a copy of it."""
@@ -119,14 +121,20 @@ class _Apart:
     embedded = True
     connections = 0
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, changes: Changes) -> None:
         self._client = client
+        self.changes = changes
 
     @contextlib.contextmanager
     def _lend(self) -> Iterator[Client]:
         yield self._client
 
-    reader = control = writer = _lend
+    reader = control = _lend
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator[Client]:
+        with self.changes.one():
+            yield self._client
 
     def apart(self, _: float) -> _Apart:
         return self

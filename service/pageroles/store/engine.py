@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver.client import Client
 
+    from pageroles.store.changes import Changes
+
 # The driver logs failures and raises them as well; we report what is raised.
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
@@ -34,6 +36,10 @@ class Engine(Protocol):
     """
 
     embedded: bool
+
+    @property
+    def changes(self) -> Changes | None:
+        """What counts the changes of an embedded store; None for a server, which others change, too."""
 
     @property
     def connections(self) -> int:

@@ -26,6 +26,7 @@ class Server:
     """A ClickHouse server over HTTP: one client serves all threads."""
 
     embedded = False
+    changes = None
 
     def __init__(self, dsn: str, readers: int, silence: float, retries: int = 2) -> None:
         """Connect to a server.

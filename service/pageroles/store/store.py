@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from pageroles.store.changes import Changes
+
 
 _log = structlog.get_logger(__name__)
 
@@ -100,6 +102,11 @@ class Store:
     def connections(self) -> int:
         """How many connections to a server were made so far; a server that was restarted is reached by a new one."""
         return self._engine.connections
+
+    @property
+    def changes(self) -> Changes | None:
+        """What counts the changes of an embedded store; None for a server, which others change, too."""
+        return self._engine.changes
 
     @functools.cached_property
     def cluster(self) -> str | None:
@@ -179,7 +186,8 @@ class Store:
         Raises:
             PagerolesError: ClickHouse can't be reached, or refuses it.
         """
-        with translated(), self._engine.writer() as client:
+        counted = contextlib.nullcontext() if self.changes is None else self.changes.command(text)
+        with translated(), self._engine.writer() as client, counted:
             client.command(text, parameters=parameters)
 
     def insert(self, table: str, rows: bytes, form: str = "JSONEachRow", columns: Sequence[str] | None = None) -> None:

@@ -1,0 +1,243 @@
+"""A kept copy of a real table, beside what ClickHouse returns with FINAL, while writers and operators do all they may."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections import Counter
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pageroles.store.parts import Looks, Lost, New
+from pageroles.store.store import Store
+from support import stores
+from support.clickhouse_standin import FOLDER
+from support.kept import Kept
+from support.kept_life import LIGHT_UPDATES, Life, RealTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from support.clickhouse_standin import StandIn
+
+# Each life takes five seconds or ten. One is lived again with `pytest -m "" -k "NAME and [SEED]"`.
+SEEDS, SLOW_SEEDS = range(1), range(1, 40)
+AS_A_SERVER = "old_parts_lifetime = 480"
+
+
+def seeds() -> list[object]:
+    return [*SEEDS, *(pytest.param(seed, marks=pytest.mark.slow) for seed in SLOW_SEEDS)]
+
+
+@pytest.fixture
+def other(standin: StandIn, empty_store: Store) -> Iterator[Store]:
+    """Another client of the server of `empty_store`, whose table keeps old parts as a server does."""
+    empty_store.command(f"ALTER TABLE sessions MODIFY SETTING {AS_A_SERVER}")
+    with Store.open(standin.dsn) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("seed", seeds())
+def test_a_copy_of_a_server_is_kept(empty_store: Store, other: Store, seed: int) -> None:
+    life = Life(other, Kept(RealTable(empty_store, Looks(empty_store))), Random(f"server {seed}"))
+    life.live(40)
+    assert life.seen["compared"] > 5, life.kept.lost
+    assert life.kept.read > 0
+
+
+@pytest.mark.parametrize("seed", seeds())
+def test_a_copy_of_an_embedded_store_is_kept(tmp_path: Path, seed: int) -> None:
+    """In a process of its own: this one has its store."""
+    command = [sys.executable, "-m", "support.kept_life", str(tmp_path / "store"), str(seed)]
+    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    seen = Counter(json.loads(done.stdout))
+    assert min(seen["compared"], seen["read"]) > 5, seen
+
+
+def test_what_many_write_at_once_is_never_lost(empty_store: Store, other: Store, standin: StandIn) -> None:
+    """Numbers grow, whoever writes: a part never comes among those that were read."""
+    table = RealTable(empty_store, Looks(empty_store))
+    kept = Kept(table)
+    pause, stopping = threading.Lock(), threading.Event()
+    failed: list[BaseException] = []
+
+    def write(number: int) -> None:
+        with Store.open(standin.dsn) as store:
+            life = Life(store, kept, Random(f"writer {number}"))
+            try:
+                while not stopping.is_set():
+                    if number:
+                        with shared:
+                            life.insert()
+                    else:
+                        life.merge()
+            except BaseException as error:  # noqa: BLE001 - told below
+                failed.append(error)
+
+    # Writers hold one lock each, so that they write at once, and all stand still for a comparison.
+    shared = threading.Semaphore(3)
+    Life(other, kept, Random(0)).insert()
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(12):
+            for _ in range(4):
+                change = None
+                now = table.look()
+                if kept.known is not None:
+                    change = now.since(kept.known)
+                assert not isinstance(change, Lost), change
+            with pause:
+                for _ in range(3):
+                    shared.acquire()
+                kept.refresh()
+                assert kept.rows == table.all()
+                for _ in range(3):
+                    shared.release()
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join(60)
+    assert not failed
+    assert kept.lost == []
+    assert kept.read > 5
+
+
+# ---- what ClickHouse does, one by one ----
+
+KEPT, READ = "kept", "read"
+
+
+def inserts(life: Life) -> None:
+    life.insert()
+
+
+def merges(life: Life) -> None:
+    life.writer.command("OPTIMIZE TABLE sessions FINAL")
+
+
+def freezes(life: Life) -> None:
+    life.freeze()
+
+
+def alters(change: str) -> Callable[[Life], None]:
+    def event(life: Life) -> None:
+        life.writer.command(f"ALTER TABLE sessions {change} SETTINGS mutations_sync = 2")
+
+    return event
+
+
+def runs(*statements: str) -> Callable[[Life], None]:
+    def event(life: Life) -> None:
+        for statement in statements:
+            life.writer.command(statement)
+
+    return event
+
+
+def removes_one_part_and_merges(verb: str) -> Callable[[Life], None]:
+    """Take a part from among others; old parts go at once, so that a merge may span its numbers."""
+
+    def event(life: Life) -> None:
+        first = min(life.kept.known.parts, key=lambda part: part.first)  # type: ignore[union-attr]
+        within = [part for part in life.kept.known.parts if part.partition == first.partition]  # type: ignore[union-attr]
+        middle = sorted(within)[1]
+        life.writer.command(f"ALTER TABLE sessions {verb} PART '{middle.name}'")
+        life.writer.command("OPTIMIZE TABLE sessions FINAL")
+
+    return event
+
+
+TAKEN, CHANGED = "rows were taken away", "rows were changed"
+EVENTS = {
+    "insert": (inserts, READ),
+    "merge": (merges, KEPT),
+    "freeze": (freezes, KEPT),
+    "delete": (alters("DELETE WHERE source = 'x1'"), CHANGED),
+    "delete nothing": (alters("DELETE WHERE 0"), CHANGED),
+    "update": (alters("UPDATE source = 'y' WHERE source = 'x1'"), CHANGED),
+    "materialize column": (alters("MATERIALIZE COLUMN referrer_domain"), CHANGED),
+    "clear column": (alters("CLEAR COLUMN source"), CHANGED),
+    "lightweight delete": (runs("DELETE FROM sessions WHERE source = 'x1'"), CHANGED),
+    "lightweight update": (
+        runs(
+            f"ALTER TABLE sessions MODIFY SETTING {LIGHT_UPDATES}",
+            "UPDATE sessions SET source = 'z' WHERE source LIKE 'x%'",
+        ),
+        "the table has lightweight updates",
+    ),
+    "detach and attach the table": (runs("DETACH TABLE sessions", "ATTACH TABLE sessions"), KEPT),
+    "drop part": (removes_one_part_and_merges("DROP"), TAKEN),
+    "detach part": (removes_one_part_and_merges("DETACH"), TAKEN),
+    "drop partition": (runs("ALTER TABLE sessions DROP PARTITION 202507"), TAKEN),
+    "detach and attach a partition": (
+        runs("ALTER TABLE sessions DETACH PARTITION 202507", "ALTER TABLE sessions ATTACH PARTITION 202507"),
+        TAKEN,
+    ),
+    "replace partition": (
+        runs(
+            "CREATE TABLE other AS sessions",
+            "ALTER TABLE other ATTACH PARTITION 202507 FROM sessions",
+            "ALTER TABLE sessions REPLACE PARTITION 202507 FROM other",
+            "DROP TABLE other SYNC",
+        ),
+        TAKEN,
+    ),
+    "attach partition from": (
+        runs(
+            "CREATE TABLE other AS sessions",
+            "ALTER TABLE other ATTACH PARTITION 202507 FROM sessions",
+            "ALTER TABLE sessions ATTACH PARTITION 202507 FROM other",
+            "DROP TABLE other SYNC",
+        ),
+        READ,
+    ),
+    "move partition": (
+        runs(
+            "CREATE TABLE other AS sessions",
+            "ALTER TABLE sessions MOVE PARTITION 202507 TO TABLE other",
+            "DROP TABLE other SYNC",
+        ),
+        TAKEN,
+    ),
+    "truncate": (runs("TRUNCATE TABLE sessions"), "the table is empty"),
+    "drop and create": (
+        runs(
+            "CREATE TABLE other AS sessions",
+            "DROP TABLE sessions SYNC",
+            "CREATE TABLE sessions AS other",
+            "DROP TABLE other SYNC",
+        ),
+        "the table is empty",
+    ),
+    "expire": (
+        runs(
+            "ALTER TABLE sessions MODIFY TTL toDateTime(started_at) + INTERVAL 1 MONTH DELETE WHERE source = 'x1'",
+            "OPTIMIZE TABLE sessions FINAL",
+        ),
+        "the rows of the table expire",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_what_an_event_does_to_a_copy(empty_store: Store, other: Store, name: str) -> None:
+    event, outcome = EVENTS[name]
+    other.command("SYSTEM STOP MERGES sessions")
+    life = Life(other, Kept(RealTable(empty_store, Looks(empty_store))), Random(7))
+    for _ in range(6):
+        life.insert()
+    life.compare()
+    other.command("SYSTEM START MERGES sessions")
+    read = life.kept.read
+    event(life)
+    life.compare()
+    happened = KEPT if life.kept.read == read else READ
+    assert [outcome] == (life.kept.lost[:1] or [happened])
