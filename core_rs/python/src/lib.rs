@@ -72,7 +72,7 @@ impl Tally {
         py.detach(|| self.0.merge(&mut other.0)).map_err(raise)
     }
 
-    fn counted(&mut self) -> PyResult<Counted> {
+    fn take(&mut self) -> PyResult<Counted> {
         self.0.take().map(Counted).map_err(raise)
     }
 }

@@ -256,7 +256,9 @@ class Residents:
         """Return how many rows new parts have, those left aside that have none of a domain."""
         names = {name for names in change.names.values() for name in names}
         domains = self._domains_of(list(names), call)
-        return sum(part.rows for part in now.parts if part.name in names and domain in domains.get(part.name, (domain,)))
+        return sum(
+            part.rows for part in now.parts if part.name in names and domain in domains.get(part.name, (domain,))
+        )
 
     def _domains_of(self, names: Sequence[str], call: Call) -> Mapping[str, frozenset[str]]:
         """Return which domains some parts have, of those that are still there; a part never changes."""
