@@ -95,6 +95,7 @@ class RequestLog:
         key_id: The id of the caller's key; None until it is known.
         domain: The domain that the caller asks about; None until it is known.
         sessions: The number of included sessions; None until there is a report.
+        source: What the report was made from, `memory` or `store`; None until there is one.
     """
 
     def __init__(self, request_id: str, method: str) -> None:
@@ -105,6 +106,7 @@ class RequestLog:
         self.key_id: str | None = None
         self.domain: str | None = None
         self.sessions: int | None = None
+        self.source: str | None = None
 
     def write(self, error: PagerolesError | None = None) -> None:
         """Write the line: who asked, how the request ended, and how many milliseconds it took.
@@ -121,6 +123,7 @@ class RequestLog:
             key_id=self.key_id,
             domain=self.domain,
             sessions=self.sessions,
+            source=self.source,
             milliseconds=round((time.monotonic() - self._began) * 1000, 1),
             **({"error": str(error)} if error else {}),
             **({"exc_info": error} if ours else {}),
