@@ -9,7 +9,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anyio
 import msgspec
 import swagger_ui_bundle
 from starlette.applications import Starlette
@@ -174,25 +173,21 @@ async def _until_disconnect(request: Request, backend: Backend, incoming: Incomi
         ClientDisconnect: The client disconnected before the answer was ready.
         RefusedError: The backend refused.
     """
-    outcomes: list[StreamedReply | RefusedError] = []
+    answer = asyncio.create_task(backend.answer(incoming))
+    gone = asyncio.create_task(_disconnected(request))
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise ClientDisconnect
+        return answer.result()
+    finally:
+        answer.cancel()
+        gone.cancel()
 
-    async def answer() -> None:
-        try:
-            outcomes.append(await backend.answer(incoming))
-        except RefusedError as error:
-            outcomes.append(error)
-        group.cancel_scope.cancel()
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(answer)
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        group.cancel_scope.cancel()
-    if not outcomes:
-        raise ClientDisconnect
-    if isinstance(outcome := outcomes[0], RefusedError):
-        raise outcome
-    return outcome
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _answer(reply: StreamedReply) -> Response:
