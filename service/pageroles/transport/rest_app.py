@@ -41,6 +41,8 @@ _WHOLE_BYTES = 256 << 10
 # Ample for 64 KiB, the most that a body may have.
 _BODY_SECONDS = 10.0
 _GZIP_FROM_BYTES = 1024
+# The highest level takes four times as long or more, for answers that are 7 to 23 % smaller.
+_GZIP_LEVEL = 4
 
 
 def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequence[str] = ()) -> Starlette:
@@ -52,7 +54,10 @@ def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequen
         allowed_origins: Origins whose pages may call REST from a browser; by default none.
     """
     gateway = _Gateway(backend, max_seconds)
-    middleware = [Middleware(CommonHeaders), Middleware(GZipMiddleware, minimum_size=_GZIP_FROM_BYTES)]
+    middleware = [
+        Middleware(CommonHeaders),
+        Middleware(GZipMiddleware, minimum_size=_GZIP_FROM_BYTES, compresslevel=_GZIP_LEVEL),
+    ]
     if allowed_origins:
         cors = Middleware(
             CORSMiddleware,
