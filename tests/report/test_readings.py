@@ -247,7 +247,9 @@ def moved(store: Store) -> str:
 
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
-def test_a_session_that_moved_counts_where_it_is(store: Store, reporter: Reporter, moved: str, plan: Plan | None) -> None:
+def test_a_session_that_moved_counts_where_it_is(
+    store: Store, reporter: Reporter, moved: str, plan: Plan | None
+) -> None:
     """Of u: `stays`, `to another day` and `and back`; of v: `filler`; of w: `to another user` and `converted`."""
     assert totals(reporter, store, asked_of(moved), plan) == (6, 1)
     assert totals(reporter, store, asked_of(moved, end_date="2025-07-11"), plan) == (5, 1)
