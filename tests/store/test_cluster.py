@@ -11,9 +11,9 @@ import pytest
 
 from pageroles.errors import InvalidArgumentError
 from pageroles.question.request import to_query
-from pageroles.report.plan import Plan, cut
+from pageroles.report.plan import Streamed
 from pageroles.report.run import Report, Reporter
-from pageroles.report.statements import Reading
+from pageroles.report.statements import Reading, key_ranges
 from pageroles.store import schema
 from pageroles.store.store import Store
 from support import worlds
@@ -138,7 +138,7 @@ def added_up(reporters: list[Reporter], shards: list[Store], query: PagesQuery) 
     tallies = []
     for reporter, shard in zip(reporters, shards, strict=True):
         for versions in (True, False):
-            plan = Plan(cut(3, 2), Reading(versions=versions))
+            plan = Streamed(tuple(key_ranges(3)), 2, Reading(versions=versions))
             tally = reporter.run(query, plan, shard.call(60))._tally
         tallies.append(tally)
     total = tallies[0]

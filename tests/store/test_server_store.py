@@ -148,11 +148,13 @@ def test_one_dropped_connection_is_tried_again(standin: StandIn, target: str, ke
     assert ask(target, key, DOMAIN, JULY)["summary_totals"]["total_sessions"] == 1
 
 
+@pytest.mark.usefixtures("streaming")
 def test_a_stream_that_is_cut_is_never_an_answer(standin: StandIn, target: str, key: str) -> None:
     standin.faults("cut", match="FROM sessions AS s FINAL", after_bytes=20)
     assert refused(target, key).code() == grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.usefixtures("streaming")
 def test_a_fault_in_the_middle_of_a_stream_is_never_an_answer(standin: StandIn, target: str, key: str) -> None:
     standin.faults("exception_midstream", match="FROM sessions AS s FINAL", after_bytes=20)
     error = refused(target, key)
@@ -160,6 +162,7 @@ def test_a_fault_in_the_middle_of_a_stream_is_never_an_answer(standin: StandIn, 
     assert "SELECT" not in error.details()
 
 
+@pytest.mark.usefixtures("streaming")
 def test_a_query_that_is_refused_is_our_fault(target: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "pageroles.report.statements.sessions", lambda *_: Statement("SELECT nonsense FROM sessions", {})
@@ -170,6 +173,7 @@ def test_a_query_that_is_refused_is_our_fault(target: str, key: str, monkeypatch
     assert "quote" in error.details()
 
 
+@pytest.mark.usefixtures("streaming")
 def test_a_server_that_hangs_does_not_hold_the_caller(standin: StandIn, target: str, key: str) -> None:
     standin.faults("hang", match="FROM sessions AS s FINAL", times=1)
     began = time.monotonic()
@@ -179,6 +183,7 @@ def test_a_server_that_hangs_does_not_hold_the_caller(standin: StandIn, target: 
     assert ask(target, key, DOMAIN, JULY)["summary_totals"]["total_sessions"] == 1
 
 
+@pytest.mark.usefixtures("streaming")
 def test_a_server_that_hangs_is_left_at_our_own_limit(standin: StandIn, remote: Store, key: str) -> None:
     with serving_with(remote, max_seconds=1.0) as (target, _, _):
         ask(target, key, DOMAIN, JULY)
@@ -189,6 +194,7 @@ def test_a_server_that_hangs_is_left_at_our_own_limit(standin: StandIn, remote: 
     assert "shorter window" in error.details()
 
 
+@pytest.mark.usefixtures("streaming")
 def test_a_cancel_stops_the_query_on_the_server(
     standin: StandIn, target: str, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

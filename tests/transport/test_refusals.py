@@ -88,7 +88,7 @@ class World:
 
 
 @pytest.fixture
-def world(served: Served, key: str, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(served: Served, key: str, streaming: None, monkeypatch: pytest.MonkeyPatch) -> World:
     domain = f"refusals-{time.monotonic_ns()}.example.com"
     QuotaStore(served.store).set(domain, 0)
     spent_key = served.key(domain)
