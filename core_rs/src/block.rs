@@ -145,7 +145,8 @@ impl Block {
         }));
         self.next_user = next_user;
         let ends = || rows.iter().map(Row::ends);
-        self.exit.extend(ends().map(|ends| PageId::number(ends.exit)));
+        self.exit
+            .extend(ends().map(|ends| PageId::number(ends.exit)));
         self.before_exit
             .extend(ends().map(|ends| PageId::number(ends.before_exit)));
         self.landing
@@ -197,15 +198,23 @@ impl Block {
     }
 
     /// Adds whole users of another block, whose keys are greater than those before.
-    pub(crate) fn append_users(&mut self, other: &Self, users: Range<usize>, sessions: Range<usize>) {
+    pub(crate) fn append_users(
+        &mut self,
+        other: &Self,
+        users: Range<usize>,
+        sessions: Range<usize>,
+    ) {
         let keys = other.users.get(users).unwrap_or_default();
         let ranks = other.user.get(sessions.clone()).unwrap_or_default();
         let Some(&first) = ranks.first() else {
             return;
         };
         let next = self.next_user;
-        self.user
-            .extend(ranks.iter().map(|&user| next.wrapping_add(user.wrapping_sub(first))));
+        self.user.extend(
+            ranks
+                .iter()
+                .map(|&user| next.wrapping_add(user.wrapping_sub(first))),
+        );
         self.users.extend_from_slice(keys);
         #[expect(clippy::cast_possible_truncation, reason = "each has a session")]
         let added = keys.len() as u16;
@@ -229,7 +238,10 @@ impl Block {
         extend(&mut self.before_exit, &other.before_exit, &sessions);
         extend(&mut self.landing, &other.landing, &sessions);
         let from = &other.converted;
-        let before = |end: usize| from.session.partition_point(|&place| (place as usize) < end);
+        let before = |end: usize| {
+            from.session
+                .partition_point(|&place| (place as usize) < end)
+        };
         for nth in before(sessions.start)..before(sessions.end) {
             let place = from.session.get(nth).map_or(0, |&place| place as usize);
             let (views, conversions) = from.of(nth);
@@ -275,7 +287,8 @@ impl Block {
 
     /// The place of the first session of a user or of later ones.
     pub(crate) fn first_session_of(&self, user: usize) -> usize {
-        self.user.partition_point(|&other| usize::from(other) < user)
+        self.user
+            .partition_point(|&other| usize::from(other) < user)
     }
 
     /// The bytes that the block takes, without what memory is kept for.
@@ -332,7 +345,10 @@ fn extend<T: Copy>(column: &mut Vec<T>, from: &[T], places: &Range<usize>) {
 /// Days since 1970 and the milliseconds of that day. Times outside of what a day's number can hold are cut to it.
 pub(crate) fn day_and_time(ms: i64) -> (u16, u32) {
     let ms = ms.clamp(0, (i64::from(u16::MAX) + 1) * DAY_MS - 1);
-    #[expect(clippy::cast_possible_truncation, reason = "both were cut to their type")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "both were cut to their type"
+    )]
     #[expect(clippy::cast_sign_loss, reason = "they are not negative")]
     let both = ((ms / DAY_MS) as u16, (ms % DAY_MS) as u32);
     both

@@ -107,7 +107,10 @@ impl Included {
     /// Whether all sessions of a block count.
     fn is_all(&self, block: &Block) -> bool {
         self.mark == marks::ANY
-            && self.traffic.as_ref().is_none_or(|_| block.traffic.is_empty())
+            && self
+                .traffic
+                .as_ref()
+                .is_none_or(|_| block.traffic.is_empty())
             && self.landing.is_none()
             && self.window.is_none_or(|window| is_within(block, window))
     }
@@ -116,7 +119,9 @@ impl Included {
     fn counts(&self, conversion: &Conversion) -> bool {
         self.conversion.is_none_or(|asked| {
             let values = asked.iter().zip(&conversion.values);
-            values.into_iter().all(|(asked, value)| asked.is_none_or(|asked| asked == *value))
+            values
+                .into_iter()
+                .all(|(asked, value)| asked.is_none_or(|asked| asked == *value))
         })
     }
 
@@ -272,12 +277,7 @@ impl Counts {
 
     /// Counts sessions, and their pages on the drop-off side.
     #[inline]
-    fn add_sessions(
-        &mut self,
-        block: &Block,
-        marks: &[u8],
-        sessions: impl Iterator<Item = usize>,
-    ) {
+    fn add_sessions(&mut self, block: &Block, marks: &[u8], sessions: impl Iterator<Item = usize>) {
         let [_, cells] = &mut self.rows;
         let length = block.len();
         let (users, marks) = (&block.user[..length], &marks[..length]);
@@ -334,13 +334,18 @@ impl Counts {
             let [rows, _] = &mut self.rows;
             let landing = block.landing.get(place).copied().unwrap_or_default();
             let events = &mut self.totals.conversion_events;
-            conversion_side(landing, views, conversions.inspect(|_| *events += 1), |role, page| {
-                if let Some(row) = rows.get_mut(page as usize)
-                    && row[role.place()].last_session != session
-                {
-                    row[role.place()].count(session, session_before_user);
-                }
-            });
+            conversion_side(
+                landing,
+                views,
+                conversions.inspect(|_| *events += 1),
+                |role, page| {
+                    if let Some(row) = rows.get_mut(page as usize)
+                        && row[role.place()].last_session != session
+                    {
+                        row[role.place()].count(session, session_before_user);
+                    }
+                },
+            );
         }
     }
 
@@ -390,4 +395,3 @@ impl Counts {
         }
     }
 }
-

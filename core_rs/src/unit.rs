@@ -8,9 +8,7 @@ use crate::group::{Keyed, Partitions, Range};
 use crate::journey::Moment;
 use crate::pages::{PageId, Pages};
 use crate::roles::{Conversion, Ends};
-use crate::streams::{
-    ConversionColumns, Inclusion, SessionColumns, UserColumns, not_full,
-};
+use crate::streams::{ConversionColumns, Inclusion, SessionColumns, UserColumns, not_full};
 
 /// The codes of traffic in a unit's blocks.
 pub(crate) const INCLUDED: u32 = 0;
@@ -183,7 +181,9 @@ impl Unit {
         let range = self.range;
         let is_dated = block.is_dated();
         if is_dated && self.undated.len() > 0 || !is_dated && self.dated.len() > 0 {
-            return Err("columns started_at and session_key come in all blocks or in none".to_owned());
+            return Err(
+                "columns started_at and session_key come in all blocks or in none".to_owned(),
+            );
         }
         let mut stray = None;
         if is_dated {
@@ -349,7 +349,10 @@ impl Rest<'_> {
     /// The first user of whom there is anything.
     fn first_user(&self) -> Option<u64> {
         let converted = self.converted.first().map(|row| row.user);
-        converted.into_iter().chain(self.earlier.first().copied()).min()
+        converted
+            .into_iter()
+            .chain(self.earlier.first().copied())
+            .min()
     }
 
     /// Lays all rows out in a block, the sessions of each user in order, and visits it each time that it is full.
@@ -366,7 +369,11 @@ impl Rest<'_> {
                 // Whole users, and no more than a few rows too many.
                 let end = run.len().min(FULL);
                 let last = run[end - 1].user();
-                let end = end + run[end..].iter().take_while(|row| row.user() == last).count();
+                let end = end
+                    + run[end..]
+                        .iter()
+                        .take_while(|row| row.user() == last)
+                        .count();
                 let (now, later) = run.split_at(end);
                 run = later;
                 block.extend(now);
