@@ -474,3 +474,52 @@ fn take<'a, R>(rows: &mut &'a [R], belongs: impl Fn(&R) -> bool) -> &'a [R] {
     *rows = rest;
     taken
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A block has a limit, which only a user of very many sessions may pass, and each user is in one block.
+    #[test]
+    fn blocks_are_small_and_have_whole_users() {
+        const MANY: u64 = 10_000;
+        for key in [|user: u64| user, |user: u64| user << 50] {
+            let mut unit = Unit::default();
+            let (mut sessions, mut users) = (0, 0);
+            for user in 0..9_000 {
+                let of_user = if user == 5_000 { MANY } else { 1 + user % 3 };
+                for _ in 0..of_user {
+                    let ends = Ends::default();
+                    let user = Word::new(key(user));
+                    unit.undated.push(unit.range, Undated { user, ends });
+                }
+                if user % 1_000 == 1 {
+                    unit.converted.push(Converted {
+                        user: key(user),
+                        session: Session {
+                            moment: Dated::default().moment(),
+                            ends: Ends::default(),
+                            traffic: INCLUDED,
+                        },
+                        views: 0..0,
+                        conversions: 0..0,
+                    });
+                    sessions += 1;
+                }
+                sessions += of_user;
+                users += 1;
+            }
+            let visited: Result<(), ()> = unit.each_block(false, |block| {
+                let of_block = block.user.chunk_by(|one, next| one == next);
+                let most = of_block.clone().map(<[_]>::len).max().unwrap_or_default();
+                assert!(block.len() < 2 * FULL + most, "{} sessions", block.len());
+                let numbers = of_block.map(|sessions| usize::from(sessions[0]));
+                assert!(numbers.clone().eq(0..numbers.clone().count()));
+                sessions -= block.len() as u64;
+                users -= numbers.count();
+                Ok(())
+            });
+            assert_eq!((visited, sessions, users), (Ok(()), 0, 0));
+        }
+    }
+}
