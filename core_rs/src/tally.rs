@@ -145,6 +145,7 @@ impl Tally {
         other.require_closed()?;
         self.counts.merge_totals(&other.counts)?;
         let other = other.emptied();
+        self.pages.adopt_ambiguity(&other.pages);
         let pages = other
             .pages
             .iter()
