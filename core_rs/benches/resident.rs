@@ -1,6 +1,11 @@
 //! A domain in memory: what it takes to fill it, to change it, and to ask it.
 #![allow(missing_docs, reason = "criterion's macros")]
 #![allow(clippy::unwrap_used, reason = "a bench may stop anywhere")]
+#![allow(
+    clippy::print_stdout,
+    reason = "memory is no time, which criterion prints"
+)]
+#![allow(clippy::cast_precision_loss, reason = "bytes a session have one digit")]
 
 mod traffic;
 

@@ -198,7 +198,7 @@ pub fn places(rows: &[Session]) -> Vec<u8> {
     const DAY_MS: i64 = 86_400_000;
     let starts = rows.iter().map(|row| {
         let number = row.number.cast_signed();
-        let day = 20_000 + row.day as i64;
+        let day = 20_000 + (row.day as u64).cast_signed();
         day * DAY_MS + number % DAY_MS
     });
     let converting = |row: &&Session| row.converts();
