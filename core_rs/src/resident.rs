@@ -464,7 +464,7 @@ fn changed(
         }
         let stays = |&session: &usize| {
             let place = old.place(session);
-            !places.iter().any(|changed| changed.of_user() == place)
+            places.binary_search_by_key(&place, Place::of_user).is_err()
         };
         let mut stay = sessions.filter(stays).peekable();
         let mut come: Vec<&Place> = places.iter().filter(|place| !place.gone).collect();
