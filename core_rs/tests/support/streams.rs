@@ -1,7 +1,7 @@
 //! The streams that a host would make of a world.
 
 use super::blocks::{Values, block};
-use super::{Form, Question, START_MS, Session, Version, oracle, url};
+use super::{Conversion, Form, Question, START_MS, Session, Version, oracle, url};
 
 /// A header without rows, then blocks, of a few rows each unless there are very many, whose columns change their order.
 fn stream<R>(rows: &[R], columns: impl Fn(&[&R]) -> Vec<(&'static str, Values)>) -> Vec<u8> {
@@ -230,6 +230,59 @@ pub fn conversion_columns(rows: &[&&Session], filter: bool) -> Vec<(&'static str
     columns.push(("page_keys", Values::U64s(pages)));
     columns.push(("conversion_keys", Values::U64s(targets)));
     columns.push(("assist_views", Values::U32s(assists)));
+    columns
+}
+
+/// The keys of values that sessions pass by, and conversions match by.
+pub const PASSING: u64 = 5;
+pub const MATCHING: u64 = 7;
+
+/// Places as a store has them, for a domain that is kept in memory.
+pub fn places(sessions: &[Session]) -> Vec<u8> {
+    stream(sessions, place_columns)
+}
+
+pub fn place_columns(rows: &[&Session]) -> Vec<(&'static str, Values)> {
+    let rows: Vec<_> = rows.iter().collect();
+    let mut columns = session_columns(&rows, true);
+    columns.retain(|(name, _)| *name != "included");
+    let source = |session: &Session| PASSING + u64::from(!session.passes);
+    columns.push(("source_key", u64s(&rows, |session| Some(source(session)))));
+    for (column, name) in ["medium_key", "campaign_key", "content_key", "term_key"]
+        .into_iter()
+        .enumerate()
+    {
+        // Many combinations of values, which none asks for.
+        let value = |session: &Session| session.key() >> column & 1;
+        columns.push((name, u64s(&rows, |session| Some(value(session)))));
+    }
+    let gone = rows.iter().map(|session| u8::from(session.gone)).collect();
+    let pages = rows.iter().map(|session| session.pages.clone()).collect();
+    let lists = |value: fn(&Conversion) -> u64| {
+        let list = |session: &&&Session| session.conversions.iter().map(value).collect();
+        Values::U64s(rows.iter().map(list).collect())
+    };
+    let assists = |session: &&&Session| {
+        let conversions = session.conversions.iter();
+        conversions
+            .map(|conversion| conversion.assist_views)
+            .collect()
+    };
+    columns.extend([
+        ("gone", Values::U8(gone)),
+        ("page_keys", Values::U64s(pages)),
+        ("conversion_keys", lists(|conversion| conversion.page)),
+        (
+            "assist_views",
+            Values::U32s(rows.iter().map(assists).collect()),
+        ),
+        ("conversion_url_keys", lists(|conversion| conversion.page)),
+        (
+            "conversion_type_keys",
+            lists(|conversion| MATCHING + u64::from(!conversion.matches)),
+        ),
+        ("conversion_id_keys", lists(|_| 0)),
+    ]);
     columns
 }
 
