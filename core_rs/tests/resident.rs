@@ -89,6 +89,33 @@ proptest! {
             same(&found, &oracle::answer(&landed, question), question);
         }
     }
+
+    #[test]
+    fn damaged_places_never_panic(
+        history in histories(),
+        damages in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4), 1..4),
+        chunk in 1_usize..200,
+    ) {
+        let mut stream = streams::places(&as_written(history));
+        for (index, byte, damage) in damages {
+            let at = index.index(stream.len());
+            match damage {
+                0 => stream[at] = byte,
+                1 => stream[at] ^= 1 << (byte % 8),
+                2 => stream.insert(at, byte),
+                _ => drop(stream.drain(at..stream.len().min(at + usize::from(byte)))),
+            }
+        }
+        let resident = Arc::new(Resident::default());
+        let mut incoming = Incoming::new(Arc::clone(&resident));
+        let fed = stream.chunks(chunk).try_for_each(|chunk| incoming.feed(chunk));
+        let applied = incoming.apply();
+        prop_assert!(fed.is_ok() || applied == fed);
+        prop_assert!(applied.is_ok() || resident.sessions() == 0);
+        for question in questions() {
+            answer(&resident, &asked(question, Some(1)), 2);
+        }
+    }
 }
 
 /// Blocks are made anew, split and emptied.
