@@ -145,7 +145,8 @@ impl Block {
         }));
         self.next_user = next_user;
         let ends = || rows.iter().map(Row::ends);
-        self.exit.extend(ends().map(|ends| PageId::number(ends.exit)));
+        self.exit
+            .extend(ends().map(|ends| PageId::number(ends.exit)));
         self.before_exit
             .extend(ends().map(|ends| PageId::number(ends.before_exit)));
         self.landing
@@ -197,15 +198,23 @@ impl Block {
     }
 
     /// Adds whole users of another block, whose keys are greater than those before.
-    pub(crate) fn append_users(&mut self, other: &Self, users: Range<usize>, sessions: Range<usize>) {
+    pub(crate) fn append_users(
+        &mut self,
+        other: &Self,
+        users: Range<usize>,
+        sessions: Range<usize>,
+    ) {
         let keys = other.users.get(users).unwrap_or_default();
         let ranks = other.user.get(sessions.clone()).unwrap_or_default();
         let Some(&first) = ranks.first() else {
             return;
         };
         let next = self.next_user;
-        self.user
-            .extend(ranks.iter().map(|&user| next.wrapping_add(user.wrapping_sub(first))));
+        self.user.extend(
+            ranks
+                .iter()
+                .map(|&user| next.wrapping_add(user.wrapping_sub(first))),
+        );
         self.users.extend_from_slice(keys);
         #[expect(clippy::cast_possible_truncation, reason = "each has a session")]
         let added = keys.len() as u16;
@@ -229,7 +238,10 @@ impl Block {
         extend(&mut self.before_exit, &other.before_exit, &sessions);
         extend(&mut self.landing, &other.landing, &sessions);
         let from = &other.converted;
-        let before = |end: usize| from.session.partition_point(|&place| (place as usize) < end);
+        let before = |end: usize| {
+            from.session
+                .partition_point(|&place| (place as usize) < end)
+        };
         for nth in before(sessions.start)..before(sessions.end) {
             let place = from.session.get(nth).map_or(0, |&place| place as usize);
             let (views, conversions) = from.of(nth);
@@ -275,7 +287,8 @@ impl Block {
 
     /// The place of the first session of a user or of later ones.
     pub(crate) fn first_session_of(&self, user: usize) -> usize {
-        self.user.partition_point(|&other| usize::from(other) < user)
+        self.user
+            .partition_point(|&other| usize::from(other) < user)
     }
 
     /// The bytes that the block takes, without what memory is kept for.
@@ -332,7 +345,10 @@ fn extend<T: Copy>(column: &mut Vec<T>, from: &[T], places: &Range<usize>) {
 /// Days since 1970 and the milliseconds of that day. Times outside of what a day's number can hold are cut to it.
 pub(crate) fn day_and_time(ms: i64) -> (u16, u32) {
     let ms = ms.clamp(0, (i64::from(u16::MAX) + 1) * DAY_MS - 1);
-    #[expect(clippy::cast_possible_truncation, reason = "both were cut to their type")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "both were cut to their type"
+    )]
     #[expect(clippy::cast_sign_loss, reason = "they are not negative")]
     let both = ((ms / DAY_MS) as u16, (ms % DAY_MS) as u32);
     both
@@ -344,4 +360,167 @@ pub(crate) fn day_and_time(ms: i64) -> (u16, u32) {
 )]
 fn small(length: usize) -> u32 {
     length as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Clone, Copy)]
+    struct Plain {
+        user: u64,
+        ends: Ends,
+        traffic: u32,
+    }
+
+    impl Keyed for Plain {
+        fn user(&self) -> u64 {
+            self.user
+        }
+    }
+
+    impl Row for Plain {
+        fn ends(&self) -> Ends {
+            self.ends
+        }
+
+        fn traffic(&self) -> u32 {
+            self.traffic
+        }
+    }
+
+    fn ends(landing: usize, exit: usize, before_exit: usize) -> Ends {
+        Ends {
+            landing: PageId::at(landing),
+            exit: PageId::at(exit),
+            before_exit: PageId::at(before_exit),
+        }
+    }
+
+    /// The first sessions have traffic of code 0, which leaves the column out for as long as there is no other.
+    fn rows(with_traffic: bool) -> Vec<Plain> {
+        let rows = [7, 7, 7, 8, 9, 9, u64::MAX, u64::MAX].into_iter().zip(0..);
+        rows.map(|(user, number)| Plain {
+            user,
+            ends: ends(number, number % 3, number % 2),
+            traffic: u32::from(with_traffic && number == 4) * 5,
+        })
+        .collect()
+    }
+
+    #[test]
+    fn runs_are_taken_as_their_sessions_one_by_one() {
+        for with_traffic in [false, true] {
+            let rows = rows(with_traffic);
+            let mut single = Block::default();
+            let mut last_user = None;
+            for row in &rows {
+                if last_user.replace(row.user) != Some(row.user) {
+                    single.begin_unnamed_user();
+                }
+                single.push_undated(row.ends, row.traffic);
+            }
+            assert_eq!(single.user, [0, 0, 0, 1, 2, 2, 3, 3]);
+            assert_eq!(single.exit, [0, 1, 2, 0, 1, 2, 0, 1]);
+            assert_eq!(single.before_exit, [0, 1, 0, 1, 0, 1, 0, 1]);
+            assert_eq!(single.landing, [0, 1, 2, 3, 4, 5, 6, 7]);
+            let traffic: &[u32] = if with_traffic {
+                &[0, 0, 0, 0, 5, 0, 0, 0]
+            } else {
+                &[]
+            };
+            assert_eq!(single.traffic, traffic);
+            // Runs end where users end.
+            for cuts in [&[][..], &[3], &[4], &[6], &[3, 4, 6]] {
+                let mut block = Block::default();
+                let mut start = 0;
+                for &end in cuts.iter().chain([&rows.len()]) {
+                    block.extend(&rows[start..end]);
+                    block.extend::<Plain>(&[]);
+                    start = end;
+                }
+                assert_eq!(block, single, "cut at {cuts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn sessions_lie_by_user_and_keep_what_they_came_with() {
+        let session = |started_at, session_key| Session {
+            moment: Moment {
+                started_at,
+                session_key,
+            },
+            ends: ends(1, 2, 3),
+            traffic: 0,
+        };
+        let conversion = |assist_views| Conversion {
+            page: 4,
+            assist_views,
+            values: [1, 2, 3],
+        };
+        let views = || (1..=5).map(PageId::at);
+        let given = [
+            session(0, 9),
+            session(DAY_MS - 1, u64::MAX),
+            session(20_000 * DAY_MS, 1),
+            session(20_000 * DAY_MS + 1, 0),
+        ];
+        let empty = Block::default();
+        let mut block = Block::default();
+        block.begin_user(3);
+        block.push(&given[0]);
+        block.convert(views(), [conversion(1), conversion(3), conversion(0)]);
+        block.push(&given[1]);
+        block.begin_user(8);
+        block.push(&given[2]);
+        // A filter left none of its conversions.
+        block.convert(views(), []);
+        block.begin_user(u64::MAX);
+        block.push(&given[3]);
+        block.convert([None, PageId::at(9)], [conversion(9)]);
+        block.seal(false);
+
+        for (place, session) in given.iter().enumerate() {
+            assert_eq!(block.moment(place), session.moment);
+            let (day, _) = day_and_time(session.moment.started_at);
+            assert_eq!(block.place(place), (day, session.moment.session_key));
+        }
+        assert_eq!(block.users, [3, 8, u64::MAX]);
+        assert_eq!(block.days, Some((0, 20_000)));
+        assert_eq!(
+            [0, 1, 2, 3].map(|user| block.first_session_of(user)),
+            [0, 2, 3, 4]
+        );
+        let converted = &block.converted;
+        assert_eq!(converted.session, [0, 2, 3]);
+        // Only views that assist are kept.
+        let expected = [conversion(1), conversion(3), conversion(0)];
+        assert_eq!(converted.of(0), (&[1, 2, 3][..], &expected[..]));
+        assert_eq!(converted.of(1), (&[][..], &[][..]));
+        assert_eq!(converted.of(2), (&[0, 9][..], &[conversion(9)][..]));
+        assert_eq!(converted.of(3), (&[][..], &[][..]));
+
+        let columns = 3 * 8 + 4 * (2 + 2 + 4 + 8 + 3 * 4 + 1) + 3 * (4 + 4 + 4) + 5 * 4;
+        let of_conversions = 4 * size_of::<Conversion>();
+        assert_eq!(block.bytes(), empty.bytes() + columns + of_conversions);
+        block.clear();
+        assert_eq!(block, empty);
+    }
+
+    #[test]
+    fn times_that_no_day_can_hold_are_cut() {
+        let last = (u16::MAX, 86_399_999);
+        for (ms, expected) in [
+            (i64::MIN, (0, 0)),
+            (-1, (0, 0)),
+            (DAY_MS - 1, (0, 86_399_999)),
+            (DAY_MS, (1, 0)),
+            (DAY_MS * 65_536 - 1, last),
+            (DAY_MS * 65_536, last),
+            (i64::MAX, last),
+        ] {
+            assert_eq!(day_and_time(ms), expected, "{ms}");
+        }
+    }
 }

@@ -145,7 +145,11 @@ impl Tally {
         other.require_closed()?;
         self.counts.merge_totals(&other.counts)?;
         let other = other.emptied();
-        let pages = other.pages.iter().filter(|&page| other.counts.has_role(page));
+        self.pages.adopt_ambiguity(&other.pages);
+        let pages = other
+            .pages
+            .iter()
+            .filter(|&page| other.counts.has_role(page));
         let pages: Vec<PageId> = pages.collect();
         let mut places = [None; BATCH];
         for pages in pages.chunks(BATCH) {

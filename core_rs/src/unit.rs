@@ -8,9 +8,7 @@ use crate::group::{Keyed, Partitions, Range};
 use crate::journey::Moment;
 use crate::pages::{PageId, Pages};
 use crate::roles::{Conversion, Ends};
-use crate::streams::{
-    ConversionColumns, Inclusion, SessionColumns, UserColumns, not_full,
-};
+use crate::streams::{ConversionColumns, Inclusion, SessionColumns, UserColumns, not_full};
 
 /// The codes of traffic in a unit's blocks.
 pub(crate) const INCLUDED: u32 = 0;
@@ -183,7 +181,9 @@ impl Unit {
         let range = self.range;
         let is_dated = block.is_dated();
         if is_dated && self.undated.len() > 0 || !is_dated && self.dated.len() > 0 {
-            return Err("columns started_at and session_key come in all blocks or in none".to_owned());
+            return Err(
+                "columns started_at and session_key come in all blocks or in none".to_owned(),
+            );
         }
         let mut stray = None;
         if is_dated {
@@ -349,7 +349,10 @@ impl Rest<'_> {
     /// The first user of whom there is anything.
     fn first_user(&self) -> Option<u64> {
         let converted = self.converted.first().map(|row| row.user);
-        converted.into_iter().chain(self.earlier.first().copied()).min()
+        converted
+            .into_iter()
+            .chain(self.earlier.first().copied())
+            .min()
     }
 
     /// Lays all rows out in a block, the sessions of each user in order, and visits it each time that it is full.
@@ -366,7 +369,11 @@ impl Rest<'_> {
                 // Whole users, and no more than a few rows too many.
                 let end = run.len().min(FULL);
                 let last = run[end - 1].user();
-                let end = end + run[end..].iter().take_while(|row| row.user() == last).count();
+                let end = end
+                    + run[end..]
+                        .iter()
+                        .take_while(|row| row.user() == last)
+                        .count();
                 let (now, later) = run.split_at(end);
                 run = later;
                 block.extend(now);
@@ -466,4 +473,53 @@ fn take<'a, R>(rows: &mut &'a [R], belongs: impl Fn(&R) -> bool) -> &'a [R] {
     let (taken, rest) = rows.split_at(run);
     *rows = rest;
     taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A block has a limit, which only a user of very many sessions may pass, and each user is in one block.
+    #[test]
+    fn blocks_are_small_and_have_whole_users() {
+        const MANY: u64 = 10_000;
+        for key in [|user: u64| user, |user: u64| user << 50] {
+            let mut unit = Unit::default();
+            let (mut sessions, mut users) = (0, 0);
+            for user in 0..9_000 {
+                let of_user = if user == 5_000 { MANY } else { 1 + user % 3 };
+                for _ in 0..of_user {
+                    let ends = Ends::default();
+                    let user = Word::new(key(user));
+                    unit.undated.push(unit.range, Undated { user, ends });
+                }
+                if user % 1_000 == 1 {
+                    unit.converted.push(Converted {
+                        user: key(user),
+                        session: Session {
+                            moment: Dated::default().moment(),
+                            ends: Ends::default(),
+                            traffic: INCLUDED,
+                        },
+                        views: 0..0,
+                        conversions: 0..0,
+                    });
+                    sessions += 1;
+                }
+                sessions += of_user;
+                users += 1;
+            }
+            let visited: Result<(), ()> = unit.each_block(false, |block| {
+                let of_block = block.user.chunk_by(|one, next| one == next);
+                let most = of_block.clone().map(<[_]>::len).max().unwrap_or_default();
+                assert!(block.len() < 2 * FULL + most, "{} sessions", block.len());
+                let numbers = of_block.map(|sessions| usize::from(sessions[0]));
+                assert!(numbers.clone().eq(0..numbers.clone().count()));
+                sessions -= block.len() as u64;
+                users -= numbers.count();
+                Ok(())
+            });
+            assert_eq!((visited, sessions, users), (Ok(()), 0, 0));
+        }
+    }
 }
