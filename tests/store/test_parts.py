@@ -140,7 +140,8 @@ def part(first: int, last: int | None = None, version: int = 0, *, rows: int = 1
 
 
 def parts(*those: Part, **fields: Any) -> Parts:
-    return Parts(frozenset(those), **fields)
+    highest = max((max(one.last, one.version) for one in those), default=0)
+    return Parts(frozenset(those), **{"highest": highest, **fields})
 
 
 def new(*those: Part) -> New:
@@ -202,6 +203,18 @@ def test_an_empty_part_takes_what_was_read_away() -> None:
     assert parts(merged, emptied=(part(2, rows=0),)).since(parts(part(1), part(2, rows=0), part(3))) == new()
 
 
+def test_what_no_look_has_shown_may_have_been_read_and_then_lost() -> None:
+    known = parts(part(1), highest=4)
+    assert parts(part(1), part(5)).since(known) == new(part(5))
+    # A part that came after the look was changed, or taken away, before the next one: it was read as it was before.
+    assert parts(part(1), part(5, version=6)).since(known) == CHANGED
+    assert parts(part(1), emptied=(part(5, rows=0),)).since(known) == TAKEN
+    assert known.covering([part(5, version=6).name], parts(part(1), part(5, version=6))) == CHANGED
+    # A mutation that had begun has left alone what came after it.
+    assert parts(part(1), part(5, version=3)).since(known) == new(part(5, version=3))
+    assert parts(part(1), emptied=(part(4, rows=0),)).since(known) == new()
+
+
 def test_another_table_another_run_or_a_loss_seen_by_others_proves_nothing() -> None:
     known = parts(part(1), table="a", started=1000, losses=(1, 1))
     assert known.since(known) == new()
@@ -253,9 +266,20 @@ def test_what_was_read_behind_a_part_that_was_not_is_read_again() -> None:
 # ---- looks ----
 
 
+UUID = "1be18bff-f7e1-448d-9efb-2c114961aa36"
+TOLD = {
+    "active": 1, "engine": "ReplacingMergeTree", "path": f"/var/lib/clickhouse/store/1be/{UUID}/202507_1_1_0/",
+    "expires_at": 0, "expires_where": [], "expires_grouped": [], "changing": 0, "started": 1000,
+}  # fmt: skip
+
+
+REPLICATED = "the table is replicated: the next read may be of another server"
+
+
 def row(one: Part, **fields: object) -> list[object]:
-    told = {"active": 1, "table": "1be18bff-f7e1-448d-9efb-2c114961aa36", "unproved": "", "started": 1000, **fields}
-    return [*one, *told.values()]
+    assert fields.keys() <= TOLD.keys()
+    data_version = one.version or one.first
+    return [one.partition, one.first, one.last, data_version, one.rows, one.name, *{**TOLD, **fields}.values()]
 
 
 def looks_at(*rows: Sequence[object], **fields: Any) -> Looks:
@@ -265,9 +289,11 @@ def looks_at(*rows: Sequence[object], **fields: Any) -> Looks:
 
 def test_a_look_shows_the_parts_in_use() -> None:
     empty = part(2, rows=0)
-    look = looks_at(row(part(1)), row(empty, active=0), row(AUGUST)).now(Call(9))
-    assert (set(look.parts), look.emptied, look.unproved) == ({part(1), AUGUST}, (empty,), None)
-    assert (look.table, look.started) == ("1be18bff-f7e1-448d-9efb-2c114961aa36", 1000)
+    mutated = part(3, 4, version=7)
+    patch = part(5, partition="patch-1-202507", rows=0)
+    look = looks_at(row(part(1)), row(empty, active=0), row(mutated), row(patch, active=0)).now(Call(9))
+    assert (set(look.parts), look.emptied, look.unproved) == ({part(1), mutated}, (empty, patch), None)
+    assert (look.table, look.started, look.highest) == (UUID, 1000, 7)
 
 
 @pytest.mark.parametrize(
@@ -275,8 +301,14 @@ def test_a_look_shows_the_parts_in_use() -> None:
     [
         ([], "the table is empty"),
         ([row(part(1, rows=0), active=0)], "the table is empty"),
-        ([row(part(1), unproved="it is hidden")], "it is hidden"),
-        ([row(part(1), table="sessions")], "the table can't be told from one of the same name"),
+        ([row(part(1), engine="ReplicatedReplacingMergeTree")], REPLICATED),
+        ([row(part(1), engine="SharedReplacingMergeTree")], REPLICATED),
+        ([row(part(1), path="/data/default/sessions/1_1_0/")], "the table can't be told from one of the same name"),
+        ([row(part(1)), row(part(2, partition="patch-1-202507"))], "the table has lightweight updates"),
+        ([row(part(1)), row(part(2), expires_at=1)], "the rows of the table expire"),
+        ([row(part(1)), row(part(2), expires_where=["1"])], "the rows of the table expire"),
+        ([row(part(1)), row(part(2), expires_grouped=["1"])], "the rows of the table expire"),
+        ([row(part(1), changing=1)], "rows are being changed"),
     ],
 )  # fmt: skip
 def test_some_looks_prove_nothing(rows: list[list[object]], reason: str) -> None:
@@ -492,7 +524,7 @@ def test_a_look_during_which_a_change_begins_is_not_relied_on() -> None:
 
 
 def test_a_look_that_proves_nothing_is_not_relied_on() -> None:
-    store: Any = FakeStore(lambda _: [row(part(1), unproved="rows are being changed")], changes=Changes())
+    store: Any = FakeStore(lambda _: [row(part(1), changing=1)], changes=Changes())
     looks = Looks(store)
     looks.now(Call(9))
     looks.now(Call(9))

@@ -45,7 +45,7 @@ class MadePart:
 
     def told(self, *, active: bool) -> tuple[object, ...]:
         rows = len(self.rows) + len(self.patch or {})
-        return self.partition, self.first, self.last, self.version, rows, self.name, int(active)
+        return self.partition, self.first, self.last, self.data_version, rows, self.name, int(active)
 
 
 @dataclasses.dataclass
@@ -65,11 +65,10 @@ class MadeTable:
 
     def told(self) -> list[tuple[object, ...]]:
         """Return the rows of a look."""
-        patched = "the table has lightweight updates"
-        told = [
-            (*part.told(active=True), self.identity, patched if part.patch else "", self.started) for part in self.parts
-        ]
-        told += [(*part.told(active=False), self.identity, "", self.started) for part in self.emptied]
+        path = f"/store/{self.identity[:3]}/{self.identity}/part/"
+        table: tuple[object, ...] = ("ReplacingMergeTree", path, 0, [], [], 0, self.started)
+        told = [(*part.told(active=True), *table) for part in self.parts]
+        told += [(*part.told(active=False), *table) for part in self.emptied]
         self.rng.shuffle(told)
         return told
 
