@@ -120,10 +120,16 @@ class Parts:
         Args:
             known: An earlier look after which the whole table was read, or what `covering` returned.
         """
-        gone, came = _by_partition(known.parts - self.parts), _by_partition(self.parts - known.parts)
-        new = [part for parts in came.values() for part in parts if not _is_merge(part, gone.get(part.partition, []))]
-        if (reason := next(self._losses_since(known, gone, came, new), None)) is not None:
+        if (reason := next(self._reasons(known), None)) is not None:
             return Lost(reason)
+        gone, came = _by_partition(known.parts - self.parts), _by_partition(self.parts - known.parts)
+        losses = (self._loss(part, came.get(part.partition, ())) for parts in gone.values() for part in parts)
+        if (reason := next(filter(None, losses), None)) is not None:
+            return Lost(reason)
+        new = [part for parts in came.values() for part in parts if not _is_merge(part, gone.get(part.partition, ()))]
+        last = {part.partition: part.last for part in sorted(known.parts)}
+        if any(part.last <= last.get(part.partition, 0) for part in new):
+            return Lost("a part came among those that were read")
         names: dict[str, tuple[str, ...]] = {}
         for part in new:
             if part.rows:
@@ -157,30 +163,25 @@ class Parts:
         """Tell whether a look at a server that started then may be at the same run of it."""
         return abs(self.started - started) <= _START_SECONDS
 
-    def _losses_since(
-        self, known: Parts, gone: Mapping[str, list[Part]], came: Mapping[str, list[Part]], new: Iterable[Part]
-    ) -> Iterator[str]:
-        """Tell why what is known is lost."""
+    def _reasons(self, known: Parts) -> Iterator[str]:
+        """Tell why what is known is lost, whatever parts there are."""
         yield from filter(None, (known.unproved, self.unproved))
         if self.table != known.table:
             yield "the table was made anew"
         if not self.is_started_at(known.started):
             yield "the server was started anew"
-        for partition, parts in gone.items():
-            yield from filter(None, (self._loss(part, came.get(partition, ())) for part in parts if part.rows))
         # What was read after the look may have had rows of a part that no look has shown.
         if any(part.first > known.highest for part in self.emptied):
             yield _TAKEN
         if any(part.version > known.highest for part in self.parts):
             yield _CHANGED
-        last = {part.partition: part.last for part in sorted(known.parts)}
-        if any(part.last <= last.get(part.partition, 0) for part in new):
-            yield "a part came among those that were read"
         if self.losses != known.losses:
             yield "something was lost between earlier looks"
 
     def _loss(self, part: Part, came: Iterable[Part]) -> str | None:
-        """Tell why a part that was read and is gone is lost; None where it is merged, and has all its rows."""
+        """Tell why a part that was read and is gone is lost; None where another has all its rows."""
+        if not part.rows:
+            return None
         merged = next((other for other in came if other.has(part)), None)
         if merged is None or any(empty.has(part) for empty in self.emptied):
             return _TAKEN
