@@ -290,10 +290,11 @@ def looks_at(*rows: Sequence[object], **fields: Any) -> Looks:
 def test_a_look_shows_the_parts_in_use() -> None:
     empty = part(2, rows=0)
     mutated = part(3, 4, version=7)
-    patch = part(5, partition="patch-1-202507", rows=0)
+    assert looks_at(row(mutated)).now(Call(9)).highest == 7
+    patch = part(9, partition="patch-1-202507", rows=0)
     look = looks_at(row(part(1)), row(empty, active=0), row(mutated), row(patch, active=0)).now(Call(9))
     assert (set(look.parts), look.emptied, look.unproved) == ({part(1), mutated}, (empty, patch), None)
-    assert (look.table, look.started, look.highest) == (UUID, 1000, 7)
+    assert (look.table, look.started, look.highest) == (UUID, 1000, 9)
 
 
 @pytest.mark.parametrize(
