@@ -45,8 +45,8 @@ class RealTable:
         self.store = store
         self.looks = looks
 
-    def look(self) -> Parts:
-        return self.looks.now(self.store.call(60))
+    def look(self, *, anew: bool = False) -> Parts:
+        return self.looks.now(self.store.call(60), anew=anew)
 
     def all(self) -> dict[Hashable, Hashable]:
         return _rows(self._read(_ALL))

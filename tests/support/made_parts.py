@@ -51,6 +51,8 @@ class MadePart:
 @dataclasses.dataclass
 class MadeTable:
     rng: random.Random
+    # The embedded engine tells of mutations at work, and lists no empty parts that are out of use.
+    embedded: bool = False
     number: int = 0
     started: int = 1000
     identity: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()))
@@ -66,7 +68,10 @@ class MadeTable:
     def told(self) -> list[tuple[object, ...]]:
         """Return the rows of a look."""
         path = f"/store/{self.identity[:3]}/{self.identity}/part/"
-        table: tuple[object, ...] = ("ReplacingMergeTree", path, 0, [], [], 0, self.started)
+        changing = int(self.embedded and bool(self.mutations))
+        table: tuple[object, ...] = ("ReplacingMergeTree", path, 0, [], [], changing, self.started)
+        if self.embedded:
+            self.emptied = []
         told = [(*part.told(active=True), *table) for part in self.parts]
         told += [(*part.told(active=False), *table) for part in self.emptied]
         self.rng.shuffle(told)

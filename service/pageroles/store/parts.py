@@ -144,7 +144,7 @@ class Parts:
         Args:
             read: The names of the parts that were read; all of them were in use when the reading began, or are not in
                 the look that follows.
-            now: A look that began after the reading.
+            now: A look that was taken anew after the reading.
         """
         change = now.since(self)
         if isinstance(change, Lost):
@@ -244,11 +244,12 @@ class Looks:
         self._changes: int | None = None
         self._losses = 0
 
-    def now(self, call: Call) -> Parts:
-        """Return a look that began after this was called, or what it would show.
+    def now(self, call: Call, *, anew: bool = False) -> Parts:
+        """Return a look that began after this was called, or an earlier one since which nothing was written.
 
         Args:
             call: Ends the waiting, and the look if it is this thread's.
+            anew: Look in any case, so that merges show: after a reading of parts, which they may have taken before.
 
         Raises:
             CancelledError: The call was cancelled.
@@ -258,7 +259,7 @@ class Looks:
         call.remaining()
         waits = False
         with self._turn:
-            if self._is_unchanged():
+            if not anew and self._is_unchanged():
                 return self._last
             wanted = self._begun + 1
             while self._looking and self._ended < wanted:
