@@ -119,8 +119,9 @@ def streaming(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def endless(streaming: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every report run for minutes."""
+def endless(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Make every report stream, and run for minutes."""
+    request.getfixturevalue("streaming")
     monkeypatch.setattr(statements, "sessions", lambda *_: ENDLESS)
 
 

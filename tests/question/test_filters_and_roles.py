@@ -17,7 +17,6 @@ from pageroles.question.filters import FILTERS, Condition, Filter, Of
 from pageroles.question.model import TouchScope
 from pageroles.question.request import SCOPES, to_query, to_request
 from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES, heading
-
 from pageroles.report.statements import Reading, conversions, key_ranges, sessions
 from pageroles.store.statement import Statement
 from pageroles.transport import openapi

@@ -108,6 +108,7 @@ def refused(target: str, key: str, timeout: float = PATIENCE) -> Any:
     return caught.value
 
 
+@pytest.mark.usefixtures("streaming")
 @pytest.mark.parametrize("mode", ["refuse", "drop", "503"])
 def test_a_server_that_cannot_be_reached_is_unavailable(standin: StandIn, target: str, key: str, mode: str) -> None:
     standin.faults(mode, match="FROM sessions")
@@ -118,6 +119,7 @@ def test_a_server_that_cannot_be_reached_is_unavailable(standin: StandIn, target
     assert ask(target, key, DOMAIN, JULY)["summary_totals"]["total_sessions"] == 1
 
 
+@pytest.mark.usefixtures("streaming")
 @pytest.mark.parametrize("mode", ["503", "500", pytest.param("refuse", marks=pytest.mark.slow)])
 def test_a_server_that_refuses_many_times_and_recovers_is_asked_again(
     standin: StandIn, target: str, key: str, mode: str
@@ -131,6 +133,7 @@ def test_a_server_that_refuses_many_times_and_recovers_is_asked_again(
         assert ask(target, key, DOMAIN, JULY)["summary_totals"]["total_sessions"] == 1
 
 
+@pytest.mark.usefixtures("streaming")
 @pytest.mark.parametrize(
     ("code", "status"), [(241, "RESOURCE_EXHAUSTED"), (159, "DEADLINE_EXCEEDED"), (47, "INTERNAL")]
 )
@@ -143,6 +146,7 @@ def test_a_fault_at_the_very_start_of_a_stream_has_the_status_that_it_means(
         assert refused(target, key).code().name == status
 
 
+@pytest.mark.usefixtures("streaming")
 def test_one_dropped_connection_is_tried_again(standin: StandIn, target: str, key: str) -> None:
     standin.faults("drop", match="FROM sessions", times=1)
     assert ask(target, key, DOMAIN, JULY)["summary_totals"]["total_sessions"] == 1
@@ -217,6 +221,7 @@ def test_a_wrong_password_says_so(standin: StandIn) -> None:
     assert "wrong" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("streaming")
 def test_a_busy_server_says_when_to_try_again(standin: StandIn, target: str, key: str) -> None:
     standin.faults("500", match="FROM sessions AS s FINAL")  # with ClickHouse's code of a memory limit
     error = refused(target, key)
