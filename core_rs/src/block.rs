@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 
-use crate::group::Keyed;
 use crate::journey::{Moment, mark};
 use crate::pages::PageId;
 use crate::roles::{Conversion, Ends};
@@ -26,12 +25,13 @@ pub(crate) struct Session {
     pub(crate) traffic: u32,
 }
 
-/// A session as a block takes it in a run of many.
-pub(crate) trait Row: Keyed {
-    /// Its pages.
-    fn ends(&self) -> Ends;
+/// A session as a block takes it in a run of many, without its time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) user: u64,
+    pub(crate) ends: Ends,
     /// The code of its traffic.
-    fn traffic(&self) -> u32;
+    pub(crate) traffic: u32,
 }
 
 /// The columns. Those of a value for each session have the same length, or none.
@@ -121,68 +121,57 @@ impl Block {
 
     /// Begins the next user, whose key is greater than those before.
     pub(crate) fn begin_user(&mut self, key: u64) {
-        self.begin_unnamed_user();
-        self.users.push(key);
-    }
-
-    /// Begins the next user, whose key is not needed.
-    pub(crate) fn begin_unnamed_user(&mut self) {
         // A block has less than 2^16 users: each but the last has a session, and the block is not full before.
         self.next_user = self.next_user.wrapping_add(1);
+        self.users.push(key);
     }
 
     /// Adds sessions whose time and users' keys are not needed, user by user.
     #[inline]
-    pub(crate) fn extend<R: Row>(&mut self, rows: &[R]) {
-        let Some(mut user) = rows.first().map(|row| !row.user()) else {
+    pub(crate) fn extend(&mut self, rows: &[Row]) {
+        let Some(mut user) = rows.first().map(|row| !row.user) else {
             return;
         };
         let mut next_user = self.next_user;
         self.user.extend(rows.iter().map(|row| {
-            next_user = next_user.wrapping_add(u16::from(row.user() != user));
-            user = row.user();
+            next_user = next_user.wrapping_add(u16::from(row.user != user));
+            user = row.user;
             next_user.wrapping_sub(1)
         }));
         self.next_user = next_user;
-        let ends = || rows.iter().map(Row::ends);
-        self.exit
-            .extend(ends().map(|ends| PageId::number(ends.exit)));
-        self.before_exit
-            .extend(ends().map(|ends| PageId::number(ends.before_exit)));
-        self.landing
-            .extend(ends().map(|ends| PageId::number(ends.landing)));
-        if !self.traffic.is_empty() || rows.iter().any(|row| row.traffic() != 0) {
+        let pages = |page: fn(&Ends) -> Option<PageId>| {
+            rows.iter().map(move |row| PageId::number(page(&row.ends)))
+        };
+        self.exit.extend(pages(|ends| ends.exit));
+        self.before_exit.extend(pages(|ends| ends.before_exit));
+        self.landing.extend(pages(|ends| ends.landing));
+        if !self.traffic.is_empty() || rows.iter().any(|row| row.traffic != 0) {
             self.traffic.resize(self.user.len() - rows.len(), 0);
-            self.traffic.extend(rows.iter().map(Row::traffic));
-        }
-    }
-
-    /// Adds a session of this user, whose time is not needed.
-    #[inline]
-    pub(crate) fn push_undated(&mut self, ends: Ends, traffic: u32) {
-        self.user.push(self.next_user.wrapping_sub(1));
-        self.exit.push(PageId::number(ends.exit));
-        self.before_exit.push(PageId::number(ends.before_exit));
-        self.landing.push(PageId::number(ends.landing));
-        if traffic != 0 || !self.traffic.is_empty() {
-            self.traffic.resize(self.user.len() - 1, 0);
-            self.traffic.push(traffic);
+            self.traffic.extend(rows.iter().map(|row| row.traffic));
         }
     }
 
     /// Adds a session of this user, later than those before.
     #[inline]
     pub(crate) fn push(&mut self, session: &Session) {
-        self.push_undated(session.ends, session.traffic);
+        let row = Row {
+            user: 0,
+            ends: session.ends,
+            traffic: session.traffic,
+        };
+        // A run of one, of the user that was begun.
+        self.next_user = self.next_user.wrapping_sub(1);
+        self.extend(&[row]);
         let (day, time) = day_and_time(session.moment.started_at);
         self.day.push(day);
         self.time.push(time);
         self.session.push(session.moment.session_key);
     }
 
-    /// Gives the last session its conversions, and the pages viewed, in order.
+    /// Gives the session at a place its conversions, and the pages viewed, in order. Those before it have theirs.
     pub(crate) fn convert(
         &mut self,
+        place: usize,
         views: impl IntoIterator<Item = Option<PageId>>,
         conversions: impl IntoIterator<Item = Conversion>,
     ) {
@@ -194,7 +183,7 @@ impl Block {
         let assisting = assisting.map(|conversion| conversion.assist_views).max();
         let views = views.into_iter().take(assisting.unwrap_or(0) as usize);
         converted.views.extend(views.map(PageId::number));
-        converted.end(self.user.len().saturating_sub(1));
+        converted.end(place);
     }
 
     /// Adds whole users of another block, whose keys are greater than those before.
@@ -358,7 +347,7 @@ pub(crate) fn day_and_time(ms: i64) -> (u16, u32) {
     clippy::cast_possible_truncation,
     reason = "a stream's arrays are checked, and a tally holds 2^32 sessions at most"
 )]
-fn small(length: usize) -> u32 {
+pub(crate) fn small(length: usize) -> u32 {
     length as u32
 }
 

@@ -483,7 +483,11 @@ fn changed(
                 .unwrap_or_default();
             if !conversions.is_empty() {
                 let views = views.get(place.views.clone()).unwrap_or_default();
-                new.convert(views.iter().copied(), conversions.iter().copied());
+                new.convert(
+                    new.len() - 1,
+                    views.iter().copied(),
+                    conversions.iter().copied(),
+                );
             }
         }
         stay.for_each(|session| new.append_session(old, session));
