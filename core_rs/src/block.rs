@@ -114,11 +114,6 @@ impl Block {
         self.user.len()
     }
 
-    /// Whether the next user belongs to another block.
-    pub(crate) fn is_full(&self) -> bool {
-        self.len() >= FULL
-    }
-
     /// Begins the next user, whose key is greater than those before.
     pub(crate) fn begin_user(&mut self, key: u64) {
         // A block has less than 2^16 users: each but the last has a session, and the block is not full before.
@@ -355,29 +350,6 @@ pub(crate) fn small(length: usize) -> u32 {
 mod tests {
     use super::*;
 
-    #[derive(Debug, Clone, Copy)]
-    struct Plain {
-        user: u64,
-        ends: Ends,
-        traffic: u32,
-    }
-
-    impl Keyed for Plain {
-        fn user(&self) -> u64 {
-            self.user
-        }
-    }
-
-    impl Row for Plain {
-        fn ends(&self) -> Ends {
-            self.ends
-        }
-
-        fn traffic(&self) -> u32 {
-            self.traffic
-        }
-    }
-
     fn ends(landing: usize, exit: usize, before_exit: usize) -> Ends {
         Ends {
             landing: PageId::at(landing),
@@ -387,9 +359,9 @@ mod tests {
     }
 
     /// The first sessions have traffic of code 0, which leaves the column out for as long as there is no other.
-    fn rows(with_traffic: bool) -> Vec<Plain> {
+    fn rows(with_traffic: bool) -> Vec<Row> {
         let rows = [7, 7, 7, 8, 9, 9, u64::MAX, u64::MAX].into_iter().zip(0..);
-        rows.map(|(user, number)| Plain {
+        rows.map(|(user, number)| Row {
             user,
             ends: ends(number, number % 3, number % 2),
             traffic: u32::from(with_traffic && number == 4) * 5,
@@ -402,13 +374,24 @@ mod tests {
         for with_traffic in [false, true] {
             let rows = rows(with_traffic);
             let mut single = Block::default();
-            let mut last_user = None;
-            for row in &rows {
-                if last_user.replace(row.user) != Some(row.user) {
-                    single.begin_unnamed_user();
+            for of_user in rows.chunk_by(|one, next| one.user == next.user) {
+                single.begin_user(of_user[0].user);
+                for row in of_user {
+                    single.push(&Session {
+                        moment: Moment {
+                            started_at: 0,
+                            session_key: 0,
+                        },
+                        ends: row.ends,
+                        traffic: row.traffic,
+                    });
                 }
-                single.push_undated(row.ends, row.traffic);
             }
+            // A run leaves these out.
+            single.users.clear();
+            single.day.clear();
+            single.time.clear();
+            single.session.clear();
             assert_eq!(single.user, [0, 0, 0, 1, 2, 2, 3, 3]);
             assert_eq!(single.exit, [0, 1, 2, 0, 1, 2, 0, 1]);
             assert_eq!(single.before_exit, [0, 1, 0, 1, 0, 1, 0, 1]);
@@ -425,7 +408,7 @@ mod tests {
                 let mut start = 0;
                 for &end in cuts.iter().chain([&rows.len()]) {
                     block.extend(&rows[start..end]);
-                    block.extend::<Plain>(&[]);
+                    block.extend(&[]);
                     start = end;
                 }
                 assert_eq!(block, single, "cut at {cuts:?}");
@@ -459,15 +442,15 @@ mod tests {
         let mut block = Block::default();
         block.begin_user(3);
         block.push(&given[0]);
-        block.convert(views(), [conversion(1), conversion(3), conversion(0)]);
+        block.convert(0, views(), [conversion(1), conversion(3), conversion(0)]);
         block.push(&given[1]);
         block.begin_user(8);
         block.push(&given[2]);
         // A filter left none of its conversions.
-        block.convert(views(), []);
+        block.convert(2, views(), []);
         block.begin_user(u64::MAX);
         block.push(&given[3]);
-        block.convert([None, PageId::at(9)], [conversion(9)]);
+        block.convert(3, [None, PageId::at(9)], [conversion(9)]);
         block.seal(false);
 
         for (place, session) in given.iter().enumerate() {

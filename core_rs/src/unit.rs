@@ -190,7 +190,7 @@ impl Unit {
         };
         for place in 0..Partitions::<Dated>::COUNT {
             let of_place = rest.take(|user| self.range.is_up_to(place, user));
-            if self.dated.len() > 0 {
+            if needs_order || self.dated.len() > 0 {
                 let dated = self.dated.grouped(self.range, place);
                 (self.arranged).fill_dated(dated, self.has_versions, needs_order, of_place);
             } else {
