@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import enum
 import itertools
 import math
 import os
@@ -140,6 +141,14 @@ class _Rate:
         self._value, self._at = self.now() + 1, time.monotonic()
 
 
+class _Brought(enum.Enum):
+    """What became of a domain that was to be brought up to date."""
+
+    UP_TO_DATE = enum.auto()
+    LATER = enum.auto()
+    LOST = enum.auto()
+
+
 class _LostError(Exception):
     """What is kept can't be proved to be as the store is."""
 
@@ -196,32 +205,39 @@ class Residents:
             rate.add()
         if entry is None:
             return self._first(domain, rate, call)
-        try:
-            return entry.kept if self._is_brought_up(domain, entry, call) else None
-        except _LostError as reason:
-            self._forget(domain, entry, str(reason))
-            return self._first(domain, rate, call)
+        match self._bring_up(domain, entry, call):
+            case _Brought.UP_TO_DATE:
+                return entry.kept
+            case _Brought.LATER:
+                return None
+            case _Brought.LOST:
+                return self._first(domain, rate, call)
 
     # ---- keeping up ----
 
-    def _is_brought_up(self, domain: str, entry: _Entry, call: Call) -> bool:
-        """Read what was written since the last question; return False if that is left to the background."""
+    def _bring_up(self, domain: str, entry: _Entry, call: Call) -> _Brought:
+        """Read what was written since the last question, or leave that to the background."""
         now = self._looks.now(call)
         if now is entry.seen:
-            return True
+            return _Brought.UP_TO_DATE
         with self._lock:
             if domain in self._filling:
-                return False
+                return _Brought.LATER
         with _held(entry.lock, call):
-            return self._workers.run(call, lambda: self._is_read(domain, entry, now, call))
+            return self._workers.run(call, lambda: self._read_or_leave(domain, entry, now, call))
 
-    def _is_read(self, domain: str, entry: _Entry, now: Parts, call: Call) -> bool:
-        change = _change(now, entry.covered)
-        if self._rows_of(change, now, domain, call) > MOST_NEW_ROWS:
-            self._in_background(domain, lambda call: self._catch_up(domain, entry, call))
-            return False
-        self._read_new(domain, entry, now, call)
-        return True
+    def _read_or_leave(self, domain: str, entry: _Entry, now: Parts, call: Call) -> _Brought:
+        # What is lost is returned, not raised: an error in a worker would end the call.
+        try:
+            change = _change(now, entry.covered)
+            if self._rows_of(change, now, domain, call) > MOST_NEW_ROWS:
+                self._in_background(domain, lambda call: self._catch_up(domain, entry, call))
+                return _Brought.LATER
+            self._read_new(domain, entry, now, call)
+        except _LostError as reason:
+            self._forget(domain, entry, str(reason))
+            return _Brought.LOST
+        return _Brought.UP_TO_DATE
 
     def _catch_up(self, domain: str, entry: _Entry, call: Call) -> None:
         with _held(entry.lock, call):
