@@ -30,8 +30,10 @@ class Stuck(io.StringIO):
         super().__init__()
         self.reads = threading.Event()
         self.asked = threading.Event()
+        self.writes = 0
 
     def write(self, text: str) -> int:
+        self.writes += 1
         self.asked.set()
         self.reads.wait(30)
         return super().write(text)
@@ -68,6 +70,7 @@ def test_a_reader_that_does_not_read_costs_lines_and_is_told_how_many() -> None:
     assert written[0] == "first"
     assert written[1] == '{"event": "log lines lost", "count": 90}'
     assert written[2:] == [f"line {number}" for number in range(10)]
+    assert stream.writes == 2, "the lines that waited are written together"
 
 
 @pytest.mark.parametrize("closed", [False, True])

@@ -8,9 +8,11 @@ from typing import Final, final
 __all__ = [
     "AmbiguousPagesError",
     "CoreError",
+    "Counted",
+    "Incoming",
     "JsonAnswer",
+    "Resident",
     "Tally",
-    "UnorderedError",
     "__build__",
     "__version__",
     "keys",
@@ -28,25 +30,17 @@ class CoreError(Exception):
     Nothing of the refused data is counted. A refused stream can't be continued.
     """
 
-class UnorderedError(CoreError):
-    """Sessions of a unit came after those of a later unit; the earlier one was counted without them.
-
-    The tally is wrong from then on: count in a new one, each unit in a stream of its own.
-    """
-
 class AmbiguousPagesError(CoreError):
     """A tally of leading bits counted two pages as one; a tally of whole keys tells them apart."""
 
 @final
 class Tally:
-    """The counts of one question over the units of one worker.
+    """The counts of one question over the units of one worker, which come as streams.
 
     A unit is a set of users with all their rows. It is fed as up to three streams in ClickHouse's
     Native format (revision 0), interleaved in any way and in chunks of any size, and ended by
-    `finish_units`. No user may be in two units, of this tally or of one that is merged with it: so
-    users add up. Conversions and users may be fed ahead, for several units at once; those units then
-    follow in ascending order of their user keys. Memory is bounded by the largest unit, the rows fed
-    ahead, and the number of pages.
+    `finish_unit`. No user may be in two units, of this tally or of one that is merged with it: so
+    users add up. Memory is bounded by the largest unit and the number of pages.
 
     Page keys are 64-bit hashes; 0 means no page. A tally counts with whole keys, or with their first
     42 bits, which come packed and take less time.
@@ -67,48 +61,44 @@ class Tally:
             CoreError: The touch scope is unknown.
         """
 
-    def begin_units(self, units: list[tuple[int, int]]) -> None:
-        """Set the user keys of the next units, before any of their sessions is fed.
+    def begin_unit(self, first: int, last: int) -> None:
+        """Set the user keys of the next unit, before any of its rows is fed.
 
-        Sessions of other users are then refused. One stream has the sessions of all these units, unit
-        after unit; their conversions and users are fed before. A unit that is not begun may have any
-        users; it takes longer if they are a small part of all keys.
+        Rows of other users are then refused. A unit that is not begun may have any users; it takes
+        longer if they are a small part of all keys.
 
         Args:
-            units: The least and the greatest user key of each unit, 0 to 2**64 - 1, in the order of the stream.
+            first: The least user key, from 0.
+            last: The greatest user key, up to 2**64 - 1.
 
         Raises:
-            CoreError: Sessions of the current unit were already fed.
+            CoreError: Rows of the current unit were already fed.
         """
 
     def feed_sessions(self, chunk: bytes) -> None:
-        """Feed a chunk of the units' sessions in the window.
-
-        Each unit but the last is counted when a session of a later one comes.
+        """Feed a chunk of the unit's sessions in the window.
 
         Columns, in any order: `user_key`, `landing_key`, `exit_key`, `before_exit_key` (`UInt64`) for a
-        tally of whole keys; `packed` (`FixedString(24)`, as `schema.sql` has it) for one of leading bits,
+        tally of whole keys; `packed` (`FixedString(24)`, as the store has it) for one of leading bits,
         where sessions that say that they are converting are left to the other stream, and those that say that
-        they are gone count nowhere; and some of those that follow, which may differ from block to block.
+        they are gone count nowhere; and some of those that follow.
 
         `included` (`UInt8`: 1, or 0 for a session that fails the session filters and is only
         evidence for who came first); all are included where it is absent. `started_at` (`Int64`, ms
-        since the epoch). `session_key` (`UInt64`, a hash of the session's id: of a user's sessions that
-        started together, the least comes first). The scopes first, assist and after need both; the others do
-        without, and ignore `started_at`.
+        since the epoch) with `session_key` (`UInt64`, a hash of the session's id: of a user's sessions that
+        started together, the least comes first): all blocks of a unit have them, or none has. The scopes first,
+        assist and after need them.
 
-        `written_at` (`Int64`, any unit), `day` (`UInt16`, of the start), with `session_key`; and with whole
-        keys `converting` (`UInt8`: 1 where this version of the session has a conversion) and `gone` (`UInt8`: 1
-        where it says that the session has left this place), which `packed` has in itself. Without `written_at`,
-        the stream has the last versions alone, each session at its place once. With it, it has every version of
-        every session: of a user's rows with the same `session_key` and `day`, the one with the greatest
-        `written_at` counts (of several, the last in the stream), and where that one is converting or gone, none
-        does: the other stream has the session, or another place. All versions of a session must come in this
-        form.
+        `written_at` (`Int64`, any unit), with these two; and with whole keys `converting` (`UInt8`: 1 where
+        this version of the session has a conversion) and `gone` (`UInt8`: 1 where it says that the session has
+        left this place), which `packed` has in itself. Without `written_at`, the stream has the last versions
+        alone, each session at its place once. With it, it has every version of every session: of a user's rows
+        with the same `session_key` and the same UTC day of start, the one with the greatest `written_at` counts
+        (of several, the last in the stream), and where that one is converting or gone, none does: the other
+        stream has the session, or another place. All versions of a session must come in this form.
 
         Raises:
-            UnorderedError: Units did not come one after the other.
-            CoreError: The bytes are no such blocks, or what `finish_units` refuses.
+            CoreError: The bytes are no such blocks.
         """
 
     def feed_conversions(self, chunk: bytes) -> None:
@@ -136,23 +126,37 @@ class Tally:
             CoreError: The bytes are no such blocks.
         """
 
-    def finish_units(self) -> None:
-        """Count the units that are not counted yet, and drop their rows.
+    def finish_unit(self) -> None:
+        """Count the unit, and drop its rows.
 
         Raises:
-            CoreError: A stream stopped inside a block, or was refused before. Nothing of that unit is counted.
+            CoreError: A stream stopped inside a block, or was refused before. The tally is of no use then.
         """
 
     def merge(self, other: Tally) -> None:
-        """Add the counts and page names of another tally, which is empty afterwards.
+        """Add the counts of another tally, which is empty afterwards.
 
         Raises:
             CoreError: The other tally is of another question, or has a unit that is not finished.
         """
 
+    def take(self) -> Counted:
+        """Return the counts of the units finished so far; the tally is empty afterwards.
+
+        Raises:
+            CoreError: A unit is not finished.
+        """
+
+@final
+class Counted:
+    """The finished counts of one question: names of pages come in, messages go out.
+
+    It belongs to one thread at a time. Long methods release the GIL.
+    """
+
     @property
     def total_sessions(self) -> int:
-        """The number of included sessions in the units finished so far."""
+        """The number of included sessions."""
 
     @property
     def total_users(self) -> int:
@@ -170,7 +174,7 @@ class Tally:
         """Return the number of pages that have a role."""
 
     def page_keys(self) -> list[int]:
-        """Return the keys of the pages that have a role, whole or leading bits as the tally counts, in no order."""
+        """Return the keys of the pages that have a role, whole or leading bits as they were counted, in no order."""
 
     def feed_pages(self, chunk: bytes) -> None:
         """Feed a chunk of page names.
@@ -197,7 +201,7 @@ class Tally:
             The answer; if no session is included, one with `message` only.
 
         Raises:
-            CoreError: A unit is not finished, or pages have no name.
+            CoreError: Pages have no name.
         """
 
     def responses(self, start_ms: int, end_ms: int, max_bytes: int) -> Iterator[bytes]:
@@ -212,8 +216,86 @@ class Tally:
             max_bytes: The greatest size of a message with several rows; a larger row is a message of its own.
 
         Raises:
-            CoreError: A unit is not finished, or pages have no name; while iterating: the tally
-                has changed since.
+            CoreError: Pages have no name.
+        """
+
+@final
+class Resident:
+    """The sessions of a domain, kept in memory and grouped for counting.
+
+    What is kept follows the store by places: a user, a UTC day and a session, of which the store has one
+    row. Its methods may be called from several threads at once. They release the GIL, and a count works
+    with what is kept when it begins.
+    """
+
+    def __new__(cls) -> Resident:
+        """Make a resident without sessions."""
+
+    def count(
+        self,
+        touch_scope: int,
+        start_ms: int,
+        end_ms: int,
+        traffic: list[int | None],
+        landing: int | None,
+        conversion: list[int | None],
+        threads: int,
+    ) -> Counted:
+        """Count the sessions of a question.
+
+        A value that is asked for is given by its key, as `keys` returns it; None: any value passes.
+
+        Args:
+            touch_scope: The number of `TouchScope` in the contract, 0 to 5.
+            start_ms: The first start, in ms since the epoch.
+            end_ms: The last start, in ms since the epoch.
+            traffic: Source, medium, campaign, content and term.
+            landing: The page that sessions landed on.
+            conversion: URL, type and id of conversions.
+            threads: On how many threads to count, at least 1.
+
+        Raises:
+            CoreError: The touch scope is unknown, or there are too many sessions.
+        """
+
+    @property
+    def sessions(self) -> int:
+        """The number of sessions."""
+
+    @property
+    def bytes(self) -> int:
+        """The bytes that all of it takes, names of pages included."""
+
+@final
+class Incoming:
+    """Places that come for a resident. What is dropped before it is applied leaves no trace.
+
+    It belongs to one thread at a time.
+    """
+
+    def __new__(cls, resident: Resident) -> Incoming:
+        """Begin with no places."""
+
+    def feed(self, chunk: bytes) -> None:
+        """Feed a chunk of places as the store has them now.
+
+        Columns, in any order: `user_key`, `session_key` (`UInt64`), `started_at` (`Int64`, ms since the
+        epoch), `gone` (`UInt8`: 1 where no session counts at this place), `landing_key`, `exit_key`,
+        `before_exit_key` (`UInt64`; 0: none), `source_key`, `medium_key`, `campaign_key`, `content_key`,
+        `term_key` (`UInt64`, the keys of these values); and, empty where the session has no conversion,
+        `page_keys` (`Array(UInt64)`, in viewing order), `conversion_keys` (`Array(UInt64)`), `assist_views`
+        (`Array(UInt32)`: how many of the first `page_keys` assist it), `conversion_url_keys`,
+        `conversion_type_keys`, `conversion_id_keys` (`Array(UInt64)`), all of one length.
+
+        Raises:
+            CoreError: The bytes are no such blocks, or the lists of a row contradict each other.
+        """
+
+    def apply(self) -> None:
+        """Give all places that were fed their state; of rows of one place, the last one holds.
+
+        Raises:
+            CoreError: The stream stopped inside a block, or was refused before. Nothing is applied then.
         """
 
 def keys(texts: list[str]) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
 
 import grpc
 import msgspec
@@ -40,6 +40,18 @@ class AskError(Exception):
         self.status = status
 
 
+class Asked(NamedTuple):
+    """What a server answered.
+
+    Attributes:
+        body: The answer as JSON in the public shape; `read` decodes it.
+        plan: How the server made the report, as a sentence; None where that was not asked for, or it did not say.
+    """
+
+    body: bytes
+    plan: str | None
+
+
 def ask(
     target: str,
     key: str,
@@ -47,7 +59,8 @@ def ask(
     *,
     domain: str | None = None,
     seconds: float | None = None,
-) -> bytes:
+    plan: bool = False,
+) -> Asked:
     """Ask a server for a report of any size.
 
     Args:
@@ -56,22 +69,28 @@ def ask(
         request: The question.
         domain: The domain to read; only with a key for all domains.
         seconds: The longest time to wait; None: the server's limit.
+        plan: Also ask how the report was made.
 
     Returns:
-        The answer as JSON in the public shape; `read` decodes it.
+        The answer, and the plan.
 
     Raises:
         AskError: The server refused, or can't be reached.
     """
     metadata = headers.caller_metadata(key, domain or None)
+    if plan:
+        metadata.append((headers.PLAN.metadata, "1"))
     with grpc.insecure_channel(target) as channel:
         # The messages stay bytes here: the core makes JSON of them.
         method: Any = channel.unary_stream(_METHOD, request_serializer=pages_pb2.PagesRequest.SerializeToString)
         try:
-            return _as_json(method(request, metadata=metadata, timeout=seconds))
+            call = method(request, metadata=metadata, timeout=seconds)
+            body = _as_json(call)
+            told = dict(call.trailing_metadata() or ()).get(headers.PLAN.metadata)
+            return Asked(body, None if told is None else str(told))
         except grpc.RpcError as error:
-            call = cast("grpc.Call", error)
-            raise AskError(call.code().name, call.details() or "") from error
+            failed = cast("grpc.Call", error)
+            raise AskError(failed.code().name, failed.details() or "") from error
 
 
 def read(body: bytes) -> Answer:

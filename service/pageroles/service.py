@@ -82,6 +82,7 @@ class PagesService:
         *,
         max_seconds: float = ServerSettings.max_seconds,
         max_requests: int = ServerSettings.max_requests,
+        memory: int | None = ServerSettings.memory,
         watch_seconds: float = EVERY_SECONDS,
     ) -> None:
         """Check the store, and start the workers.
@@ -90,6 +91,7 @@ class PagesService:
             store: The store to answer from; it stays open.
             max_seconds: The longest time that a request may take, in seconds.
             max_requests: The most requests at work at once; further ones are refused.
+            memory: The most bytes of domains in memory; None: a quarter of what the process may use; 0: none is kept.
             watch_seconds: The time from one look at the store to the next, in seconds.
 
         Raises:
@@ -106,7 +108,7 @@ class PagesService:
         self._keys = KeyRing(KeyStore(store))
         self._uses = KeyUses(KeyStore(store))
         self._quotas = QuotaMeter(QuotaStore(store))
-        self._reporter = Reporter(store)
+        self._reporter = Reporter(store, memory=memory)
         self._places = threading.BoundedSemaphore(max_requests)
 
     def close(self) -> None:
@@ -143,6 +145,7 @@ class PagesService:
             log.write(fault)
             raise fault from error
         log.sessions = reply.report.total_sessions
+        log.source = reply.report.plan.source
         log.write()
         return reply
 

@@ -54,7 +54,9 @@ def serving(store: Store, settings: ServerSettings) -> Iterator[Served]:
         StoreDamagedError: Parts of the store are damaged.
         StoreUnavailableError: The store can't be reached.
     """
-    service = PagesService(store, max_seconds=settings.max_seconds, max_requests=settings.max_requests)
+    service = PagesService(
+        store, max_seconds=settings.max_seconds, max_requests=settings.max_requests, memory=settings.memory
+    )
     with contextlib.ExitStack() as stack:
         stack.callback(service.close)
         # Only now: a store that is damaged or has another schema is refused as it is.

@@ -69,6 +69,7 @@ class ServerSettings:
         max_seconds: The longest time that a request may take, in seconds.
         max_requests: The most requests at work at once; further ones are refused.
         grace: The time that requests in flight get to finish when the server stops, in seconds.
+        memory: The most bytes of domains in memory; None: a quarter of what the process may use; 0: none is kept.
         keep_days: The days that sessions are kept, by domain; None: in every other domain, where all are kept without
             it.
     """
@@ -79,6 +80,7 @@ class ServerSettings:
     max_seconds: float = 60.0
     max_requests: int = 64
     grace: float = 30.0
+    memory: int | None = None
     keep_days: Mapping[str | None, int] = dataclasses.field(default_factory=dict)
 
 

@@ -6,7 +6,6 @@ waits nor fails, whatever the reader of the log does.
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 import time
@@ -27,6 +26,9 @@ _log = structlog.get_logger(__name__)
 
 # Lines that wait for the reader of the log; more are lost. Some megabytes at most.
 _MOST_LINES = 10_000
+# Lines are written together that come within this time. To wake the thread for each of them takes far longer than to
+# write it, and all other threads wait meanwhile.
+_TOGETHER_SECONDS = 0.01
 
 
 class LogWriter:
@@ -40,37 +42,43 @@ class LogWriter:
         """Write to `stream` from a thread, with at most `most_lines` waiting."""
         self.lost = 0
         self._stream = stream
-        self._lines: queue.Queue[str | None] = queue.Queue(most_lines)
+        self._most_lines = most_lines
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
     def write(self, line: str) -> int:
         """Take a line with its newline; it is written soon, or lost."""
-        try:
-            self._lines.put_nowait(line)
-        except queue.Full:
+        if self._lines.qsize() < self._most_lines:
+            self._lines.put(line)
+        else:
             self.lost += 1
         return len(line)
 
     def flush(self) -> None:
-        """Do nothing: each line is flushed when it is written."""
+        """Do nothing: lines are flushed when they are written."""
 
     def close(self, seconds: float = 1.0) -> None:
         """Write what waits, for at most some seconds, and end."""
-        with contextlib.suppress(queue.Full):
-            self._lines.put(None, timeout=seconds)
-            self._thread.join(seconds)
+        self._lines.put(None)
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         reported = 0
-        while (line := self._lines.get()) is not None:
+        closing = False
+        while not closing:
+            lines = [self._lines.get()]
+            time.sleep(_TOGETHER_SECONDS)
+            lines += [self._lines.get() for _ in range(self._lines.qsize())]
+            closing = None in lines
+            written = [line for line in lines if line is not None]
             lost = self.lost
             note = f'{{"event": "log lines lost", "count": {lost - reported}}}\n' if lost > reported else ""
             try:
-                self._stream.write(note + line)
+                self._stream.write(note + "".join(written))
                 self._stream.flush()
             except (OSError, ValueError):  # its reader is gone, or it is closed
-                self.lost += 1
+                self.lost += len(written)
             else:
                 reported = lost
 
@@ -95,6 +103,7 @@ class RequestLog:
         key_id: The id of the caller's key; None until it is known.
         domain: The domain that the caller asks about; None until it is known.
         sessions: The number of included sessions; None until there is a report.
+        source: What the report was made from, `memory` or `store`; None until there is one.
     """
 
     def __init__(self, request_id: str, method: str) -> None:
@@ -105,6 +114,7 @@ class RequestLog:
         self.key_id: str | None = None
         self.domain: str | None = None
         self.sessions: int | None = None
+        self.source: str | None = None
 
     def write(self, error: PagerolesError | None = None) -> None:
         """Write the line: who asked, how the request ended, and how many milliseconds it took.
@@ -121,6 +131,7 @@ class RequestLog:
             key_id=self.key_id,
             domain=self.domain,
             sessions=self.sessions,
+            source=self.source,
             milliseconds=round((time.monotonic() - self._began) * 1000, 1),
             **({"error": str(error)} if error else {}),
             **({"exc_info": error} if ours else {}),

@@ -50,7 +50,6 @@ LIBRARIES = {
     "uvicorn": {"transport"},
     "h11": {"transport"},
     "swagger_ui_bundle": {"transport"},
-    "anyio": {"transport"},
     "typer": {"command"},
     "rich": {"command"},
     "pyarrow": {"ingest"},

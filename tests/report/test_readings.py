@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import random
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pageroles._core import UnorderedError
 from pageroles.errors import InvalidArgumentError
 from pageroles.question.model import PagesQuery
 from pageroles.question.request import to_query
-from pageroles.report import statements
-from pageroles.report.facts import Parts
-from pageroles.report.plan import Plan, cut
+from pageroles.report.plan import InMemory, Plan, Streamed
 from pageroles.report.run import Reporter
-from pageroles.report.statements import Reading
+from pageroles.report.statements import Reading, key_ranges
 from pageroles.store.statement import Statement
 from pageroles.v1 import pages_pb2
 from support import worlds
@@ -58,9 +55,9 @@ def peopled(store: Store, request: pytest.FixtureRequest) -> list[World]:
 
 @pytest.fixture(scope="module")
 def asked(store: Store, reporter: Reporter, peopled: list[World]) -> Asked:
-    """Questions, each with the seed of its world and the answer by the plan that its facts give."""
+    """Questions, each with the seed of its world and the answer from one unit."""
     found = [
-        (seed, query, answered(reporter, store, query))
+        (seed, query, answered(reporter, store, query, ONE_UNIT))
         for seed, drawn in enumerate(peopled)
         for query in questions(drawn, seed)
     ]
@@ -78,25 +75,43 @@ def questions(drawn: World, seed: int) -> Iterator[PagesQuery]:
             continue
 
 
-PLANS = {
-    "one unit": Plan(cut(1, 1), Reading()),
-    "whole keys, many units": Plan(cut(20, 1), Reading(history_apart=True, whole_keys=True), large=True),
-    # Not so, which is found out where it matters.
-    "one stream": Plan(cut(5, 3), Reading(history_apart=True, in_order=True), large=True),
-    "all versions": Plan(cut(5, 3), Reading(history_apart=True, versions=True), large=True),
-    "all versions, many units": Plan(cut(20, 1), Reading(history_apart=True, versions=True), large=True),
-    "all versions, whole keys": Plan(cut(5, 3), Reading(history_apart=True, versions=True, whole_keys=True)),
-    "three units": Plan(cut(3, 2), Reading()),
+def streamed(units: int, reading: Reading, *, large: bool = False) -> Streamed:
+    return Streamed(tuple(key_ranges(units)), min(units, 2), reading, large)
+
+
+ONE_UNIT = streamed(1, Reading())
+# More than the store has buckets of users, so that some share one.
+MANY_UNITS = streamed(20, Reading(history_apart=True, versions=True), large=True)
+# None: the plan that the facts give, which counts in memory.
+PLANS: dict[str, Plan | None] = {
+    "in memory": None,
+    "one unit": ONE_UNIT,
+    "whole keys": streamed(4, Reading(history_apart=True, whole_keys=True), large=True),
+    "history apart": streamed(4, Reading(history_apart=True), large=True),
+    "all versions": streamed(4, Reading(history_apart=True, versions=True), large=True),
+    "many units": MANY_UNITS,
+    "all versions, whole keys": streamed(4, Reading(history_apart=True, versions=True, whole_keys=True)),
+    "three units": streamed(3, Reading()),
 }
 
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
-def test_every_plan_gives_the_same_answer(store: Store, reporter: Reporter, asked: Asked, plan: Plan) -> None:
-    for seed, query, expected in asked:
+def test_every_plan_gives_the_same_answer(store: Store, reporter: Reporter, asked: Asked, plan: Plan | None) -> None:
+    # Each unit has queries of its own.
+    for seed, query, expected in asked[::8] if plan is MANY_UNITS else asked:
         assert answered(reporter, store, query, plan) == expected, f"world {seed}: {query}"
+        assert plan is not None or isinstance(reporter.plan(query, store.call(10)), InMemory)
 
 
-def test_pages_with_the_same_leading_bits_are_told_apart(store: Store, reporter: Reporter) -> None:
+@pytest.fixture
+def streaming(store: Store) -> Iterator[Reporter]:
+    """A reporter that keeps nothing in memory."""
+    opened = Reporter(store, memory=0)
+    yield opened
+    opened.close()
+
+
+def test_pages_with_the_same_leading_bits_are_told_apart(store: Store, streaming: Reporter) -> None:
     """Two URLs whose keys differ after the 42nd bit, found among millions."""
     domain = "c.example"
     urls = [f"https://{domain}/p/578622", f"https://{domain}/p/5708301"]
@@ -116,17 +131,28 @@ def test_pages_with_the_same_leading_bits_are_told_apart(store: Store, reporter:
         store.insert("sessions", row.encode())
 
     def exits() -> dict[str, int]:
-        answer = pages_pb2.PagesResponse.FromString(answered(reporter, store, query))
+        answer = pages_pb2.PagesResponse.FromString(answered(streaming, store, query))
         return {row.url: row.drop_off.sessions for row in answer.drop_off_performance}
+
+    def has_whole_keys() -> bool:
+        plan = streaming.plan(query, store.call(10))
+        return isinstance(plan, Streamed) and plan.reading.whole_keys
 
     visit("s1", urls[0])
     assert exits() == {urls[0]: 1}
-    assert not reporter.plan(query, store.call(10)).reading.whole_keys
+    assert not has_whole_keys()
     visit("s2", urls[1])
     visit("s3", urls[1])
     assert exits() == {urls[1]: 2, urls[0]: 1}
-    assert reporter.plan(query, store.call(10)).reading.whole_keys, "so that the next report does not try"
+    assert has_whole_keys(), "so that the next report does not try"
     assert exits() == {urls[1]: 2, urls[0]: 1}
+
+
+def test_pages_with_the_same_leading_bits_are_told_apart_in_memory(store: Store, reporter: Reporter) -> None:
+    query = to_query(message({"start_date": "2025-07-01", "end_date": "2025-07-31"}), "c.example", NOW)
+    answer = pages_pb2.PagesResponse.FromString(answered(reporter, store, query))
+    assert isinstance(reporter.plan(query, store.call(10)), InMemory)
+    assert [row.drop_off.sessions for row in answer.drop_off_performance] == [2, 1]
 
 
 def stored(domain: str, session: str, **fields: object) -> dict[str, object]:
@@ -153,7 +179,7 @@ def asked_of(domain: str, scope: str = "any", **window: str) -> PagesQuery:
     return to_query(message({**window, "touch_scope": scope}), domain, NOW)
 
 
-def totals(reporter: Reporter, store: Store, query: PagesQuery, plan: Plan) -> tuple[int, int]:
+def totals(reporter: Reporter, store: Store, query: PagesQuery, plan: Plan | None) -> tuple[int, int]:
     """Return the numbers of sessions and of conversions in an answer."""
     found = pages_pb2.PagesResponse.FromString(answered(reporter, store, query, plan)).summary_totals
     return found.total_sessions, found.total_conversion_events
@@ -221,16 +247,17 @@ def moved(store: Store) -> str:
 
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
-def test_a_session_that_moved_counts_where_it_is(store: Store, reporter: Reporter, moved: str, plan: Plan) -> None:
+def test_a_session_that_moved_counts_where_it_is(
+    store: Store, reporter: Reporter, moved: str, plan: Plan | None
+) -> None:
     """Of u: `stays`, `to another day` and `and back`; of v: `filler`; of w: `to another user` and `converted`."""
     assert totals(reporter, store, asked_of(moved), plan) == (6, 1)
     assert totals(reporter, store, asked_of(moved, end_date="2025-07-11"), plan) == (5, 1)
     assert totals(reporter, store, asked_of(moved, start_date="2025-07-12"), plan) == (1, 0)
     assert totals(reporter, store, asked_of(moved, "first"), plan)[0] == 3
     assert totals(reporter, store, asked_of(moved, "converting"), plan) == (1, 1)
-    assert answered(reporter, store, asked_of(moved, "after"), plan) == answered(
-        reporter, store, asked_of(moved, "after")
-    )
+    after = asked_of(moved, "after")
+    assert answered(reporter, store, after, plan) == answered(reporter, store, after, ONE_UNIT)
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +278,7 @@ def same_time(store: Store) -> str:
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 @pytest.mark.parametrize("scope", ["any", "first"])
 def test_of_versions_written_at_the_same_time_the_one_stored_last_counts(
-    store: Store, reporter: Reporter, same_time: str, plan: Plan, scope: str
+    store: Store, reporter: Reporter, same_time: str, plan: Plan | None, scope: str
 ) -> None:
     answer = pages_pb2.PagesResponse.FromString(answered(reporter, store, asked_of(same_time, scope), plan))
     exits = {row.url: row.drop_off.sessions for row in answer.drop_off_performance if row.drop_off.sessions}
@@ -271,83 +298,11 @@ def within_a_day(store: Store) -> str:
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 @pytest.mark.parametrize("scope", ["any", "first"])
 def test_a_session_that_moved_out_of_the_window_within_a_day_is_not_counted(
-    store: Store, reporter: Reporter, within_a_day: str, plan: Plan, scope: str
+    store: Store, reporter: Reporter, within_a_day: str, plan: Plan | None, scope: str
 ) -> None:
     until_noon = asked_of(within_a_day, scope, end_date="2025-07-10T12:00:00Z")
     assert totals(reporter, store, until_noon, plan) == (1, 0)
     assert totals(reporter, store, asked_of(within_a_day, scope), plan) == (2, 0)
-
-
-def watch_refusals(monkeypatch: pytest.MonkeyPatch) -> list[type[Exception]]:
-    """Note what the core refuses to count in the way that was tried first."""
-    refused: list[type[Exception]] = []
-    count_units = Reporter._count_units
-
-    def watched(self: Reporter, *args: object) -> None:
-        try:
-            count_units(self, *args)  # type: ignore[arg-type]
-        except UnorderedError as error:
-            refused.append(type(error))
-            raise
-
-    monkeypatch.setattr(Reporter, "_count_units", watched)
-    return refused
-
-
-def test_sessions_of_many_units_come_in_one_stream(
-    store: Store, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rng, domain = random.Random("one stream"), "stream.example.com"
-
-    def visits(count: int) -> bytes:
-        rows = []
-        for number in range(count):
-            # Minutes apart at most, so that many of a user's sessions start together.
-            at = f"2093-05-{rng.randint(10, 12)}T10:0{rng.randint(0, 9)}:00.000Z"
-            conversion = f', "conversions.url": ["/done"], "conversions.type": ["t"], "conversions.id": ["i"], \
-"conversions.occurred_at": ["{at}"]'
-            rows.append(
-                f'{{"domain": "{domain}", "session_id": "s{number}", "user_id": "u{rng.randint(1, 200)}", '
-                f'"started_at": "{at}", "page_views.url": ["/{rng.randint(1, 9)}", "/{rng.randint(1, 9)}"], '
-                f'"page_views.viewed_at": ["{at}", "{at}"]{conversion if number % 10 == 0 else ""}}}'
-            )
-        return "\n".join(rows).encode()
-
-    def asked(**reading: bool) -> tuple[list[bytes], int]:
-        asked_for: list[Statement | None] = []
-
-        def noted(*args: Any) -> Statement | None:
-            asked_for.append(sessions(*args))
-            return asked_for[-1]
-
-        monkeypatch.setattr(statements, "sessions", noted)
-        plan = Plan(cut(16, 2), Reading(history_apart=True, **reading), large=True)
-        return [answered(reporter, store, query, plan) for query in queries], len(asked_for)
-
-    sessions = statements.sessions
-    queries = [
-        to_query(
-            message({"start_date": "2093-05-10", "end_date": "2093-05-12", "touch_scope": scope}),
-            domain,
-            datetime(2093, 6, 1, tzinfo=UTC),
-        )
-        for scope in ("any", "first", "converting", "assist", "after")
-    ]
-    store.insert("sessions", visits(1_000))
-    store.command("OPTIMIZE TABLE sessions PARTITION 209305 FINAL")
-    refused = watch_refusals(monkeypatch)
-    apart, statements_apart = asked()
-    together, statements_together = asked(in_order=True)
-    assert together == apart
-    assert len(set(together)) == len(queries)
-    assert not refused, "one part is read in order"
-    assert statements_together < statements_apart / 2
-
-    # A second part, of which the plan does not know.
-    store.insert("sessions", visits(30))
-    refused.clear()
-    assert asked(in_order=True)[0] == asked(versions=True)[0] != together
-    assert UnorderedError in refused
 
 
 def test_how_sessions_lie_in_parts_is_seen(store: Store, reporter: Reporter) -> None:
@@ -357,8 +312,8 @@ def test_how_sessions_lie_in_parts_is_seen(store: Store, reporter: Reporter) -> 
         datetime(2091, 6, 1, tzinfo=UTC),
     )
 
-    def parts() -> Parts:
-        return reporter._facts._parts(query, store.call(10))
+    def is_merged() -> bool:
+        return reporter._facts._is_merged(query, store.call(10))
 
     def insert(month: int) -> None:
         at = f"2091-0{month}-10T10:00:00Z"
@@ -368,15 +323,15 @@ def test_how_sessions_lie_in_parts_is_seen(store: Store, reporter: Reporter) -> 
         )
         store.insert("sessions", row.encode())
 
-    assert parts() is Parts.ONE
+    assert is_merged()
     insert(3)
-    assert parts() is Parts.ONE, "ClickHouse merged its rows when it was written"
+    assert is_merged(), "ClickHouse merged its rows when it was written"
     insert(3)
-    assert parts() is Parts.MANY
+    assert not is_merged()
     store.command("OPTIMIZE TABLE sessions PARTITION 209103 FINAL")
-    assert parts() is Parts.ONE
+    assert is_merged()
     insert(4)
-    assert parts() is Parts.MERGED
+    assert is_merged()
 
 
 def test_marks_stand_only_where_they_take_a_conversion_back(store: Store) -> None:

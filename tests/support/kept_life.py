@@ -84,7 +84,12 @@ class Life:
 
     def live(self, steps: int) -> None:
         """Let things happen, and compare the copy after each."""
-        events = {self.insert: 16, self.merge: 6, **dict.fromkeys(self._mutations(), 1), **dict.fromkeys(self._rare(), 1)}
+        events = {
+            self.insert: 16,
+            self.merge: 6,
+            **dict.fromkeys(self._mutations(), 1),
+            **dict.fromkeys(self._rare(), 1),
+        }
         self.kept.between = self._meanwhile
         if self.rng.random() < 1 / 2:
             self.writer.command(f"ALTER TABLE sessions MODIFY SETTING {LIGHT_UPDATES}")

@@ -188,7 +188,8 @@ def test_answers_are_packed_where_asked(rest: str, key: str) -> None:
 
 
 def test_a_large_answer_is_a_stream_and_whole(rest: str, served: Served) -> None:
-    domain, pages = "large.rest.example.com", 9_000
+    # More than the messages that are made before an answer begins.
+    domain, pages = "large.rest.example.com", 30_000
     rows = [
         {
             "domain": domain, "session_id": f"s{number}", "user_id": "u", "started_at": "2025-07-03T10:00:00Z",

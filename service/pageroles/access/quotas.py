@@ -197,7 +197,7 @@ class QuotaMeter:
 
     def _reservation(self, domain: str, now: datetime) -> _Reservation:
         """Return the reservation of a domain in the month of `now`."""
-        month = f"{now:%Y-%m}"
+        month = f"{now.year}-{now.month:02}"
         with self._lock:
             reservation = self._reservations.get(domain)
             if reservation is None or reservation.month != month:

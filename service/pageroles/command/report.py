@@ -89,6 +89,7 @@ def report(
     ] = SCOPES[0],
     rows: Annotated[int, typer.Option(min=1, help="Most pages to print in each table.")] = settings.REPORT_ROWS,
     json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON, in the shape of REST.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Also say how the server made the report.")] = False,
     timeout: Annotated[
         Optional[float],  # noqa: UP045 - typer reads it
         typer.Option(
@@ -107,14 +108,17 @@ def report(
     except InvalidArgumentError as error:
         raise typer.BadParameter(error.description, param_hint=f"--{error.field.replace('_', '-')}") from None
     try:
-        body = client.ask(target, key, request, domain=domain, seconds=timeout)
+        asked = client.ask(target, key, request, domain=domain, seconds=timeout, plan=plan)
     except client.AskError as error:
         shown.say(_err, (error.status, "red"), f": {error}")
         raise typer.Exit(EXIT_FAULT) from None
     if json:
-        sys.stdout.buffer.write(escaped_json(msgspec.json.format(body)) + b"\n")
+        sys.stdout.buffer.write(escaped_json(msgspec.json.format(asked.body)) + b"\n")
     else:
-        _out.print(tables.answer(client.read(body), rows=rows))
+        _out.print(tables.answer(client.read(asked.body), rows=rows))
+    if plan:
+        # Beside the answer, which another program may read.
+        shown.say(_err, ("plan", "bold"), f": {asked.plan or 'the server does not say'}")
 
 
 def _last(text: str, today: date) -> tuple[str, str]:

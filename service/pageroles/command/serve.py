@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import structlog
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
     from pageroles.service import PagesService
 
 app = typer.Typer(add_completion=False)
+
+_SIZE = re.compile(r"(?P<number>[0-9]{1,9}(\.[0-9]{1,9})?) ?(?P<unit>|[kmgt]?b|[kmgt]ib)", re.ASCII | re.IGNORECASE)
+_BYTES = {"": 1, "B": 1} | {
+    f"{unit}{form}": base**power
+    for power, unit in enumerate("KMGT", start=1)
+    for form, base in (("B", 1000), ("IB", 1024))
+}
 
 
 @app.command()
@@ -58,6 +66,15 @@ def serve(
         ),
     ] = None,
     grace: Grace = ServerSettings.grace,
+    memory: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads it
+        typer.Option(
+            metavar="SIZE",
+            envvar="PAGEROLES_MEMORY",
+            help="Most memory for domains that are kept in it, as 512MiB or 8GiB; 0 keeps none.",
+            show_default="a quarter of what the server may use",
+        ),
+    ] = None,
     keep_days: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads it
         typer.Option(
@@ -79,6 +96,7 @@ def serve(
         max_seconds=max_seconds,
         max_requests=max_requests,
         grace=grace,
+        memory=None if memory is None else _bytes(memory),
         keep_days=_kept(keep_days or ()),
     )
     silence = max_seconds + settings.SILENCE_BEYOND_REQUEST_SECONDS
@@ -96,6 +114,16 @@ def serve(
 def _reread(service: PagesService) -> None:
     service.reread()
     structlog.get_logger("pageroles").info("keys and quotas are read again")
+
+
+def _bytes(text: str) -> int:
+    """Read a size of memory."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise typer.BadParameter(
+            f"{text!r} is no size; give a number with a unit, as 512MiB or 8GiB, or 0", param_hint="--memory"
+        )
+    return int(float(match["number"]) * _BYTES[match["unit"].upper()])
 
 
 def _kept(texts: Iterable[str]) -> dict[str | None, int]:

@@ -49,18 +49,20 @@ def to_query(request: pages_pb2.PagesRequest, domain: str, now: datetime) -> Pag
         InvalidArgumentError: A field is wrong; the first one in the order of the contract is named.
     """
     covered = window.resolve(request.start_date, request.end_date, now)
-    values = [(each, getattr(request, each.name)) for each in FILTERS]
-    for each, value in values:
+    conditions = []
+    for each in FILTERS:
+        value: str = getattr(request, each.name)
+        if not value:
+            continue
         if len(value.encode()) > MAX_FILTER_BYTES:
             raise InvalidArgumentError(
                 each.name, f"longer than any stored value; give at most {MAX_FILTER_BYTES:,} bytes"
             )
+        conditions.append(Condition(each, canonical(value) if each.is_page else value))
     return PagesQuery(
         domain=domain,
         window=covered,
-        conditions=tuple(
-            Condition(each, canonical(value) if each.is_page else value) for each, value in values if value
-        ),
+        conditions=tuple(conditions),
         touch_scope=_touch_scope(request.touch_scope),
     )
 

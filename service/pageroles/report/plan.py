@@ -1,15 +1,15 @@
 """A question and the facts → the plan of a report. Pure: a plan is a value, which prints itself.
 
-What is kept in memory is counted there. Else the sessions are streamed from the store in units, ranges of the user key:
-all sessions of a user are in one unit, so the counts of the units add up exactly. Every plan gives the same answer; they
-differ in speed and memory only.
+What is kept in memory is counted there. Else the sessions are streamed from the store in units, ranges of the user
+key: all sessions of a user are in one unit, so the counts of the units add up exactly. Every plan gives the same answer;
+they differ in speed and memory only.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pageroles.report.statements import KeyRange, Reading, key_ranges
 from pageroles.sentences import counted
@@ -32,8 +32,10 @@ class InMemory:
     Attributes:
         kept: What is kept.
         threads: How many threads count.
+        source: What the report is made from, for the log.
     """
 
+    source: ClassVar = "memory"
     kept: Kept
     threads: int
 
@@ -54,8 +56,10 @@ class Streamed:
         workers: How many workers count units, each one after the other.
         reading: How the streams are read.
         large: Whether the workers for large reports count it.
+        source: What the report is made from, for the log.
     """
 
+    source: ClassVar = "store"
     units: tuple[KeyRange, ...]
     workers: int
     reading: Reading

@@ -18,7 +18,6 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -35,7 +34,8 @@ from pageroles.report.names import feed, name_pages
 from pageroles.store.parts import Looks, Lost, New, Parts
 
 if TYPE_CHECKING:
-    from pageroles.question.filters import Filter
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
     from pageroles.report.workers import Workers
     from pageroles.store.call import Call
     from pageroles.store.store import Store
@@ -82,7 +82,8 @@ class Kept:
 
     def count(self, query: PagesQuery, threads: int) -> _core.Counted:
         """Count a question on as many threads."""
-        values = {each: _key(each, value) for each, value in query.conditions}
+        keys = _core.keys([value for _, value in query.conditions])
+        values = {each: key for (each, _), key in zip(query.conditions, keys, strict=True)}
         traffic = [values.get(each) for each in TRAFFIC]
         conversion = [values.get(each) for each in _CONVERSION]
         landing = next((key for each, key in values.items() if each.is_page), None)
@@ -95,11 +96,6 @@ class Kept:
             conversion,
             threads,
         )
-
-
-def _key(each: Filter, value: str) -> int:
-    """Return the key of the value of a filter, as the store has it."""
-    return _core.keys([value])[0]
 
 
 class _Entry:
@@ -134,7 +130,7 @@ class _Rate:
 
     def now(self) -> float:
         """Return the rate."""
-        return self._value * 0.5 ** ((time.monotonic() - self._at) / _HALF_LIFE_SECONDS)
+        return self._value * math.exp2((self._at - time.monotonic()) / _HALF_LIFE_SECONDS)
 
     def add(self) -> None:
         """Count one more."""
@@ -383,8 +379,9 @@ class Residents:
             work(call)
         except PagerolesError as error:
             _log.warning("domain not kept in memory", domain=domain, error=str(error))
-        except Exception as error:
-            _log.exception("domain not kept in memory", domain=domain, error=repr(error))
+        except Exception:  # nobody waits for what it raises
+            _log.exception("domain not kept in memory", domain=domain)
+            raise
         finally:
             call.finish()
             with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import threading
 import time
@@ -12,6 +13,10 @@ from pageroles.errors import CancelledError, DeadlineError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
+# No two calls have the same tag, whichever processes they are of.
+_PROCESS = secrets.token_hex(8)
+_numbers = itertools.count(1)
 
 TOO_LONG = "the request took too long; ask for a shorter window or allow more time"
 
@@ -26,9 +31,9 @@ class Call:
 
     def __init__(self, seconds: float) -> None:
         """Start a call that may take `seconds`."""
-        self.tag = secrets.token_hex(12)
+        self.tag = f"{_PROCESS}-{next(_numbers)}"
         self.deadline = time.monotonic() + seconds
-        self._cancelled = threading.Event()
+        self._cancelled = False
         self._lock = threading.Lock()
         self._stops: list[Callable[[], None]] = []
         self._finished = False
@@ -43,14 +48,14 @@ class Call:
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise DeadlineError(TOO_LONG)
-        if self._cancelled.is_set():
+        if self._cancelled:
             raise CancelledError("the request was cancelled")
         return left
 
     def on_cancel(self, stop: Callable[[], None]) -> None:
         """Call `stop` once when the call is cancelled; at once if it already is."""
         with self._lock:
-            if not self._cancelled.is_set():
+            if not self._cancelled:
                 self._stops.append(stop)
                 return
         stop()
@@ -58,9 +63,9 @@ class Call:
     def cancel(self) -> None:
         """End the call early and stop its queries; do nothing if it is finished or cancelled."""
         with self._lock:
-            if self._finished or self._cancelled.is_set():
+            if self._finished or self._cancelled:
                 return
-            self._cancelled.set()
+            self._cancelled = True
             stops, self._stops = self._stops, []
         for stop in stops:
             stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -16,14 +17,17 @@ from pageroles.transport.grpc_server import SERVICE
 from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
-    from pageroles.service import IncomingRequest, PagesService
+    from pageroles.service import IncomingRequest, PagesService, Reply
     from pageroles.store.call import Call
     from pageroles.transport.faults import Refusal
 
 
 _HEALTH_SECONDS = 2.0
+# Messages that are asked for before an answer begins. A small report has two, its totals and its rows: so its end is
+# known at once.
+_BEGUN = 3
 
 
 class RefusedError(Exception):
@@ -82,18 +86,33 @@ class LocalBackend:
         loop = asyncio.get_running_loop()
         calls: list[Call] = []
         try:
-            reply = await loop.run_in_executor(self._pool, self._service.answer, incoming, calls.append)
+            reply, begun, rest = await loop.run_in_executor(self._pool, self._begin, incoming, calls.append)
         except PagerolesError as error:
             raise RefusedError(faults.to_refusal(error, incoming.request_id)) from error
         except asyncio.CancelledError:
             for call in calls:
                 call.cancel()
             raise
-        return StreamedReply(self._from_thread(reply.report.messages()), headers.quota_metadata(reply.quota))
+        return StreamedReply(self._messages(begun, rest), headers.quota_metadata(reply.quota))
 
-    async def _from_thread(self, messages: Iterator[bytes]) -> AsyncIterator[bytes]:
+    def _begin(
+        self, incoming: IncomingRequest, started: Callable[[Call], None]
+    ) -> tuple[Reply, list[bytes], Iterator[bytes]]:
+        """Answer a request, and return the answer with its first messages and the rest of them.
+
+        They are made in the same turn of a thread: to wait for another one takes longer than to make them.
+        """
+        reply = self._service.answer(incoming, started)
+        messages = reply.report.messages()
+        return reply, list(itertools.islice(messages, _BEGUN)), messages
+
+    async def _messages(self, begun: list[bytes], rest: Iterator[bytes]) -> AsyncIterator[bytes]:
+        for made in begun:
+            yield made
+        if len(begun) < _BEGUN:
+            return
         loop = asyncio.get_running_loop()
-        while (message := await loop.run_in_executor(self._pool, next, messages, None)) is not None:
+        while (message := await loop.run_in_executor(self._pool, next, rest, None)) is not None:
             yield message
 
     async def why_not_ready(self) -> str | None:

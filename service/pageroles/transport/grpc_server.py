@@ -85,6 +85,8 @@ class _Servicer:
         answered = ((headers.REQUEST_ID.metadata, request_id), *headers.quota_metadata(reply.quota))
         # Also ahead of the answer: a gateway needs them before it passes on the first byte.
         context.send_initial_metadata(answered)
+        if metadata.texts(headers.PLAN):
+            answered = (*answered, (headers.PLAN.metadata, str(reply.report.plan)))
         context.set_trailing_metadata(answered)
         return reply.report
 

@@ -45,6 +45,8 @@ LIMIT = Header("X-RateLimit-Limit", "Requests that the domain may make in a mont
 USED = Header("X-RateLimit-Used", "Requests of this month, this one included.", "integer")
 REMAINING = Header("X-RateLimit-Remaining", "Requests left this month.", "integer")
 RESET = Header("X-RateLimit-Reset", "When the month is over, in seconds since 1970-01-01 UTC.", "integer")
+# Over gRPC alone: with any value, it asks for the plan, which comes with the answer.
+PLAN = Header("X-Plan", "How the report was made, as a sentence.")
 
 OF_REQUESTS = (AUTHENTICATION, AUTHORIZATION, DOMAIN, REQUEST_ID)
 OF_QUOTAS = (LIMIT, USED, REMAINING, RESET)

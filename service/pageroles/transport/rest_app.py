@@ -9,7 +9,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anyio
 import msgspec
 import swagger_ui_bundle
 from starlette.applications import Starlette
@@ -42,6 +41,8 @@ _WHOLE_BYTES = 256 << 10
 # Ample for 64 KiB, the most that a body may have.
 _BODY_SECONDS = 10.0
 _GZIP_FROM_BYTES = 1024
+# The highest level takes four times as long or more, for answers that are 7 to 23 % smaller.
+_GZIP_LEVEL = 4
 
 
 def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequence[str] = ()) -> Starlette:
@@ -53,7 +54,10 @@ def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequen
         allowed_origins: Origins whose pages may call REST from a browser; by default none.
     """
     gateway = _Gateway(backend, max_seconds)
-    middleware = [Middleware(CommonHeaders), Middleware(GZipMiddleware, minimum_size=_GZIP_FROM_BYTES)]
+    middleware = [
+        Middleware(CommonHeaders),
+        Middleware(GZipMiddleware, minimum_size=_GZIP_FROM_BYTES, compresslevel=_GZIP_LEVEL),
+    ]
     if allowed_origins:
         cors = Middleware(
             CORSMiddleware,
@@ -174,25 +178,21 @@ async def _until_disconnect(request: Request, backend: Backend, incoming: Incomi
         ClientDisconnect: The client disconnected before the answer was ready.
         RefusedError: The backend refused.
     """
-    outcomes: list[StreamedReply | RefusedError] = []
+    answer = asyncio.create_task(backend.answer(incoming))
+    gone = asyncio.create_task(_disconnected(request))
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise ClientDisconnect
+        return answer.result()
+    finally:
+        answer.cancel()
+        gone.cancel()
 
-    async def answer() -> None:
-        try:
-            outcomes.append(await backend.answer(incoming))
-        except RefusedError as error:
-            outcomes.append(error)
-        group.cancel_scope.cancel()
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(answer)
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        group.cancel_scope.cancel()
-    if not outcomes:
-        raise ClientDisconnect
-    if isinstance(outcome := outcomes[0], RefusedError):
-        raise outcome
-    return outcome
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _answer(reply: StreamedReply) -> Response:
