@@ -59,6 +59,8 @@ _FILL_SECONDS = 3600.0
 _NICENESS = 10
 # The silence after which the connection of the looks is closed.
 _LOOK_SECONDS = 60.0
+# A thread that waits for another looks so often whether its call has ended.
+_PATIENCE_SECONDS = 0.1
 _ALWAYS = Window(*(datetime(year, 1, 1, tzinfo=UTC) for year in (1970, 2149, 2149)))
 _CONVERSION = tuple(
     next(each for each in FILTERS if each.of is Of.CONVERSION and each.column == column)
@@ -102,7 +104,8 @@ class _Entry:
     """A domain that is kept.
 
     Attributes:
-        lock: Held by the thread that changes what follows.
+        turn: Held by the request whose worker is next, so that no other worker waits.
+        lock: Held by the thread that changes what follows. A worker may go on for a moment when its request has ended.
         covered: The parts that were read.
         seen: The last look that brought nothing new.
         kept: What is kept, as it was after the last change.
@@ -110,6 +113,7 @@ class _Entry:
     """
 
     def __init__(self, resident: _core.Resident, covered: Parts, rate: _Rate) -> None:
+        self.turn = threading.Lock()
         self.lock = threading.Lock()
         self.resident = resident
         self.covered = covered
@@ -213,30 +217,35 @@ class Residents:
 
     def _bring_up(self, domain: str, entry: _Entry, call: Call) -> _Brought:
         """Read what was written since the last question, or leave that to the background."""
+        covered = entry.covered
         now = self._looks.now(call)
         if now is entry.seen:
             return _Brought.UP_TO_DATE
         with self._lock:
             if domain in self._filling:
                 return _Brought.LATER
-        with _held(entry.lock, call):
-            return self._workers.run(call, lambda: self._read_or_leave(domain, entry, now, call))
+        with _held(entry.turn, call):
+            return self._workers.run(call, lambda: self._read_or_leave(domain, entry, covered, now, call))
 
-    def _read_or_leave(self, domain: str, entry: _Entry, now: Parts, call: Call) -> _Brought:
+    def _read_or_leave(self, domain: str, entry: _Entry, covered: Parts, now: Parts, call: Call) -> _Brought:
         # What is lost is returned, not raised: an error in a worker would end the call.
         try:
-            change = _change(now, entry.covered)
-            if self._rows_of(change, now, domain, call) > MOST_NEW_ROWS:
-                self._in_background(domain, lambda call: self._catch_up(domain, entry, call))
-                return _Brought.LATER
-            self._read_new(domain, entry, now, call)
+            with _held(entry.lock, call):
+                if entry.covered is not covered:
+                    # Another question has read since, perhaps what is later than that look.
+                    now = self._looks.now(call)
+                change = _change(now, entry.covered)
+                if self._rows_of(change, now, domain, call) > MOST_NEW_ROWS:
+                    self._in_background(domain, lambda call: self._catch_up(domain, entry, call))
+                    return _Brought.LATER
+                self._read_new(domain, entry, now, call)
         except _LostError as reason:
             self._forget(domain, entry, str(reason))
             return _Brought.LOST
         return _Brought.UP_TO_DATE
 
     def _catch_up(self, domain: str, entry: _Entry, call: Call) -> None:
-        with _held(entry.lock, call):
+        with _held(entry.turn, call), _held(entry.lock, call):
             try:
                 self._read_new(domain, entry, self._looks.now(call), call)
             except _LostError as reason:
@@ -402,8 +411,8 @@ def _texts(row: Sequence[object]) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def _held(lock: threading.Lock, call: Call) -> Iterator[None]:
-    """Hold a lock, for which a call waits no longer than it may take."""
-    while not lock.acquire(timeout=call.remaining()):
+    """Hold a lock, for which a call waits no longer than it may take, nor much longer than it is wanted."""
+    while not lock.acquire(timeout=min(call.remaining(), _PATIENCE_SECONDS)):
         pass
     try:
         yield
