@@ -75,7 +75,7 @@ class Kept:
     Attributes:
         sessions: The number of sessions.
         bytes: The bytes that they take.
-        resident: The sessions themselves.
+        resident: The sessions themselves, as they were at one moment.
     """
 
     sessions: int
@@ -108,6 +108,7 @@ class _Entry:
         lock: Held by the thread that changes what follows. A worker may go on for a moment when its request has ended.
         covered: The parts that were read.
         seen: The last look that brought nothing new.
+        is_changed: Whether something was read since `kept` was made.
         kept: What is kept, as it was after the last change.
         rate: How often the domain was asked about, older questions counting less.
     """
@@ -122,7 +123,9 @@ class _Entry:
         self.measure()
 
     def measure(self) -> None:
-        self.kept = Kept(self.resident.sessions, self.resident.bytes, self.resident)
+        self.is_changed = False
+        snapshot = self.resident.snapshot()
+        self.kept = Kept(snapshot.sessions, snapshot.bytes, snapshot)
 
 
 class _Rate:
@@ -253,24 +256,26 @@ class Residents:
 
     def _read_new(self, domain: str, entry: _Entry, now: Parts, call: Call) -> None:
         """Read the parts of a look that were not read, until nothing is missing; the entry's lock is held."""
-        changed = False
         while True:
             names = [name for names in _change(now, entry.covered).names.values() for name in names]
-            if own := [name for name in names if domain in self._domains_of(names, call).get(name, (domain,))]:
-                incoming = _core.Incoming(entry.resident)
-                feed(incoming.feed, self._store, statements.places(domain, parts=own), call)
-                incoming.apply()
-                changed = True
-            if not names:
+            domains = self._domains_of(names, call)
+            own = [name for name in names if domain in domains.get(name, (domain,))]
+            if not own:
                 break
+            incoming = _core.Incoming(entry.resident)
+            feed(incoming.feed, self._store, statements.places(domain, parts=own), call)
+            incoming.apply()
+            entry.is_changed = True
             now = self._looks.now(call)
             covered = entry.covered.covering(names, now)
             if isinstance(covered, Lost):
                 raise _LostError(covered.reason)
             entry.covered = covered
-        entry.covered = entry.seen = now
+        changed = entry.is_changed
         if changed:
             entry.measure()
+        entry.covered = entry.seen = now
+        if changed:
             self._make_room(0, math.inf)
 
     def _rows_of(self, change: New, now: Parts, domain: str, call: Call) -> int:
