@@ -179,7 +179,7 @@ class Residents:
         self._filling: set[str] = set()
         self._rates: LRUCache[str, _Rate] = LRUCache(_MOST_REMEMBERED)
         self._refused: TTLCache[str, bool] = TTLCache(_MOST_REMEMBERED, _REFUSED_SECONDS)
-        self._domains_in: LRUCache[str, frozenset[str]] = LRUCache(_MOST_REMEMBERED)
+        self._domains_in: LRUCache[tuple[tuple[int, int], str], frozenset[str]] = LRUCache(_MOST_REMEMBERED)
         self._closing = threading.Event()
         self._filler = ThreadPoolExecutor(1, thread_name_prefix="fill-memory", initializer=_be_nice)
 
@@ -258,7 +258,7 @@ class Residents:
         """Read the parts of a look that were not read, until nothing is missing; the entry's lock is held."""
         while True:
             names = [name for names in _change(now, entry.covered).names.values() for name in names]
-            domains = self._domains_of(names, call)
+            domains = self._domains_of(names, now, call)
             own = [name for name in names if domain in domains.get(name, (domain,))]
             if not own:
                 break
@@ -281,21 +281,26 @@ class Residents:
     def _rows_of(self, change: New, now: Parts, domain: str, call: Call) -> int:
         """Return how many rows new parts have, those left aside that have none of a domain."""
         names = {name for names in change.names.values() for name in names}
-        domains = self._domains_of(list(names), call)
+        domains = self._domains_of(list(names), now, call)
         return sum(
             part.rows for part in now.parts if part.name in names and domain in domains.get(part.name, (domain,))
         )
 
-    def _domains_of(self, names: Sequence[str], call: Call) -> Mapping[str, frozenset[str]]:
-        """Return which domains some parts have, of those that are still there; a part never changes."""
+    def _domains_of(self, names: Sequence[str], now: Parts, call: Call) -> Mapping[str, frozenset[str]]:
+        """Return which domains some parts of a look have, of those parts that are still there.
+
+        A part never changes. Another can have its name, in a table that was made or opened anew: something was lost
+        then.
+        """
         with self._lock:
-            found = {name: self._domains_in[name] for name in names if name in self._domains_in}
+            keys = {name: (now.losses, name) for name in names}
+            found = {name: self._domains_in[key] for name, key in keys.items() if key in self._domains_in}
         if missing := [name for name in names if name not in found]:
             rows = self._store.rows(statements.domains_in(missing), call)
             for name, group in itertools.groupby(sorted(map(_texts, rows)), key=lambda row: row[0]):
                 found[name] = frozenset(domain for _, domain in group)
             with self._lock:
-                self._domains_in.update({name: found[name] for name in missing if name in found})
+                self._domains_in.update({keys[name]: found[name] for name in missing if name in found})
         return found
 
     # ---- what is kept ----
