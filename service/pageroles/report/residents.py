@@ -26,7 +26,7 @@ import structlog
 from cachetools import LRUCache, TTLCache
 
 from pageroles import _core
-from pageroles.errors import PagerolesError
+from pageroles.errors import CancelledError, PagerolesError
 from pageroles.question.filters import FILTERS, TRAFFIC, Of
 from pageroles.question.model import PagesQuery, TouchScope, Window, to_milliseconds
 from pageroles.report import statements
@@ -180,12 +180,18 @@ class Residents:
         self._rates: LRUCache[str, _Rate] = LRUCache(_MOST_REMEMBERED)
         self._refused: TTLCache[str, bool] = TTLCache(_MOST_REMEMBERED, _REFUSED_SECONDS)
         self._domains_in: LRUCache[tuple[tuple[int, int], str], frozenset[str]] = LRUCache(_MOST_REMEMBERED)
-        self._closing = threading.Event()
+        self._closing = False
+        # The call of what is done in the background.
+        self._background: Call | None = None
         self._filler = ThreadPoolExecutor(1, thread_name_prefix="fill-memory", initializer=_be_nice)
 
     def close(self) -> None:
-        """Stop reading in the background."""
-        self._closing.set()
+        """Stop reading in the background, at once."""
+        with self._lock:
+            self._closing = True
+            filling = self._background
+        if filling is not None:
+            filling.cancel()
         self._filler.shutdown(wait=True, cancel_futures=True)
         self._looking.close()
 
@@ -386,7 +392,7 @@ class Residents:
     def _in_background(self, domain: str, work: Callable[[Call], object]) -> None:
         """Do something for a domain soon, unless something is done for it already."""
         with self._lock:
-            if domain in self._filling or self._closing.is_set():
+            if domain in self._filling or self._closing:
                 return
             self._filling.add(domain)
         with contextlib.suppress(RuntimeError):  # closed since
@@ -394,8 +400,14 @@ class Residents:
 
     def _run(self, domain: str, work: Callable[[Call], object]) -> None:
         call = self._store.call(_FILL_SECONDS)
+        with self._lock:
+            if self._closing:
+                return
+            self._background = call
         try:
             work(call)
+        except CancelledError:
+            pass  # closed
         except PagerolesError as error:
             _log.warning("domain not kept in memory", domain=domain, error=str(error))
         except Exception:  # nobody waits for what it raises
@@ -404,6 +416,7 @@ class Residents:
         finally:
             call.finish()
             with self._lock:
+                self._background = None
                 self._filling.discard(domain)
 
 
