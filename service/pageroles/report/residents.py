@@ -46,7 +46,8 @@ _log = structlog.get_logger(__name__)
 SMALL_ROWS = 20_000
 # If more rows were written to a domain since its last question, they are read in the background.
 MOST_NEW_ROWS = 20_000
-# What a row takes, before it was read; and the rows that are read at once.
+# What a domain takes that has no sessions, and a row before it was read; and the rows that are read at once.
+DOMAIN_BYTES = 10_000
 ROW_BYTES = 52
 _ROWS_AT_ONCE = 500_000
 # Asking counts half after so many seconds.
@@ -74,7 +75,7 @@ class Kept:
 
     Attributes:
         sessions: The number of sessions.
-        bytes: The bytes that they take.
+        bytes: The bytes that they take, and all that belongs to them.
         resident: The sessions themselves, as they were at one moment.
     """
 
@@ -125,7 +126,7 @@ class _Entry:
     def measure(self) -> None:
         self.is_changed = False
         snapshot = self.resident.snapshot()
-        self.kept = Kept(snapshot.sessions, snapshot.bytes, snapshot)
+        self.kept = Kept(snapshot.sessions, DOMAIN_BYTES + snapshot.bytes, snapshot)
 
 
 class _Rate:
@@ -335,7 +336,7 @@ class Residents:
         """Read a domain and keep it; return None if there is no room, or it can't be proved to be right."""
         began = time.monotonic()
         covered = self._looks.now(call)
-        if covered.unproved or not self._make_room(rows * ROW_BYTES, rate.now()):
+        if covered.unproved or not self._make_room(DOMAIN_BYTES + rows * ROW_BYTES, rate.now()):
             with self._lock:
                 self._refused[domain] = True
             return None
@@ -358,6 +359,8 @@ class Residents:
             return None
         with self._lock:
             self._kept[domain] = entry
+        # Others may have taken the room since.
+        self._make_room(0, math.inf)
         _log.info(
             "domain kept in memory",
             domain=domain,
