@@ -1,8 +1,8 @@
 """A question and the facts → the plan of a report. Pure: a plan is a value, which prints itself.
 
 What is kept in memory is counted there. Else the sessions are streamed from the store in units, ranges of the user
-key: all sessions of a user are in one unit, so the counts of the units add up exactly. Every plan gives the same answer;
-they differ in speed and memory only.
+key: all sessions of a user are in one unit, so the counts of the units add up exactly. Every plan gives the same
+answer; they differ in speed and memory only.
 """
 
 from __future__ import annotations

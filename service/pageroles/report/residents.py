@@ -105,8 +105,10 @@ class _Entry:
     """A domain that is kept.
 
     Attributes:
-        turn: Held by the request whose worker is next, so that no other worker waits.
-        lock: Held by the thread that changes what follows. A worker may go on for a moment when its request has ended.
+        turn: Held by who reads what was written.
+        lock: Held for each change of what follows.
+        owner: The call that may change it. A worker goes on for a while when its request has ended, or for long where
+            the store does not answer; what it read is no longer wanted then.
         covered: The parts that were read.
         seen: The last look that brought nothing new.
         is_changed: Whether something was read since `kept` was made.
@@ -114,14 +116,35 @@ class _Entry:
         rate: How often the domain was asked about, older questions counting less.
     """
 
-    def __init__(self, resident: _core.Resident, covered: Parts, rate: _Rate) -> None:
+    def __init__(self, resident: _core.Resident, covered: Parts, rate: _Rate, owner: Call) -> None:
         self.turn = threading.Lock()
         self.lock = threading.Lock()
+        self.owner = owner
         self.resident = resident
         self.covered = covered
         self.seen: Parts | None = None
         self.rate = rate
         self.measure()
+
+    @contextlib.contextmanager
+    def owned(self, call: Call) -> Iterator[None]:
+        """Let a call own it; wait while another does."""
+        while not self.turn.acquire(timeout=min(call.remaining(), _PATIENCE_SECONDS)):
+            pass
+        try:
+            with self.lock:
+                self.owner = call
+            yield
+        finally:
+            self.turn.release()
+
+    @contextlib.contextmanager
+    def changing(self, call: Call) -> Iterator[None]:
+        """Change it, which only its owner may."""
+        with self.lock:
+            if self.owner is not call:
+                raise CancelledError("the request has ended")
+            yield
 
     def measure(self) -> None:
         self.is_changed = False
@@ -234,35 +257,34 @@ class Residents:
         with self._lock:
             if domain in self._filling:
                 return _Brought.LATER
-        with _held(entry.turn, call):
+        with entry.owned(call):
             return self._workers.run(call, lambda: self._read_or_leave(domain, entry, covered, now, call))
 
     def _read_or_leave(self, domain: str, entry: _Entry, covered: Parts, now: Parts, call: Call) -> _Brought:
         # What is lost is returned, not raised: an error in a worker would end the call.
         try:
-            with _held(entry.lock, call):
-                if entry.covered is not covered:
-                    # Another question has read since, perhaps what is later than that look.
-                    now = self._looks.now(call)
-                change = _change(now, entry.covered)
-                if self._rows_of(change, now, domain, call) > MOST_NEW_ROWS:
-                    self._in_background(domain, lambda call: self._catch_up(domain, entry, call))
-                    return _Brought.LATER
-                self._read_new(domain, entry, now, call)
+            if entry.covered is not covered:
+                # Another question has read since, perhaps what is later than that look.
+                now = self._looks.now(call)
+            change = _change(now, entry.covered)
+            if self._rows_of(change, now, domain, call) > MOST_NEW_ROWS:
+                self._in_background(domain, lambda call: self._catch_up(domain, entry, call))
+                return _Brought.LATER
+            self._read_new(domain, entry, now, call)
         except _LostError as reason:
             self._forget(domain, entry, str(reason))
             return _Brought.LOST
         return _Brought.UP_TO_DATE
 
     def _catch_up(self, domain: str, entry: _Entry, call: Call) -> None:
-        with _held(entry.turn, call), _held(entry.lock, call):
+        with entry.owned(call):
             try:
                 self._read_new(domain, entry, self._looks.now(call), call)
             except _LostError as reason:
                 self._forget(domain, entry, str(reason))
 
     def _read_new(self, domain: str, entry: _Entry, now: Parts, call: Call) -> None:
-        """Read the parts of a look that were not read, until nothing is missing; the entry's lock is held."""
+        """Read the parts of a look that were not read, until nothing is missing; the call owns the entry."""
         while True:
             names = [name for names in _change(now, entry.covered).names.values() for name in names]
             domains = self._domains_of(names, now, call)
@@ -271,17 +293,21 @@ class Residents:
                 break
             incoming = _core.Incoming(entry.resident)
             feed(incoming.feed, self._store, statements.places(domain, parts=own), call)
-            incoming.apply()
-            entry.is_changed = True
+            with entry.changing(call):
+                incoming.apply()
+                entry.is_changed = True
             now = self._looks.now(call)
             covered = entry.covered.covering(names, now)
             if isinstance(covered, Lost):
                 raise _LostError(covered.reason)
-            entry.covered = covered
-        changed = entry.is_changed
-        if changed:
-            entry.measure()
-        entry.covered = entry.seen = now
+            with entry.changing(call):
+                entry.covered = covered
+        with entry.changing(call):
+            changed = entry.is_changed
+            if changed:
+                entry.measure()
+            # Whoever finds the look here takes what is kept, without the lock.
+            entry.covered = entry.seen = now
         if changed:
             self._make_room(0, math.inf)
 
@@ -345,10 +371,9 @@ class Residents:
             incoming = _core.Incoming(resident)
             feed(incoming.feed, self._store, statements.places(domain, keys=keys), call)
             incoming.apply()
-        entry = _Entry(resident, covered, rate)
+        entry = _Entry(resident, covered, rate, call)
         try:
-            with entry.lock:
-                self._read_new(domain, entry, self._looks.now(call), call)
+            self._read_new(domain, entry, self._looks.now(call), call)
         except _LostError:
             return None
         if rows > SMALL_ROWS:
@@ -433,17 +458,6 @@ def _change(now: Parts, covered: Parts) -> New:
 def _texts(row: Sequence[object]) -> tuple[str, str]:
     name, domain = row
     return str(name), str(domain)
-
-
-@contextlib.contextmanager
-def _held(lock: threading.Lock, call: Call) -> Iterator[None]:
-    """Hold a lock, for which a call waits no longer than it may take, nor much longer than it is wanted."""
-    while not lock.acquire(timeout=min(call.remaining(), _PATIENCE_SECONDS)):
-        pass
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _be_nice() -> None:
