@@ -286,9 +286,7 @@ class Residing:
 NOTHING = pages_pb2.PagesResponse(message=reference.MESSAGE).SerializeToString()
 
 
-def expected_answer(
-    came: Sequence[Session | Erase], who: str, asked: Mapping[str, str], now: datetime = NOW
-) -> bytes:
+def expected_answer(came: Sequence[Session | Erase], who: str, asked: Mapping[str, str], now: datetime = NOW) -> bytes:
     """Return the bytes of the answer that the reference gives."""
     answer = reference.report(came, who, asked, now)
     return json_format.ParseDict(answer, pages_pb2.PagesResponse()).SerializeToString(deterministic=True)
