@@ -187,7 +187,10 @@ impl Arranged {
                 return;
             };
             let mut of_user = take(&mut versions, |row| row.user() == user);
-            if of_user.len() > 1 {
+            // Most have one, or come in order.
+            if of_user.len() > 1
+                && (has_versions || (needs_order && !of_user.is_sorted_by_key(Dated::moment)))
+            {
                 latest(of_user, has_versions, &mut self.of_user);
                 if needs_order {
                     self.of_user.sort_unstable_by_key(Dated::moment);
