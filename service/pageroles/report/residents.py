@@ -104,6 +104,34 @@ class Kept:
         )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class KeptDomain:
+    """A domain in memory.
+
+    Attributes:
+        name: The domain.
+        sessions: The number of its sessions.
+        bytes: The bytes that they take.
+    """
+
+    name: str
+    sessions: int
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Memory:
+    """The domains in memory.
+
+    Attributes:
+        budget: The most bytes that they may take.
+        domains: The domains, those that take most first.
+    """
+
+    budget: int
+    domains: tuple[KeptDomain, ...]
+
+
 class _Entry:
     """A domain that is kept.
 
@@ -228,6 +256,11 @@ class Residents:
             self._keeper.join()
         self._filler.shutdown(wait=True, cancel_futures=True)
         self._looking.close()
+
+    def memory(self) -> Memory:
+        """Return what is kept, in numbers."""
+        kept = [KeptDomain(domain, each.sessions, each.bytes) for domain, each in self.states().items()]
+        return Memory(self.budget, tuple(sorted(kept, key=lambda each: (-each.bytes, each.name))))
 
     def states(self) -> Mapping[str, Kept]:
         """Return what is kept, by domain."""
