@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,6 +15,7 @@ from pageroles.question.request import to_query
 from pageroles.report import residents, statements
 from pageroles.report.plan import InMemory, Streamed
 from pageroles.report.run import Report, Reporter
+from pageroles.store.statement import Statement
 from pageroles.store.store import Store
 from support.endless import ENDLESS, running, until
 from support.reference import Session
@@ -32,6 +34,11 @@ DOMAIN, OTHER = "kept.example", "other.example"
 # What the statements have that bring the places of a domain, and those that parts have.
 FILL, CATCH_UP = "AS conversion_url_keys", "s._part IN"
 LOOK = "system.parts"
+_PART_NAMES = Statement(
+    "SELECT name FROM system.parts WHERE database = currentDatabase() AND table = 'sessions' AND active "
+    "ORDER BY max_block_number",
+    {},
+)
 
 
 class Kept:
@@ -47,6 +54,10 @@ class Kept:
     def write(self, *sessions: Session) -> None:
         write(self.store, sessions)
         self.came += sessions
+
+    def part_names(self) -> list[object]:
+        """Return the names of the parts in use, in the order in which they came."""
+        return [name for (name,) in self.store.rows(_PART_NAMES, self.store.call(60))]
 
     def report(self, domain: str = DOMAIN, seconds: float = 60.0) -> Report:
         call = self.store.call(seconds)
@@ -65,10 +76,13 @@ class Kept:
 
 
 @pytest.fixture
-def kept(empty_store: Store) -> Iterator[Kept]:
-    opened = Kept(empty_store)
-    yield opened
-    opened.reporter.close()
+def kept(standin: StandIn, empty_store: Store) -> Iterator[Kept]:
+    """Over a connection that ends soon where the server sends nothing; it closes when all threads have ended."""
+    empty_store.check()
+    with Store.open(standin.dsn, silence=3) as store:
+        opened = Kept(store)
+        yield opened
+        opened.reporter.close()
 
 
 @pytest.fixture
@@ -177,18 +191,21 @@ def test_a_table_made_anew_has_parts_of_the_same_names(kept: Kept) -> None:
     assert kept.is_right() is InMemory
     kept.write(session("s2", domain=OTHER))
     assert kept.is_right() is InMemory
+    (of_other,) = kept.part_names()[-1:]
     kept.store.command("CREATE TABLE empty AS sessions")
     kept.store.command("DROP TABLE sessions SYNC")
     kept.store.command("CREATE TABLE sessions AS empty")
     kept.store.command("DROP TABLE empty SYNC")
+    kept.store.command("SYSTEM STOP MERGES sessions")
     for table in ("converting_sessions", "users", "places", "departures"):
         kept.store.command(f"TRUNCATE TABLE {table}")
     kept.came.clear()
     kept.write(session("s1", domain=OTHER))
     assert kept.is_right() is InMemory
-    for name in ("s1", "s2", "s3"):
-        kept.write(session(name))
+    for number in range(12):
+        kept.write(session(f"s{number}"))
         assert kept.is_right() is InMemory
+    assert of_other in kept.part_names()
 
 
 # ---- deadlines ----
@@ -220,8 +237,9 @@ def test_a_worker_changes_nothing_when_its_request_has_ended(kept: Kept, monkeyp
     kept.write(session("s1", page="/new"))
     assert kept.is_right() is InMemory
     paused.go_on.set()
-    # Its thread takes up other work when it has ended.
-    for _ in range(8):
+    # What it would put there would show with the next change.
+    for name in ("s3", "s4", "s5"):
+        kept.write(session(name))
         assert kept.is_right() is InMemory
 
 
@@ -375,9 +393,17 @@ def test_a_question_that_is_cancelled_stops_waiting(kept: Kept) -> None:
     assert kept.is_right() is InMemory
     kept.write(session("s3"))
     entry = kept.reporter.residents._kept[DOMAIN]
+    turn, waiting = entry.turn, threading.Event()
+
+    def acquire(**timeout: float) -> bool:
+        waiting.set()
+        return turn.acquire(**timeout)
+
+    entry.turn = Mock(acquire=acquire, release=turn.release)
     call = kept.store.call(60)
-    with entry.turn:
+    with turn:
         thread, outcome = in_thread(lambda: kept.reporter.report(query(), call))
+        assert waiting.wait(60)
         call.cancel()
         thread.join()
     assert isinstance(outcome[0], CancelledError)

@@ -121,7 +121,7 @@ class Residing:
             self.ask(self.rng)
         kept = self._reporter.residents.states().values()
         assert sum(each.bytes for each in kept) <= self.memory, self.name
-        self.rng.choice((self.rush, self.rush, self.restart, self.add_noise, self.insert_plainly))()
+        self.rng.choice((self.rush, self.restart, self.add_noise, self.insert_plainly))()
 
     def ask(self, rng: Random) -> None:
         number = rng.randrange(len(self.life.worlds))
@@ -165,7 +165,9 @@ class Residing:
             return
         self.seen["inserted plainly"] += 1
         chosen = self.rng.sample(there, self.rng.randint(1, min(6, len(there))))
-        self._insert([self._rewritten(one, self.rng.choice(there)) for one in chosen])
+        batch = [self._rewritten(one, self.rng.choice(there)) for one in chosen]
+        self.life.store.insert("sessions", worlds.to_store_rows(batch))
+        self.life.note(batch)
 
     def _rewritten(self, one: Session, other: Session) -> Session:
         tag = self.rng.choice(("", "", f" by others {self.rng.random()}"))
@@ -174,31 +176,32 @@ class Residing:
         version["session_id"] += tag
         return version
 
-    def _insert(self, batch: Sequence[Session]) -> None:
-        self.life.store.insert("sessions", worlds.to_store_rows(batch))
-        self.life.note(batch)
-
     # ---- a rush ----
 
     def rush(self) -> None:
-        """Write and merge while several ask."""
+        """Write, merge, and perhaps erase, while several ask."""
         self.seen["rushes"] += 1
-        number = self.rng.randrange(len(self.life.worlds))
+        number, *others = self.rng.sample(range(len(self.life.worlds)), len(self.life.worlds))
         writers = [self._writer(number, f"{self.rng.random()}") for _ in range(WRITERS)]
+        work = [writer.run for writer in writers]
+        if others and self.rng.random() < 1 / 2:
+            # What is erased goes part by part: meanwhile nothing is promised of that world.
+            erased = others.pop()
+            work.append(lambda: self.life.erase_in(erased))
         askers = [Random(self.rng.random()) for _ in range(ASKERS)]
         stopping = threading.Event()
 
         def ask(rng: Random) -> None:
             while not stopping.is_set():
-                about = rng.choice((number, number, rng.randrange(len(self.life.worlds))))
+                about = rng.choice((number, number, *others))
                 self._ask_in_a_rush(rng, about, writers if about == number else [])
 
         def merge() -> None:
             while not stopping.wait(0.1):
                 self.life.store.command("OPTIMIZE TABLE sessions")
 
-        others = [*(lambda rng=rng: ask(rng) for rng in askers), merge]  # type: ignore[misc]
-        _at_once([writer.run for writer in writers], others, stopping)
+        beside = [*(lambda rng=rng: ask(rng) for rng in askers), merge]  # type: ignore[misc]
+        _at_once(work, beside, stopping)
         for writer in writers:
             self.life.note([*writer.written(writer.ended)])
 
