@@ -1,7 +1,7 @@
 """A reporter with domains in memory over a store that lives, and those who ask it: each answer beside the reference.
 
 What may be asked for: an answer has all that was written before it was asked for, byte for byte as the reference says.
-Of batches that are written meanwhile, each is in it whole or not at all; so says what is counted in memory, which is the
+Of batches that are written meanwhile, each is in it whole or not at all, where it is counted in memory, which is the
 store at one moment. A report that streams reads several tables, one after the other: of a domain that somebody writes
 to meanwhile it promises nothing, and is not compared.
 """
@@ -9,12 +9,13 @@ to meanwhile it promises nothing, and is not compared.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import threading
 import time
 from collections import Counter
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from google.protobuf import json_format
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from pageroles.store.store import Store
     from support.lives import Life
     from support.reference import Erase, Session
-    from support.worlds import World
 
 ASKERS = 3
 WRITERS = 2
@@ -104,7 +104,7 @@ class Residing:
     def __post_init__(self) -> None:
         self._reporter = self._opened()
 
-    def __enter__(self) -> Residing:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -151,10 +151,14 @@ class Residing:
         self.seen["noise"] += 1
         rows = self.rng.choice(_NOISE)
         self.life.store.command(
-            "INSERT INTO sessions (domain, session_id, user_id, started_at) SELECT {domain:String}, "  # noqa: S608
-            f"'{self.rng.random()}' || number, 'u' || number % 99, toDateTime64('2025-0{self.rng.choice('678')}-01', 3) "
-            f"+ number FROM numbers({rows})",
-            {"domain": _NOISY},
+            "INSERT INTO sessions (domain, session_id, user_id, started_at) SELECT {domain:String}, "
+            "{tag:String} || number, 'u' || number % 99, {day:DateTime} + number FROM numbers({rows:UInt32})",
+            {
+                "domain": _NOISY,
+                "tag": f"{self.rng.random()}",
+                "rows": rows,
+                "day": f"2025-0{self.rng.choice('678')}-01",
+            },
         )
 
     def insert_plainly(self) -> None:
@@ -171,7 +175,7 @@ class Residing:
 
     def _rewritten(self, one: Session, other: Session) -> Session:
         tag = self.rng.choice(("", "", f" by others {self.rng.random()}"))
-        version: Session = {**other, **{name: one[name] for name in ("domain", "session_id", "user_id", "started_at")}}  # type: ignore[typeddict-item, literal-required]
+        version: Session = {**other, **{name: one[name] for name in ("domain", "session_id", "user_id", "started_at")}}  # type: ignore[typeddict-item]
         version.pop("written_at", None)
         version["session_id"] += tag
         return version
@@ -200,8 +204,7 @@ class Residing:
             while not stopping.wait(0.1):
                 self.life.store.command("OPTIMIZE TABLE sessions")
 
-        beside = [*(lambda rng=rng: ask(rng) for rng in askers), merge]  # type: ignore[misc]
-        _at_once(work, beside, stopping)
+        _at_once(work, [*(functools.partial(ask, rng) for rng in askers), merge], stopping)
         for writer in writers:
             self.life.note([*writer.written(writer.ended)])
 
@@ -289,9 +292,7 @@ class Residing:
 NOTHING = pages_pb2.PagesResponse(message=reference.MESSAGE).SerializeToString()
 
 
-def expected_answer(
-    came: Sequence[Session | Erase], who: str, asked: Mapping[str, str], now: datetime = NOW
-) -> bytes:
+def expected_answer(came: Sequence[Session | Erase], who: str, asked: Mapping[str, str], now: datetime = NOW) -> bytes:
     """Return the bytes of the answer that the reference gives."""
     answer = reference.report(came, who, asked, now)
     return json_format.ParseDict(answer, pages_pb2.PagesResponse()).SerializeToString(deterministic=True)
