@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from pageroles import serving
 from pageroles.access.keys import KeyStore
 from pageroles.report import statements
+from pageroles.report.residents import Residents
 from pageroles.service import PagesService
 from pageroles.settings import ServerSettings
 from pageroles.store import erasure
@@ -112,8 +113,15 @@ def served(store: Store) -> Iterator[Served]:
 
 
 @pytest.fixture
-def endless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every report run for minutes."""
+def streaming(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every report stream from the store, whatever is kept in memory."""
+    monkeypatch.setattr(Residents, "fresh", lambda *_: None)
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Make every report stream, and run for minutes."""
+    request.getfixturevalue("streaming")
     monkeypatch.setattr(statements, "sessions", lambda *_: ENDLESS)
 
 

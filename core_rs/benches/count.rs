@@ -67,8 +67,8 @@ fn answers(criterion: &mut Criterion) {
             tally.finish_unit().unwrap();
             tally
         };
-        let mut named = counted().take().unwrap();
-        let names = traffic::names(&named.page_keys());
+        let mut asked = counted().take().unwrap();
+        let names = traffic::names(&asked.page_keys());
         group.bench_function(format!("names, {pages} pages"), |bencher| {
             let feed = |mut tally: Tally| {
                 let mut counted = tally.take().unwrap();
@@ -77,11 +77,11 @@ fn answers(criterion: &mut Criterion) {
             };
             bencher.iter_batched(counted, feed, BatchSize::PerIteration);
         });
-        named.feed_pages(&names).unwrap();
+        asked.feed_pages(&names).unwrap();
         group.bench_function(format!("order and encode, {pages} pages"), |bencher| {
-            bencher.iter(|| message(&mut named));
+            bencher.iter(|| message(&mut asked));
         });
-        let message = message(&mut named);
+        let message = message(&mut asked);
         group.bench_function(format!("to JSON, {pages} pages"), |bencher| {
             bencher.iter(|| JsonAnswer::default().feed(&message).unwrap());
         });

@@ -1,6 +1,11 @@
 //! A domain in memory: what it takes to fill it, to change it, and to ask it.
 #![allow(missing_docs, reason = "criterion's macros")]
 #![allow(clippy::unwrap_used, reason = "a bench may stop anywhere")]
+#![allow(
+    clippy::print_stdout,
+    reason = "memory is no time, which criterion prints"
+)]
+#![allow(clippy::cast_precision_loss, reason = "bytes a session have one digit")]
 
 mod traffic;
 
@@ -53,18 +58,48 @@ fn residents(criterion: &mut Criterion) {
         let source = traffic::source(3);
         let questions = [
             ("any", all),
-            ("half of the days", Question { window: HALF, ..all }),
-            ("one source of ten", Question { traffic: [Some(source), None, None, None, None], ..all }),
-            ("first", Question { scope: Scope::First, ..all }),
-            ("assist", Question { scope: Scope::Assist, ..all }),
-            ("one type of conversion of three", Question {
-                scope: Scope::After,
-                conversion: [None, Some(traffic::conversion_type(1)), None],
-                ..all
-            }),
+            (
+                "half of the days",
+                Question {
+                    window: HALF,
+                    ..all
+                },
+            ),
+            (
+                "one source of ten",
+                Question {
+                    traffic: [Some(source), None, None, None, None],
+                    ..all
+                },
+            ),
+            (
+                "first",
+                Question {
+                    scope: Scope::First,
+                    ..all
+                },
+            ),
+            (
+                "assist",
+                Question {
+                    scope: Scope::Assist,
+                    ..all
+                },
+            ),
+            (
+                "one type of conversion of three",
+                Question {
+                    scope: Scope::After,
+                    conversion: [None, Some(traffic::conversion_type(1)), None],
+                    ..all
+                },
+            ),
         ];
         for (name, question) in questions {
-            assert!(resident.count(&question, 1).unwrap().totals().sessions > 0, "{name}");
+            assert!(
+                resident.count(&question, 1).unwrap().totals().sessions > 0,
+                "{name}"
+            );
             group.bench_function(format!("{name}, {pages} pages"), |bencher| {
                 bencher.iter(|| resident.count(&question, 1).unwrap().totals());
             });
@@ -75,7 +110,13 @@ fn residents(criterion: &mut Criterion) {
             group.bench_function("a hundred sessions more", |bencher| {
                 bencher.iter(|| {
                     let start = next.replace((next.get() + 7919) % (sessions.len() - 200_000));
-                    let rows: Vec<_> = sessions.iter().skip(start).step_by(1999).take(100).copied().collect();
+                    let rows: Vec<_> = sessions
+                        .iter()
+                        .skip(start)
+                        .step_by(1999)
+                        .take(100)
+                        .copied()
+                        .collect();
                     apply(&resident, &rows);
                 });
             });

@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 
-use crate::group::Keyed;
 use crate::journey::{Moment, mark};
 use crate::pages::PageId;
 use crate::roles::{Conversion, Ends};
@@ -26,12 +25,13 @@ pub(crate) struct Session {
     pub(crate) traffic: u32,
 }
 
-/// A session as a block takes it in a run of many.
-pub(crate) trait Row: Keyed {
-    /// Its pages.
-    fn ends(&self) -> Ends;
+/// A session as a block takes it in a run of many, without its time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) user: u64,
+    pub(crate) ends: Ends,
     /// The code of its traffic.
-    fn traffic(&self) -> u32;
+    pub(crate) traffic: u32,
 }
 
 /// The columns. Those of a value for each session have the same length, or none.
@@ -114,74 +114,59 @@ impl Block {
         self.user.len()
     }
 
-    /// Whether the next user belongs to another block.
-    pub(crate) fn is_full(&self) -> bool {
-        self.len() >= FULL
-    }
-
     /// Begins the next user, whose key is greater than those before.
     pub(crate) fn begin_user(&mut self, key: u64) {
-        self.begin_unnamed_user();
-        self.users.push(key);
-    }
-
-    /// Begins the next user, whose key is not needed.
-    pub(crate) fn begin_unnamed_user(&mut self) {
         // A block has less than 2^16 users: each but the last has a session, and the block is not full before.
         self.next_user = self.next_user.wrapping_add(1);
+        self.users.push(key);
     }
 
     /// Adds sessions whose time and users' keys are not needed, user by user.
     #[inline]
-    pub(crate) fn extend<R: Row>(&mut self, rows: &[R]) {
-        let Some(mut user) = rows.first().map(|row| !row.user()) else {
+    pub(crate) fn extend(&mut self, rows: &[Row]) {
+        let Some(mut user) = rows.first().map(|row| !row.user) else {
             return;
         };
         let mut next_user = self.next_user;
         self.user.extend(rows.iter().map(|row| {
-            next_user = next_user.wrapping_add(u16::from(row.user() != user));
-            user = row.user();
+            next_user = next_user.wrapping_add(u16::from(row.user != user));
+            user = row.user;
             next_user.wrapping_sub(1)
         }));
         self.next_user = next_user;
-        let ends = || rows.iter().map(Row::ends);
-        self.exit.extend(ends().map(|ends| PageId::number(ends.exit)));
-        self.before_exit
-            .extend(ends().map(|ends| PageId::number(ends.before_exit)));
-        self.landing
-            .extend(ends().map(|ends| PageId::number(ends.landing)));
-        if !self.traffic.is_empty() || rows.iter().any(|row| row.traffic() != 0) {
+        let pages = |page: fn(&Ends) -> Option<PageId>| {
+            rows.iter().map(move |row| PageId::number(page(&row.ends)))
+        };
+        self.exit.extend(pages(|ends| ends.exit));
+        self.before_exit.extend(pages(|ends| ends.before_exit));
+        self.landing.extend(pages(|ends| ends.landing));
+        if !self.traffic.is_empty() || rows.iter().any(|row| row.traffic != 0) {
             self.traffic.resize(self.user.len() - rows.len(), 0);
-            self.traffic.extend(rows.iter().map(Row::traffic));
-        }
-    }
-
-    /// Adds a session of this user, whose time is not needed.
-    #[inline]
-    pub(crate) fn push_undated(&mut self, ends: Ends, traffic: u32) {
-        self.user.push(self.next_user.wrapping_sub(1));
-        self.exit.push(PageId::number(ends.exit));
-        self.before_exit.push(PageId::number(ends.before_exit));
-        self.landing.push(PageId::number(ends.landing));
-        if traffic != 0 || !self.traffic.is_empty() {
-            self.traffic.resize(self.user.len() - 1, 0);
-            self.traffic.push(traffic);
+            self.traffic.extend(rows.iter().map(|row| row.traffic));
         }
     }
 
     /// Adds a session of this user, later than those before.
     #[inline]
     pub(crate) fn push(&mut self, session: &Session) {
-        self.push_undated(session.ends, session.traffic);
+        let row = Row {
+            user: 0,
+            ends: session.ends,
+            traffic: session.traffic,
+        };
+        // A run of one, of the user that was begun.
+        self.next_user = self.next_user.wrapping_sub(1);
+        self.extend(&[row]);
         let (day, time) = day_and_time(session.moment.started_at);
         self.day.push(day);
         self.time.push(time);
         self.session.push(session.moment.session_key);
     }
 
-    /// Gives the last session its conversions, and the pages viewed, in order.
+    /// Gives the session at a place its conversions, and the pages viewed, in order. Those before it have theirs.
     pub(crate) fn convert(
         &mut self,
+        place: usize,
         views: impl IntoIterator<Item = Option<PageId>>,
         conversions: impl IntoIterator<Item = Conversion>,
     ) {
@@ -193,19 +178,27 @@ impl Block {
         let assisting = assisting.map(|conversion| conversion.assist_views).max();
         let views = views.into_iter().take(assisting.unwrap_or(0) as usize);
         converted.views.extend(views.map(PageId::number));
-        converted.end(self.user.len().saturating_sub(1));
+        converted.end(place);
     }
 
     /// Adds whole users of another block, whose keys are greater than those before.
-    pub(crate) fn append_users(&mut self, other: &Self, users: Range<usize>, sessions: Range<usize>) {
+    pub(crate) fn append_users(
+        &mut self,
+        other: &Self,
+        users: Range<usize>,
+        sessions: Range<usize>,
+    ) {
         let keys = other.users.get(users).unwrap_or_default();
         let ranks = other.user.get(sessions.clone()).unwrap_or_default();
         let Some(&first) = ranks.first() else {
             return;
         };
         let next = self.next_user;
-        self.user
-            .extend(ranks.iter().map(|&user| next.wrapping_add(user.wrapping_sub(first))));
+        self.user.extend(
+            ranks
+                .iter()
+                .map(|&user| next.wrapping_add(user.wrapping_sub(first))),
+        );
         self.users.extend_from_slice(keys);
         #[expect(clippy::cast_possible_truncation, reason = "each has a session")]
         let added = keys.len() as u16;
@@ -229,7 +222,10 @@ impl Block {
         extend(&mut self.before_exit, &other.before_exit, &sessions);
         extend(&mut self.landing, &other.landing, &sessions);
         let from = &other.converted;
-        let before = |end: usize| from.session.partition_point(|&place| (place as usize) < end);
+        let before = |end: usize| {
+            from.session
+                .partition_point(|&place| (place as usize) < end)
+        };
         for nth in before(sessions.start)..before(sessions.end) {
             let place = from.session.get(nth).map_or(0, |&place| place as usize);
             let (views, conversions) = from.of(nth);
@@ -275,7 +271,8 @@ impl Block {
 
     /// The place of the first session of a user or of later ones.
     pub(crate) fn first_session_of(&self, user: usize) -> usize {
-        self.user.partition_point(|&other| usize::from(other) < user)
+        self.user
+            .partition_point(|&other| usize::from(other) < user)
     }
 
     /// The bytes that the block takes, without what memory is kept for.
@@ -332,7 +329,10 @@ fn extend<T: Copy>(column: &mut Vec<T>, from: &[T], places: &Range<usize>) {
 /// Days since 1970 and the milliseconds of that day. Times outside of what a day's number can hold are cut to it.
 pub(crate) fn day_and_time(ms: i64) -> (u16, u32) {
     let ms = ms.clamp(0, (i64::from(u16::MAX) + 1) * DAY_MS - 1);
-    #[expect(clippy::cast_possible_truncation, reason = "both were cut to their type")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "both were cut to their type"
+    )]
     #[expect(clippy::cast_sign_loss, reason = "they are not negative")]
     let both = ((ms / DAY_MS) as u16, (ms % DAY_MS) as u32);
     both
@@ -342,6 +342,157 @@ pub(crate) fn day_and_time(ms: i64) -> (u16, u32) {
     clippy::cast_possible_truncation,
     reason = "a stream's arrays are checked, and a tally holds 2^32 sessions at most"
 )]
-fn small(length: usize) -> u32 {
+pub(crate) fn small(length: usize) -> u32 {
     length as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(landing: usize, exit: usize, before_exit: usize) -> Ends {
+        Ends {
+            landing: PageId::at(landing),
+            exit: PageId::at(exit),
+            before_exit: PageId::at(before_exit),
+        }
+    }
+
+    /// The first sessions have traffic of code 0, which leaves the column out for as long as there is no other.
+    fn rows(with_traffic: bool) -> Vec<Row> {
+        let rows = [7, 7, 7, 8, 9, 9, u64::MAX, u64::MAX].into_iter().zip(0..);
+        rows.map(|(user, number)| Row {
+            user,
+            ends: ends(number, number % 3, number % 2),
+            traffic: u32::from(with_traffic && number == 4) * 5,
+        })
+        .collect()
+    }
+
+    #[test]
+    fn runs_are_taken_as_their_sessions_one_by_one() {
+        for with_traffic in [false, true] {
+            let rows = rows(with_traffic);
+            let mut single = Block::default();
+            for of_user in rows.chunk_by(|one, next| one.user == next.user) {
+                single.begin_user(of_user[0].user);
+                for row in of_user {
+                    single.push(&Session {
+                        moment: Moment {
+                            started_at: 0,
+                            session_key: 0,
+                        },
+                        ends: row.ends,
+                        traffic: row.traffic,
+                    });
+                }
+            }
+            // A run leaves these out.
+            single.users.clear();
+            single.day.clear();
+            single.time.clear();
+            single.session.clear();
+            assert_eq!(single.user, [0, 0, 0, 1, 2, 2, 3, 3]);
+            assert_eq!(single.exit, [0, 1, 2, 0, 1, 2, 0, 1]);
+            assert_eq!(single.before_exit, [0, 1, 0, 1, 0, 1, 0, 1]);
+            assert_eq!(single.landing, [0, 1, 2, 3, 4, 5, 6, 7]);
+            let traffic: &[u32] = if with_traffic {
+                &[0, 0, 0, 0, 5, 0, 0, 0]
+            } else {
+                &[]
+            };
+            assert_eq!(single.traffic, traffic);
+            // Runs end where users end.
+            for cuts in [&[][..], &[3], &[4], &[6], &[3, 4, 6]] {
+                let mut block = Block::default();
+                let mut start = 0;
+                for &end in cuts.iter().chain([&rows.len()]) {
+                    block.extend(&rows[start..end]);
+                    block.extend(&[]);
+                    start = end;
+                }
+                assert_eq!(block, single, "cut at {cuts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn sessions_lie_by_user_and_keep_what_they_came_with() {
+        let session = |started_at, session_key| Session {
+            moment: Moment {
+                started_at,
+                session_key,
+            },
+            ends: ends(1, 2, 3),
+            traffic: 0,
+        };
+        let conversion = |assist_views| Conversion {
+            page: 4,
+            assist_views,
+            values: [1, 2, 3],
+        };
+        let views = || (1..=5).map(PageId::at);
+        let given = [
+            session(0, 9),
+            session(DAY_MS - 1, u64::MAX),
+            session(20_000 * DAY_MS, 1),
+            session(20_000 * DAY_MS + 1, 0),
+        ];
+        let empty = Block::default();
+        let mut block = Block::default();
+        block.begin_user(3);
+        block.push(&given[0]);
+        block.convert(0, views(), [conversion(1), conversion(3), conversion(0)]);
+        block.push(&given[1]);
+        block.begin_user(8);
+        block.push(&given[2]);
+        // A filter left none of its conversions.
+        block.convert(2, views(), []);
+        block.begin_user(u64::MAX);
+        block.push(&given[3]);
+        block.convert(3, [None, PageId::at(9)], [conversion(9)]);
+        block.seal(false);
+
+        for (place, session) in given.iter().enumerate() {
+            assert_eq!(block.moment(place), session.moment);
+            let (day, _) = day_and_time(session.moment.started_at);
+            assert_eq!(block.place(place), (day, session.moment.session_key));
+        }
+        assert_eq!(block.users, [3, 8, u64::MAX]);
+        assert_eq!(block.days, Some((0, 20_000)));
+        assert_eq!(
+            [0, 1, 2, 3].map(|user| block.first_session_of(user)),
+            [0, 2, 3, 4]
+        );
+        let converted = &block.converted;
+        assert_eq!(converted.session, [0, 2, 3]);
+        // Only views that assist are kept.
+        let expected = [conversion(1), conversion(3), conversion(0)];
+        assert_eq!(converted.of(0), (&[1, 2, 3][..], &expected[..]));
+        assert_eq!(converted.of(1), (&[][..], &[][..]));
+        assert_eq!(converted.of(2), (&[0, 9][..], &[conversion(9)][..]));
+        assert_eq!(converted.of(3), (&[][..], &[][..]));
+
+        let columns = 3 * 8 + 4 * (2 + 2 + 4 + 8 + 3 * 4 + 1) + 3 * (4 + 4 + 4) + 5 * 4;
+        let of_conversions = 4 * size_of::<Conversion>();
+        assert_eq!(block.bytes(), empty.bytes() + columns + of_conversions);
+        block.clear();
+        assert_eq!(block, empty);
+    }
+
+    #[test]
+    fn times_that_no_day_can_hold_are_cut() {
+        let last = (u16::MAX, 86_399_999);
+        for (ms, expected) in [
+            (i64::MIN, (0, 0)),
+            (-1, (0, 0)),
+            (DAY_MS - 1, (0, 86_399_999)),
+            (DAY_MS, (1, 0)),
+            (DAY_MS * 65_536 - 1, last),
+            (DAY_MS * 65_536, last),
+            (i64::MAX, last),
+        ] {
+            assert_eq!(day_and_time(ms), expected, "{ms}");
+        }
+    }
 }

@@ -94,9 +94,14 @@ impl Counted {
     ///
     /// # Errors
     ///
-    /// [`Error::Truncated`] where the names ended inside a block, or the error of their failed feed; [`Error::Unnamed`].
+    /// [`Error::Truncated`] where the names ended inside a block, or the error of their failed feed; [`Error::Unnamed`];
+    /// [`Error::Ambiguous`].
     pub fn answer(&mut self, start_ms: i64, end_ms: i64) -> Result<Answer> {
         self.names.finish()?;
+        // A page that has no leading bit has no number, so no name of it is missing.
+        if self.pages.read().is_ambiguous() {
+            return Err(Error::Ambiguous);
+        }
         match self.missing_pages().len() {
             0 => Ok(self.read(|snapshot| Answer::new(snapshot, start_ms, end_ms))),
             missing => Err(Error::Unnamed(missing)),

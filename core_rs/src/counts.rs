@@ -107,16 +107,25 @@ impl Included {
     /// Whether all sessions of a block count.
     fn is_all(&self, block: &Block) -> bool {
         self.mark == marks::ANY
-            && self.traffic.as_ref().is_none_or(|_| block.traffic.is_empty())
+            && (block.traffic.is_empty() && self.passes(0) || self.traffic.is_none())
             && self.landing.is_none()
             && self.window.is_none_or(|window| is_within(block, window))
+    }
+
+    /// Whether sessions pass whose traffic has a code.
+    #[inline]
+    fn passes(&self, code: u32) -> bool {
+        let passes = |traffic: &Vec<u8>| traffic.get(code as usize) == Some(&1);
+        self.traffic.as_ref().is_none_or(passes)
     }
 
     #[inline]
     fn counts(&self, conversion: &Conversion) -> bool {
         self.conversion.is_none_or(|asked| {
             let values = asked.iter().zip(&conversion.values);
-            values.into_iter().all(|(asked, value)| asked.is_none_or(|asked| asked == *value))
+            values
+                .into_iter()
+                .all(|(asked, value)| asked.is_none_or(|asked| asked == *value))
         })
     }
 
@@ -141,12 +150,13 @@ impl Included {
                 );
             }
         }
-        if let Some(traffic) = &self.traffic
-            && !block.traffic.is_empty()
-        {
+        if let Some(traffic) = &self.traffic {
             let codes = block.traffic.iter();
             let passing = |&code: &u32| traffic.get(code as usize).copied().unwrap_or_default();
             and(passes, codes.map(passing));
+            if block.traffic.is_empty() && !self.passes(0) {
+                passes.fill(0);
+            }
         }
         if let Some(landing) = self.landing {
             and(
@@ -272,12 +282,7 @@ impl Counts {
 
     /// Counts sessions, and their pages on the drop-off side.
     #[inline]
-    fn add_sessions(
-        &mut self,
-        block: &Block,
-        marks: &[u8],
-        sessions: impl Iterator<Item = usize>,
-    ) {
+    fn add_sessions(&mut self, block: &Block, marks: &[u8], sessions: impl Iterator<Item = usize>) {
         let [_, cells] = &mut self.rows;
         let length = block.len();
         let (users, marks) = (&block.user[..length], &marks[..length]);
@@ -334,13 +339,18 @@ impl Counts {
             let [rows, _] = &mut self.rows;
             let landing = block.landing.get(place).copied().unwrap_or_default();
             let events = &mut self.totals.conversion_events;
-            conversion_side(landing, views, conversions.inspect(|_| *events += 1), |role, page| {
-                if let Some(row) = rows.get_mut(page as usize)
-                    && row[role.place()].last_session != session
-                {
-                    row[role.place()].count(session, session_before_user);
-                }
-            });
+            conversion_side(
+                landing,
+                views,
+                conversions.inspect(|_| *events += 1),
+                |role, page| {
+                    if let Some(row) = rows.get_mut(page as usize)
+                        && row[role.place()].last_session != session
+                    {
+                        row[role.place()].count(session, session_before_user);
+                    }
+                },
+            );
         }
     }
 
@@ -391,3 +401,344 @@ impl Counts {
     }
 }
 
+#[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers made up here are small"
+)]
+mod tests {
+    use super::*;
+    use crate::block::{DAY_MS, Session};
+    use crate::journey::Moment;
+    use crate::roles::Ends;
+
+    const SCOPES: [Scope; 5] = [
+        Scope::Any,
+        Scope::First,
+        Scope::Converting,
+        Scope::Assist,
+        Scope::After,
+    ];
+
+    fn mixed(mut value: u64) -> u64 {
+        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        value ^ (value >> 31)
+    }
+
+    #[test]
+    fn places_are_those_of_the_ones() {
+        let mut found = vec![7; 3];
+        for length in 0..60_u32 {
+            for seed in 0..6 {
+                // No one, all ones, and others.
+                let bits =
+                    [0, u64::MAX, mixed(seed), mixed(seed) & mixed(!seed)][seed as usize % 4];
+                let passes: Vec<u8> = (0..length).map(|place| (bits >> place & 1) as u8).collect();
+                places(&passes, &mut found);
+                let ones = (0..length).filter(|place| bits >> place & 1 == 1);
+                assert_eq!(found, ones.collect::<Vec<_>>(), "{passes:?}");
+            }
+        }
+    }
+
+    /// A session, of a user by number. It begins and ends on one page.
+    #[derive(Debug, Clone, Default)]
+    struct Made {
+        user: u64,
+        started_at: i64,
+        traffic: u32,
+        page: u32,
+        /// The values of its conversions.
+        conversions: Vec<[u64; 3]>,
+    }
+
+    /// The block of a world, whose sessions lie user by user, in order of start.
+    fn block_of(world: &[Made]) -> Block {
+        let mut block = Block::default();
+        for of_user in world.chunk_by(|one, next| one.user == next.user) {
+            block.begin_user(of_user[0].user);
+            for made in of_user {
+                let page = PageId::at(made.page as usize);
+                block.push(&Session {
+                    moment: Moment {
+                        started_at: made.started_at,
+                        session_key: 0,
+                    },
+                    ends: Ends {
+                        landing: page,
+                        exit: page,
+                        before_exit: None,
+                    },
+                    traffic: made.traffic,
+                });
+                if !made.conversions.is_empty() {
+                    let conversions = made.conversions.iter().map(|&values| Conversion {
+                        page: made.page,
+                        assist_views: 1,
+                        values,
+                    });
+                    block.convert(block.len() - 1, [page], conversions);
+                }
+            }
+        }
+        block.seal(false);
+        block
+    }
+
+    fn counted(world: &[Made], included: &Included) -> Counts {
+        let mut counts = Counts::default();
+        counts.make_room(PAGES as usize);
+        counts.add(&block_of(world), included).unwrap();
+        counts
+    }
+
+    const PAGES: u32 = 3;
+
+    fn starts() -> impl Iterator<Item = i64> + Clone {
+        let times = [0, 1, DAY_MS / 2, DAY_MS - 2, DAY_MS - 1];
+        (10..14).flat_map(move |day| times.map(|time| day * DAY_MS + time))
+    }
+
+    #[test]
+    fn a_window_has_its_ends_and_nothing_outside() {
+        let at = |started_at| Made {
+            started_at,
+            ..Made::default()
+        };
+        let world: Vec<Made> = starts().map(at).collect();
+        for first in starts() {
+            for last in starts().filter(|&last| last >= first) {
+                let included = Included::all(Scope::Any, false).in_window(first, last);
+                let sessions = |world: &[Made]| counted(world, &included).totals.sessions;
+                let inside = starts().filter(|start| (first..=last).contains(start));
+                assert_eq!(sessions(&world), inside.count() as u64, "{first} to {last}");
+                for made in &world {
+                    let is_inside = (first..=last).contains(&made.started_at);
+                    assert_eq!(sessions(std::slice::from_ref(made)), u64::from(is_inside));
+                }
+                let window = [day_and_time(first), day_and_time(last)];
+                // Whole days are seen at once, and never wrongly.
+                let of_days: Vec<Made> = (world.iter())
+                    .filter(|made| {
+                        (window[0].0..=window[1].0).contains(&day_and_time(made.started_at).0)
+                    })
+                    .cloned()
+                    .collect();
+                let is_whole = window[0].1 == 0 && window[1].1 == LAST_TIME;
+                assert_eq!(is_within(&block_of(&of_days), window), is_whole);
+                assert!(!is_within(&block_of(&world), window) || world.len() == of_days.len());
+            }
+        }
+    }
+
+    #[test]
+    fn traffic_passes_by_its_code() {
+        let world = |codes: &[u32]| -> Vec<Made> {
+            let made = codes.iter().map(|&traffic| Made {
+                traffic,
+                ..Made::default()
+            });
+            made.collect()
+        };
+        for (passes, codes, sessions) in [
+            (&[1][..], &[0, 0][..], 2),
+            (&[0], &[0, 0], 0),
+            (&[0, 1], &[0, 0], 0),
+            (&[], &[0], 0),
+            (&[0, 1], &[0, 1, 1], 2),
+            (&[1, 0], &[1, 1, 0], 1),
+            // A code that came after the question.
+            (&[1, 1], &[0, 2, 1], 2),
+        ] {
+            for scope in [Scope::Any, Scope::First, Scope::After] {
+                let included = Included::all(scope, false).with_traffic(passes.to_vec());
+                let first_passes = passes.get(codes[0] as usize) == Some(&1);
+                let expected = match scope {
+                    Scope::Any => sessions,
+                    Scope::First => u64::from(first_passes),
+                    _ => 0,
+                };
+                let found = counted(&world(codes), &included).totals.sessions;
+                assert_eq!(found, expected, "{passes:?} of {codes:?}, {scope:?}");
+            }
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    struct Question {
+        scope: Scope,
+        window: Option<[i64; 2]>,
+        traffic: Option<Vec<u8>>,
+        landing: Option<u32>,
+        conversion: Option<[Option<u64>; 3]>,
+    }
+
+    impl Question {
+        fn included(&self) -> Included {
+            let mut included = Included::all(self.scope, self.conversion.is_some());
+            if let Some([first, last]) = self.window {
+                included = included.in_window(first, last);
+            }
+            if let Some(passes) = self.traffic.clone() {
+                included = included.with_traffic(passes);
+            }
+            if let Some(page) = self.landing {
+                included = included.landed_on(page);
+            }
+            if let Some(values) = self.conversion {
+                included = included.with_conversion(values);
+            }
+            included
+        }
+
+        fn events(&self, made: &Made) -> u64 {
+            let asked = self.conversion.unwrap_or_default();
+            let matches = |values: &&[u64; 3]| {
+                (0..3).all(|place| asked[place].is_none_or(|asked| asked == values[place]))
+            };
+            made.conversions.iter().filter(matches).count() as u64
+        }
+
+        /// Totals, and of each page the sessions and users who landed there, on each side.
+        fn naive(&self, world: &[Made]) -> (Totals, Vec<[(u32, u32); 2]>) {
+            let mut totals = Totals::default();
+            let mut landings = vec![[(0, 0); 2]; PAGES as usize + 1];
+            for of_user in world.chunk_by(|one, next| one.user == next.user) {
+                let first_converting = of_user.iter().position(|made| self.events(made) > 0);
+                let included = of_user.iter().enumerate().filter(|&(place, made)| {
+                    let is_before = first_converting.is_some_and(|first| place < first);
+                    let is_after = first_converting.is_some_and(|first| place > first);
+                    let in_scope = match self.scope {
+                        Scope::Any => self.conversion.is_none() || self.events(made) > 0,
+                        Scope::First => {
+                            place == 0 && (self.conversion.is_none() || first_converting.is_some())
+                        }
+                        Scope::Converting => self.events(made) > 0,
+                        Scope::Assist => place > 0 && is_before,
+                        Scope::After => is_after,
+                    };
+                    let at = made.started_at;
+                    in_scope
+                        && self
+                            .window
+                            .is_none_or(|[first, last]| first <= at && at <= last)
+                        && self
+                            .traffic
+                            .as_ref()
+                            .is_none_or(|passes| passes[made.traffic as usize] == 1)
+                        && self.landing.is_none_or(|page| page == made.page)
+                });
+                let included: Vec<(usize, &Made)> = included.collect();
+                let events = || included.iter().map(|(_, made)| self.events(made));
+                totals.sessions += included.len() as u64;
+                totals.users += u64::from(!included.is_empty());
+                totals.conversion_events += events().sum::<u64>();
+                totals.conversion_users += u64::from(events().any(|events| events > 0));
+                for page in 1..=PAGES {
+                    let here = || included.iter().filter(move |(_, made)| made.page == page);
+                    let converting = here().filter(|(_, made)| self.events(made) > 0).count();
+                    let is_after = |place| first_converting.is_some_and(|first| place > first);
+                    let dropping =
+                        here().filter(|(place, made)| self.events(made) == 0 || is_after(*place));
+                    let of_page = &mut landings[page as usize];
+                    for (counts, sessions) in of_page.iter_mut().zip([converting, dropping.count()])
+                    {
+                        counts.0 += sessions as u32;
+                        counts.1 += u32::from(sessions > 0);
+                    }
+                }
+            }
+            (totals, landings)
+        }
+    }
+
+    fn world(seed: u64) -> Vec<Made> {
+        let mut world: Vec<Made> = (0..120)
+            .map(|number| {
+                let bits = mixed(seed << 32 | number);
+                let converts = bits >> 60 < 5;
+                let conversions =
+                    (0..bits >> 40 & 3).map(|nth| [1, bits >> nth & 1, bits >> (2 * nth) & 3]);
+                Made {
+                    user: bits % 40,
+                    started_at: starts().nth((bits >> 8) as usize % 20).unwrap()
+                        + number.cast_signed() % 2,
+                    // In one world, all sessions have the same code.
+                    traffic: (bits >> 16) as u32 % 3 * u32::from(seed > 0),
+                    page: (bits >> 24) as u32 % (PAGES + 1),
+                    conversions: if converts {
+                        conversions.collect()
+                    } else {
+                        vec![]
+                    },
+                }
+            })
+            .collect();
+        world.sort_by_key(|made| (made.user, made.started_at));
+        world
+    }
+
+    /// Every combination of filters and scopes, on one block and on two.
+    #[test]
+    fn any_question_counts_what_a_naive_reading_counts() {
+        let mut starts = starts().step_by(7);
+        let [early, late] = [starts.next().unwrap(), starts.next().unwrap()];
+        let windows = [
+            None,
+            Some([0, i64::MAX]),
+            Some([early + 1, late]),
+            Some([10 * DAY_MS, 12 * DAY_MS - 1]),
+        ];
+        let traffic = [None, Some(vec![1, 0, 1]), Some(vec![0, 1, 0])];
+        let conversions = [
+            None,
+            Some([Some(1), None, None]),
+            Some([Some(1), Some(1), Some(3)]),
+        ];
+        let mut sessions = 0;
+        for world in (0..3).map(world) {
+            for scope in SCOPES {
+                for window in windows {
+                    for (landing, conversion) in [None, Some(0), Some(2)]
+                        .into_iter()
+                        .flat_map(|landing| conversions.map(|conversion| (landing, conversion)))
+                    {
+                        for traffic in traffic.clone() {
+                            let question = Question {
+                                scope,
+                                window,
+                                traffic,
+                                landing,
+                                conversion,
+                            };
+                            let (totals, landings) = question.naive(&world);
+                            sessions += totals.sessions;
+                            let cut = world.partition_point(|made| made.user < 17);
+                            for blocks in [vec![&world[..]], vec![&world[..cut], &world[cut..]]] {
+                                let mut counts = Counts::default();
+                                counts.make_room(PAGES as usize);
+                                for block in blocks {
+                                    counts.add(&block_of(block), &question.included()).unwrap();
+                                }
+                                assert_eq!(counts.totals, totals, "{question:?}");
+                                let found = (0..=PAGES as usize).map(|page| {
+                                    [0, 1].map(|side| {
+                                        let cell = counts.rows[side][page][2];
+                                        if page == 0 {
+                                            (0, 0)
+                                        } else {
+                                            (cell.sessions, cell.users)
+                                        }
+                                    })
+                                });
+                                assert_eq!(found.collect::<Vec<_>>(), landings, "{question:?}");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert!(sessions > 1000, "{sessions}");
+    }
+}

@@ -67,9 +67,13 @@ pub(crate) fn mark(
         let end = after + user[after..].iter().take_while(is_same).count();
         marks[start] |= marks::FIRST;
         let before = (start + 1).min(place)..place;
-        marks[before].iter_mut().for_each(|mark| *mark |= marks::ASSIST);
+        marks[before]
+            .iter_mut()
+            .for_each(|mark| *mark |= marks::ASSIST);
         marks[place] &= !marks::DROPS_OFF;
-        marks[after..end].iter_mut().for_each(|mark| *mark |= marks::AFTER);
+        marks[after..end]
+            .iter_mut()
+            .for_each(|mark| *mark |= marks::AFTER);
     }
 }
 

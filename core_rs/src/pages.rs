@@ -330,12 +330,7 @@ impl Pages {
         }
     }
 
-    fn whole_key(&self, page: PageId) -> u64 {
-        let place = page.index() - 1;
-        self.whole_keys.get(place).copied().unwrap_or_default()
-    }
-
-    /// Adds pages of another tally with their names. `ids` gets their numbers in this one.
+    /// Adds pages of another tally, of which none has a name yet. `ids` gets their numbers in this one.
     pub(crate) fn adopt(
         &mut self,
         other: &Self,
@@ -347,23 +342,16 @@ impl Pages {
             *key = other.key(page);
         }
         self.ids(keys.get(..pages.len()).unwrap_or(&keys), ids);
+    }
+
+    /// Takes over whether keys of this width do not tell the pages of another tally apart.
+    pub(crate) fn adopt_ambiguity(&mut self, other: &Self) {
         self.is_ambiguous |= other.is_ambiguous;
-        if !other.text.is_empty() {
-            for (id, &page) in ids.iter().zip(pages) {
-                if let (Some(id), Some(name)) = (*id, other.name(page)) {
-                    self.set_name(id, other.whole_key(page), name);
-                }
-            }
-        }
     }
 
     /// Names a page that has no name. Where it has one, checks that both names belong to one page.
     fn set_name(&mut self, page: PageId, whole: u64, name: &str) {
         let place = page.index() - 1;
-        if self.names.len() <= place {
-            self.names.resize(self.keys.len(), None);
-            self.whole_keys.resize(self.keys.len(), 0);
-        }
         let (Some(span), Some(whole_key)) =
             (self.names.get_mut(place), self.whole_keys.get_mut(place))
         else {

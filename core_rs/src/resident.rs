@@ -94,7 +94,10 @@ struct Traffic {
 }
 
 impl Traffic {
-    #[expect(clippy::cast_possible_truncation, reason = "there are less than sessions")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "there are less than sessions"
+    )]
     fn code(&mut self, keys: TrafficKeys) -> u32 {
         *self.codes.entry(keys).or_insert_with(|| {
             self.keys.push(keys);
@@ -239,7 +242,10 @@ impl Rows {
     fn add(&mut self, block: &PlaceColumns, resident: &Resident) -> Result<(), String> {
         flags("gone", &block.gone)?;
         let pages = &mut *resident.pages.write();
-        let mut traffic = resident.traffic.write().unwrap_or_else(PoisonError::into_inner);
+        let mut traffic = resident
+            .traffic
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut viewed = block.page_keys.iter();
         let mut converted = block.conversion_keys.iter();
         let mut assists = block.assist_views.iter();
@@ -257,9 +263,12 @@ impl Rows {
                     .map(|column| column.values().get(part.clone()).unwrap_or_default());
             batch.look_up(pages, landing, exit, before);
             for (row, ends) in part.zip(batch.ends()) {
-                let at = |column: &Fixed<u64>| column.values().get(row).copied().unwrap_or_default();
+                let at =
+                    |column: &Fixed<u64>| column.values().get(row).copied().unwrap_or_default();
                 let started_at = block.started_at.values().get(row).copied();
-                let values = values.each_mut().map(|keys| keys.next().unwrap_or_default());
+                let values = values
+                    .each_mut()
+                    .map(|keys| keys.next().unwrap_or_default());
                 let (views, conversions) = self.add_lists(
                     pages,
                     viewed.next().unwrap_or_default(),
@@ -367,8 +376,7 @@ impl Resident {
         let blocks = self.now();
         let conversion_filter = question.conversion.iter().any(Option::is_some);
         let [start, end] = question.window;
-        let mut included =
-            Included::all(question.scope, conversion_filter).in_window(start, end);
+        let mut included = Included::all(question.scope, conversion_filter).in_window(start, end);
         if conversion_filter {
             included = included.with_conversion(question.conversion);
         }
@@ -395,10 +403,14 @@ impl Resident {
         let mut shares = blocks.chunks(share);
         let own = shares.next().unwrap_or_default();
         let counts = thread::scope(|scope| {
-            let others: Vec<_> = shares.map(|share| scope.spawn(move || count(share))).collect();
+            let others: Vec<_> = shares
+                .map(|share| scope.spawn(move || count(share)))
+                .collect();
             let mut counts = count(own)?;
             for other in others {
-                let other = other.join().unwrap_or_else(|fault| panic::resume_unwind(fault));
+                let other = other
+                    .join()
+                    .unwrap_or_else(|fault| panic::resume_unwind(fault));
                 counts.merge(&other?)?;
             }
             Ok(counts)
@@ -463,7 +475,7 @@ fn changed(
         }
         let stays = |&session: &usize| {
             let place = old.place(session);
-            !places.iter().any(|changed| changed.of_user() == place)
+            places.binary_search_by_key(&place, Place::of_user).is_err()
         };
         let mut stay = sessions.filter(stays).peekable();
         let mut come: Vec<&Place> = places.iter().filter(|place| !place.gone).collect();
@@ -482,7 +494,11 @@ fn changed(
                 .unwrap_or_default();
             if !conversions.is_empty() {
                 let views = views.get(place.views.clone()).unwrap_or_default();
-                new.convert(views.iter().copied(), conversions.iter().copied());
+                new.convert(
+                    new.len() - 1,
+                    views.iter().copied(),
+                    conversions.iter().copied(),
+                );
             }
         }
         stay.for_each(|session| new.append_session(old, session));

@@ -200,7 +200,9 @@ impl ConversionColumns {
     pub(crate) fn check(&self) -> Result<(), String> {
         flags("included", &self.included)?;
         let lists = self.page_keys.iter().zip(self.conversion_keys.iter());
-        let rows = lists.zip(self.assist_views.iter()).zip(self.conversions.values());
+        let rows = lists
+            .zip(self.assist_views.iter())
+            .zip(self.conversions.values());
         for ((((viewed, converted), assists), &conversions), &included) in
             rows.zip(self.included.values())
         {

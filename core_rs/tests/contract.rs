@@ -10,7 +10,7 @@ use std::path::Path;
 use pageroles_core::roles::Side;
 use pageroles_core::{JsonAnswer, Scope, Tally};
 use support::blocks::{Values, block, put_varuint};
-use support::streams;
+use support::{streams, tallies};
 
 /// A field of a message, or a value of an enum, whose type is empty then.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,17 +116,12 @@ fn messages_have_the_fields_of_the_contract() {
     let one = || Values::U64(vec![1]);
     let columns = ["user_key", "landing_key", "exit_key", "before_exit_key"];
     let session = support::Session {
-        user: 2,
-        started_at: 12,
-        session_id: "s".to_owned(),
-        passes: true,
-        pages: vec![1],
         conversions: vec![support::Conversion {
             page: 1,
             assist_views: 1,
             matches: true,
         }],
-        gone: false,
+        ..support::session(2, 12, "s", 1)
     };
     let mut tally = Tally::new(Scope::Any, false);
     tally
@@ -134,9 +129,8 @@ fn messages_have_the_fields_of_the_contract() {
         .unwrap();
     let converted = streams::conversion_columns(&[&&session], false);
     tally.feed_conversions(&block(&converted)).unwrap();
-    tally.finish_units().unwrap();
-    tally.feed_pages(&streams::pages(&[1])).unwrap();
-    let message = tally.answer(0, 0).unwrap().whole(tally.snapshot()).unwrap();
+    tally.finish_unit().unwrap();
+    let message = tallies::response(tally);
     let message = parts(&message);
 
     let numbers: Vec<_> = message.iter().map(|(number, _)| *number).collect();

@@ -11,8 +11,7 @@ use prost::Message;
 use serde_json::{Value, json};
 use support::blocks::{Values, block};
 use support::messages::{Page, PagesResponse, RoleCount, SummaryTotals, TimeFrame, Timestamp};
-use support::streams::{self, Streams};
-use support::{END_MS, START_MS, worlds};
+use support::{END_MS, START_MS, tallies, worlds};
 
 /// The expected answer, built as values, each with its name.
 fn expected(response: &PagesResponse) -> Value {
@@ -176,23 +175,15 @@ proptest! {
 
     #[test]
     fn a_stream_says_what_the_whole_says(world in worlds(), max_bytes in 0_usize..400) {
-        for (scope, filter) in support::questions() {
-            let mut tally = Tally::new(Scope::from_number(scope).unwrap(), filter);
-            let streams = Streams::of(&world, (scope, filter));
-            tally.feed_sessions(&streams.sessions).unwrap();
-            tally.feed_conversions(&streams.conversions).unwrap();
-            tally.feed_users(&streams.users).unwrap();
-            tally.finish_units().unwrap();
-            tally.feed_pages(&streams::pages(&tally.missing_pages())).unwrap();
-            let mut answer = tally.answer(START_MS, END_MS).unwrap();
-            let whole = answer.whole(tally.snapshot()).unwrap();
+        for question in support::questions() {
+            let mut counted = tallies::named(tallies::tally_of(&world, question));
+            let whole = tallies::whole(&mut counted);
+            let mut answer = counted.answer(START_MS, END_MS).unwrap();
             let text = written([&whole[..]]).unwrap();
             let response = PagesResponse::decode(&whole[..]).unwrap();
             prop_assert_eq!(parsed(&text), expected(&response));
-            let mut messages = Vec::new();
-            while let Some(message) = answer.next_message(tally.snapshot(), max_bytes).unwrap() {
-                messages.push(message);
-            }
+            let mut next = || counted.read(|snapshot| answer.next_message(snapshot, max_bytes));
+            let messages: Vec<_> = std::iter::from_fn(&mut next).collect();
             prop_assert_eq!(written(messages.iter().map(|message| &message[..])).unwrap(), text);
         }
     }
@@ -441,13 +432,14 @@ fn names_with_odd_bytes_stay_json() {
     let columns = ["user_key", "landing_key", "exit_key", "before_exit_key"];
     let session = block(&columns.map(|name| (name, one())));
     tally.feed_sessions(&session).unwrap();
-    tally.finish_units().unwrap();
+    tally.finish_unit().unwrap();
     let name = [
         ("page_key", one()),
         ("url", Values::Text(vec![b"\xff\"".to_vec()])),
     ];
-    tally.feed_pages(&block(&name)).unwrap();
-    let whole = tally.answer(0, 0).unwrap().whole(tally.snapshot()).unwrap();
+    let mut counted = tally.take().unwrap();
+    counted.feed_pages(&block(&name)).unwrap();
+    let whole = tallies::whole(&mut counted);
     let text = written([&whole[..]]).unwrap();
     assert!(text.contains("{\"url\":\"\u{fffd}\\\"\","), "{text}");
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// All modules of the core, the root (which has no name) last. Each may import those before it and no other.
-const ROOMS: [&str; 24] = [
+const ROOMS: [&str; 28] = [
     "error",
     "wire",
     "keys",
@@ -20,16 +20,20 @@ const ROOMS: [&str; 24] = [
     "roles",
     "journey",
     "group",
-    "firsts",
-    "rows",
+    "block",
     "counts",
+    "streams",
+    "arrange",
+    "unit",
     "answer::fields",
     "answer::parallel",
     "answer::order",
     "answer::messages",
     "answer::json",
     "answer",
+    "counted",
     "tally",
+    "resident",
     "",
 ];
 
@@ -142,20 +146,20 @@ fn imports_go_one_way() {
 #[test]
 fn a_wrong_import_is_named() {
     let found = paths(&code(
-        "use crate::tally::{Tally, Units};\n\
-         use crate::pages::PageId; // crate::rows\n\
+        "use crate::counted::{Counted, SharedPages};\n\
+         use crate::pages::PageId; // crate::unit\n\
          #[cfg(test)]\n\
          mod tests { use super::*; }",
     ));
-    assert_eq!(found, ["crate::tally", "crate::pages::PageId"]);
+    assert_eq!(found, ["crate::counted", "crate::pages::PageId"]);
     assert_eq!(fault("answer::order", "crate::pages::PageId"), None);
     assert_eq!(
         fault("answer::order", "crate::tally").unwrap(),
         "answer::order imports crate::tally, but tally stands after answer::order in the order of modules"
     );
     assert_eq!(
-        fault("answer::json", "crate::rows::Session").unwrap(),
-        "answer::json imports crate::rows::Session, but answer imports error, wire, pages, roles, counts alone"
+        fault("answer::json", "crate::block::Session").unwrap(),
+        "answer::json imports crate::block::Session, but answer imports error, wire, pages, roles, counts alone"
     );
     for path in ["crate::Error", "super::order", "crate::nowhere::Name"] {
         assert!(

@@ -67,9 +67,9 @@ def test_nonsense_names_the_option() -> None:
 def test_the_server_gets_two_dates(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[pages_pb2.PagesRequest] = []
 
-    def ask(_target: str, _key: str, request: pages_pb2.PagesRequest, **_: object) -> bytes:
+    def ask(_target: str, _key: str, request: pages_pb2.PagesRequest, **_: object) -> client.Asked:
         asked.append(request)
-        return b'{"message": "nothing"}'
+        return client.Asked(b'{"message": "nothing"}', None)
 
     monkeypatch.setattr(client, "ask", ask)
     before = datetime.now(UTC).date()
@@ -89,3 +89,14 @@ def test_the_last_days_are_answered(served: Served) -> None:
     code, said = run("--last", "2d", "--json", "--target", served.target, "--key", served.key("last.example.com"))
     assert code == 0
     assert '"total_sessions": 1,' in said
+
+
+def test_how_a_report_was_made_is_told(served: Served) -> None:
+    row = {"domain": "plan.example.com", "session_id": "s", "user_id": "u", "started_at": "2025-07-03T10:00:00Z"}
+    served.insert(json.dumps(row).encode())
+    asked = ("--start-date", "2025-07-01", "--end-date", "2025-07-31", "--target", served.target,
+             "--key", served.key("plan.example.com"))  # fmt: skip
+    _, said = run("--plan", "--json", *asked)
+    assert "plan: count 1 session in memory (" in said
+    _, said = run("--json", *asked)
+    assert "plan:" not in said

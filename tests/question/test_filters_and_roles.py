@@ -17,8 +17,7 @@ from pageroles.question.filters import FILTERS, Condition, Filter, Of
 from pageroles.question.model import TouchScope
 from pageroles.question.request import SCOPES, to_query, to_request
 from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES, heading
-from pageroles.report.plan import cut
-from pageroles.report.statements import Reading, conversions, sessions
+from pageroles.report.statements import Reading, conversions, key_ranges, sessions
 from pageroles.store.statement import Statement
 from pageroles.transport import openapi
 from pageroles.v1 import pages_pb2
@@ -81,7 +80,7 @@ def test_parameters_may_be_left_out_of_what_is_generated_from_the_reference() ->
 def test_a_filter_that_is_set_is_a_condition_and_a_bound_value(each: Filter) -> None:
     query = to_query(to_request({each.name: "it's"}), "a.com", NOW)
     assert query.conditions == (Condition(each, "it's"),)
-    keys = cut(1, 1)[0].keys
+    keys = key_ranges(1)[0]
     for statement in (sessions(query, keys, Reading()), conversions(query, keys, Reading())):
         if statement is not None:
             assert statement.parameters[each.name] == "it's"
@@ -94,7 +93,7 @@ def test_a_filter_that_is_added_to_the_table_is_asked_in_sql() -> None:
     added = Filter("country", Of.SESSION, column="country", help="The country.", label="Country", example="NL")
     query = to_query(to_request({}), "a.com", NOW)
     query = dataclasses.replace(query, conditions=(Condition(added, "NL"),))
-    statement = sessions(query, cut(1, 1)[0].keys, Reading())
+    statement = sessions(query, key_ranges(1)[0], Reading())
     assert statement is not None
     assert "s.country = {country:String}" in statement.text
     assert statement.parameters["country"] == "NL"

@@ -55,6 +55,7 @@ def test_a_cancel_stops_the_query(served: Served, method: str) -> None:
         assert call.code() == grpc.StatusCode.CANCELLED
 
 
+@pytest.mark.usefixtures("streaming")
 def test_a_stop_lets_requests_in_flight_finish_and_takes_no_new_ones(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from pageroles.errors import InvalidArgumentError
 from pageroles.question.request import to_query
-from pageroles.report.plan import Plan, cut
+from pageroles.report.names import feed
+from pageroles.report.plan import Streamed
 from pageroles.report.run import Report, Reporter
-from pageroles.report.statements import Reading
+from pageroles.report.statements import Reading, key_ranges, page_names
 from pageroles.store import schema
 from pageroles.store.store import Store
 from support import worlds
@@ -138,9 +139,12 @@ def added_up(reporters: list[Reporter], shards: list[Store], query: PagesQuery) 
     tallies = []
     for reporter, shard in zip(reporters, shards, strict=True):
         for versions in (True, False):
-            plan = Plan(cut(3, 2), Reading(versions=versions))
-            tally = reporter.run(query, plan, shard.call(60))._tally
+            plan = Streamed(tuple(key_ranges(3)), 2, Reading(versions=versions))
+            tally = reporter._tally(query, plan, shard.call(60))
         tallies.append(tally)
     total = tallies[0]
     total.merge(tallies[1])
-    return Report(query, total).message()
+    counted = total.take()
+    for shard in shards:
+        feed(counted.feed_pages, shard, page_names(query.domain, None, whole_keys=False), shard.call(60))
+    return Report(query, plan, counted).message()

@@ -49,11 +49,22 @@ class Made:
     def __init__(self, made: MadeTable) -> None:
         self.made = made
         self.clock = 0.0
-        store: Any = FakeStore(lambda _: made.told())
+        self.changes = Changes() if made.embedded else None
+        store: Any = FakeStore(lambda _: made.told(), changes=self.changes)
         self.looks = Looks(store, clock=lambda: self.clock)
 
-    def look(self) -> Parts:
-        return self.looks.now(Call(60))
+    def happen(self, step: str) -> None:
+        """Let something happen; an embedded store counts it, unless it happens in the background."""
+        happening = getattr(self if hasattr(self, step) else self.made, step)
+        if self.changes is None or step in IN_BACKGROUND:
+            happening()
+            return
+        removal = "DROP sessions" if step in REMOVALS else ""
+        with self.changes.one(), self.changes.command(removal):
+            happening()
+
+    def look(self, *, anew: bool = False) -> Parts:
+        return self.looks.now(Call(60), anew=anew)
 
     def all(self) -> dict[Hashable, Hashable]:
         return self.made.all()
@@ -77,41 +88,45 @@ class Made:
 
 ALL = ("insert", "merge", "mutate", "go_on", "kill", "update", "clean_up", "drop", "attach", "open_anew", "attach_anew",
        "make_anew", "forget_emptied", "fall_silent")  # fmt: skip
+NOT_EMBEDDED = {"open_anew", "fall_silent", "forget_emptied"}
+IN_BACKGROUND = {"merge", "go_on", "clean_up"}
+REMOVALS = {"drop", "attach_anew", "make_anew"}
 HARMLESS = ("insert", "insert", "merge")
 
 
-def lived(seed: int, steps: Sequence[str], *, inner: Sequence[str]) -> Kept:
+def lived(seed: int, steps: Sequence[str], *, inner: Sequence[str], embedded: bool) -> Kept:
     """Let things happen to a table, of which a copy is kept; between its reads something may happen, too."""
     rng = random.Random(seed)
-    table = Made(MadeTable(rng))
-
-    def happen(step: str) -> None:
-        getattr(table if hasattr(table, step) else table.made, step)()
+    table = Made(MadeTable(rng, embedded))
+    if embedded:
+        steps, inner = ([step for step in those if step not in NOT_EMBEDDED] for those in (steps, inner))
 
     def between() -> None:
         # Reading ends when nothing comes meanwhile.
         if rng.random() < 1 / 4:
-            happen(rng.choice(inner))
+            table.happen(rng.choice(inner))
 
     kept = Kept(table, between)
-    table.made.insert()
+    table.happen("insert")
     for step in steps:
-        happen(step)
+        table.happen(step)
         if rng.random() < 2 / 3:
             kept.refresh()
             assert kept.rows is None or kept.rows == table.all(), (seed, step, kept.lost)
     return kept
 
 
+@pytest.mark.parametrize("embedded", [False, True])
 @given(seed=st.integers(0, 2**32), steps=st.lists(st.sampled_from(ALL + HARMLESS * 3), min_size=5, max_size=60))
-def test_a_copy_that_is_kept_is_right_whatever_happens(seed: int, steps: list[str]) -> None:
-    kept = lived(seed, steps, inner=ALL + HARMLESS * 3)
+def test_a_copy_that_is_kept_is_right_whatever_happens(embedded: bool, seed: int, steps: list[str]) -> None:
+    kept = lived(seed, steps, inner=ALL + HARMLESS * 3, embedded=embedded)
     event(f"kept {min(kept.kept, 5)}, read {min(kept.read, 5)}, lost {min(len(kept.lost), 5)}")
 
 
+@pytest.mark.parametrize("embedded", [False, True])
 @given(seed=st.integers(0, 2**32), steps=st.lists(st.sampled_from(HARMLESS), min_size=5, max_size=60))
-def test_what_is_only_written_and_merged_is_never_lost(seed: int, steps: list[str]) -> None:
-    kept = lived(seed, steps, inner=HARMLESS)
+def test_what_is_only_written_and_merged_is_never_lost(embedded: bool, seed: int, steps: list[str]) -> None:
+    kept = lived(seed, steps, inner=HARMLESS, embedded=embedded)
     assert set(kept.lost) <= {"the table is empty"}
 
 
@@ -121,7 +136,7 @@ def test_made_up_histories_have_what_they_are_for() -> None:
     kept = read = 0
     for seed in range(300):
         rng = random.Random(f"steps {seed}")
-        one = lived(seed, rng.choices(ALL + HARMLESS * 3, k=40), inner=ALL + HARMLESS * 3)
+        one = lived(seed, rng.choices(ALL + HARMLESS * 3, k=40), inner=ALL + HARMLESS * 3, embedded=seed % 4 == 0)
         lost.update(one.lost)
         kept, read = kept + one.kept, read + one.read
     assert min(kept, read) > 1000
@@ -140,7 +155,8 @@ def part(first: int, last: int | None = None, version: int = 0, *, rows: int = 1
 
 
 def parts(*those: Part, **fields: Any) -> Parts:
-    return Parts(frozenset(those), **fields)
+    highest = max((max(one.last, one.version) for one in those), default=0)
+    return Parts(frozenset(those), **{"highest": highest, **fields})
 
 
 def new(*those: Part) -> New:
@@ -202,6 +218,18 @@ def test_an_empty_part_takes_what_was_read_away() -> None:
     assert parts(merged, emptied=(part(2, rows=0),)).since(parts(part(1), part(2, rows=0), part(3))) == new()
 
 
+def test_what_no_look_has_shown_may_have_been_read_and_then_lost() -> None:
+    known = parts(part(1), highest=4)
+    assert parts(part(1), part(5)).since(known) == new(part(5))
+    # A part that came after the look was changed, or taken away, before the next one: it was read as it was before.
+    assert parts(part(1), part(5, version=6)).since(known) == CHANGED
+    assert parts(part(1), emptied=(part(5, rows=0),)).since(known) == TAKEN
+    assert known.covering([part(5, version=6).name], parts(part(1), part(5, version=6))) == CHANGED
+    # A mutation that had begun has left alone what came after it.
+    assert parts(part(1), part(5, version=3)).since(known) == new(part(5, version=3))
+    assert parts(part(1), emptied=(part(4, rows=0),)).since(known) == new()
+
+
 def test_another_table_another_run_or_a_loss_seen_by_others_proves_nothing() -> None:
     known = parts(part(1), table="a", started=1000, losses=(1, 1))
     assert known.since(known) == new()
@@ -253,9 +281,20 @@ def test_what_was_read_behind_a_part_that_was_not_is_read_again() -> None:
 # ---- looks ----
 
 
+UUID = "1be18bff-f7e1-448d-9efb-2c114961aa36"
+TOLD = {
+    "active": 1, "engine": "ReplacingMergeTree", "path": f"/var/lib/clickhouse/store/1be/{UUID}/202507_1_1_0/",
+    "expires_at": 0, "expires_where": [], "expires_grouped": [], "changing": 0, "started": 1000,
+}  # fmt: skip
+
+
+REPLICATED = "the table is replicated: the next read may be of another server"
+
+
 def row(one: Part, **fields: object) -> list[object]:
-    told = {"active": 1, "table": "1be18bff-f7e1-448d-9efb-2c114961aa36", "unproved": "", "started": 1000, **fields}
-    return [*one, *told.values()]
+    assert fields.keys() <= TOLD.keys()
+    data_version = one.version or one.first
+    return [one.partition, one.first, one.last, data_version, one.rows, one.name, *{**TOLD, **fields}.values()]
 
 
 def looks_at(*rows: Sequence[object], **fields: Any) -> Looks:
@@ -265,9 +304,12 @@ def looks_at(*rows: Sequence[object], **fields: Any) -> Looks:
 
 def test_a_look_shows_the_parts_in_use() -> None:
     empty = part(2, rows=0)
-    look = looks_at(row(part(1)), row(empty, active=0), row(AUGUST)).now(Call(9))
-    assert (set(look.parts), look.emptied, look.unproved) == ({part(1), AUGUST}, (empty,), None)
-    assert (look.table, look.started) == ("1be18bff-f7e1-448d-9efb-2c114961aa36", 1000)
+    mutated = part(3, 4, version=7)
+    assert looks_at(row(mutated)).now(Call(9)).highest == 7
+    patch = part(9, partition="patch-1-202507", rows=0)
+    look = looks_at(row(part(1)), row(empty, active=0), row(mutated), row(patch, active=0)).now(Call(9))
+    assert (set(look.parts), look.emptied, look.unproved) == ({part(1), mutated}, (empty, patch), None)
+    assert (look.table, look.started, look.highest) == (UUID, 1000, 9)
 
 
 @pytest.mark.parametrize(
@@ -275,8 +317,14 @@ def test_a_look_shows_the_parts_in_use() -> None:
     [
         ([], "the table is empty"),
         ([row(part(1, rows=0), active=0)], "the table is empty"),
-        ([row(part(1), unproved="it is hidden")], "it is hidden"),
-        ([row(part(1), table="sessions")], "the table can't be told from one of the same name"),
+        ([row(part(1), engine="ReplicatedReplacingMergeTree")], REPLICATED),
+        ([row(part(1), engine="SharedReplacingMergeTree")], REPLICATED),
+        ([row(part(1), path="/data/default/sessions/1_1_0/")], "the table can't be told from one of the same name"),
+        ([row(part(1)), row(part(2, partition="patch-1-202507"))], "the table has lightweight updates"),
+        ([row(part(1)), row(part(2), expires_at=1)], "the rows of the table expire"),
+        ([row(part(1)), row(part(2), expires_where=["1"])], "the rows of the table expire"),
+        ([row(part(1)), row(part(2), expires_grouped=["1"])], "the rows of the table expire"),
+        ([row(part(1), changing=1)], "rows are being changed"),
     ],
 )  # fmt: skip
 def test_some_looks_prove_nothing(rows: list[list[object]], reason: str) -> None:
@@ -325,6 +373,8 @@ def test_a_server_that_nobody_looked_at_may_have_lost_anything() -> None:
         clock[0] += SILENCE_SECONDS
         assert looks.now(Call(9)).since(known) == new()
         clock[0] += SILENCE_SECONDS + 1
+        with changes.one() if changes else contextlib.nullcontext():
+            pass  # else an embedded store would not be looked at
         change = looks.now(Call(9)).since(known)
         assert change == (new() if kept else Lost("something was lost between earlier looks"))
 
@@ -458,6 +508,24 @@ def test_the_end_of_the_one_who_looks_is_not_that_of_others() -> None:
         assert first == [DeadlineError if how == "deadline" else CancelledError]
 
 
+def test_of_those_who_wait_one_looks_and_only_its_own_end_is_its_own() -> None:
+    gate = Gate()
+    looks = Looks(gate.store)
+    with asking(looks, [Call(60)]) as first:
+        until(lambda: gate.begun == 1)
+        with asking(looks, [Call(60) for _ in range(3)]) as others:
+            until(lambda: waiting(looks) == 3)
+            gate.through.release()
+            until(lambda: gate.begun == 2)
+            gate.error = DeadlineError("that of whoever looks")
+            gate.through.release()
+            until(lambda: gate.begun == 3)
+            gate.error = None
+            gate.through.release()
+        assert sorted(others, key=str) == [3, 3, DeadlineError]
+    assert first == [1]
+
+
 def test_an_embedded_store_that_did_not_change_is_not_looked_at() -> None:
     changes = Changes()
     store: Any = FakeStore(lambda _: [row(part(1))], changes=changes)
@@ -473,6 +541,18 @@ def test_an_embedded_store_that_did_not_change_is_not_looked_at() -> None:
     looks.now(Call(9))
     looks.now(Call(9))
     assert store.looks == 4
+
+
+def test_an_embedded_store_is_looked_at_anew_after_a_reading() -> None:
+    """A merge, which does not count, may have taken what was to be read."""
+    shown = [row(part(1)), row(part(2))]
+    store: Any = FakeStore(lambda _: list(shown), changes=Changes())
+    looks = Looks(store)
+    looks.now(Call(9))
+    shown[:] = [row(part(1, 2))]
+    assert len(looks.now(Call(9)).parts) == 2
+    assert len(looks.now(Call(9), anew=True).parts) == 1
+    assert len(looks.now(Call(9)).parts) == 1
 
 
 def test_a_look_during_which_a_change_begins_is_not_relied_on() -> None:
@@ -492,7 +572,7 @@ def test_a_look_during_which_a_change_begins_is_not_relied_on() -> None:
 
 
 def test_a_look_that_proves_nothing_is_not_relied_on() -> None:
-    store: Any = FakeStore(lambda _: [row(part(1), unproved="rows are being changed")], changes=Changes())
+    store: Any = FakeStore(lambda _: [row(part(1), changing=1)], changes=Changes())
     looks = Looks(store)
     looks.now(Call(9))
     looks.now(Call(9))

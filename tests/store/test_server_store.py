@@ -108,6 +108,7 @@ def refused(target: str, key: str, timeout: float = PATIENCE) -> Any:
     return caught.value
 
 
+@pytest.mark.usefixtures("streaming")
 @pytest.mark.parametrize("mode", ["refuse", "drop", "503"])
 def test_a_server_that_cannot_be_reached_is_unavailable(standin: StandIn, target: str, key: str, mode: str) -> None:
     standin.faults(mode, match="FROM sessions")
@@ -118,6 +119,7 @@ def test_a_server_that_cannot_be_reached_is_unavailable(standin: StandIn, target
     assert ask(target, key, DOMAIN, JULY)["summary_totals"]["total_sessions"] == 1
 
 
+@pytest.mark.usefixtures("streaming")
 @pytest.mark.parametrize("mode", ["503", "500", pytest.param("refuse", marks=pytest.mark.slow)])
 def test_a_server_that_refuses_many_times_and_recovers_is_asked_again(
     standin: StandIn, target: str, key: str, mode: str
@@ -131,6 +133,7 @@ def test_a_server_that_refuses_many_times_and_recovers_is_asked_again(
         assert ask(target, key, DOMAIN, JULY)["summary_totals"]["total_sessions"] == 1
 
 
+@pytest.mark.usefixtures("streaming")
 @pytest.mark.parametrize(
     ("code", "status"), [(241, "RESOURCE_EXHAUSTED"), (159, "DEADLINE_EXCEEDED"), (47, "INTERNAL")]
 )
@@ -143,16 +146,19 @@ def test_a_fault_at_the_very_start_of_a_stream_has_the_status_that_it_means(
         assert refused(target, key).code().name == status
 
 
+@pytest.mark.usefixtures("streaming")
 def test_one_dropped_connection_is_tried_again(standin: StandIn, target: str, key: str) -> None:
     standin.faults("drop", match="FROM sessions", times=1)
     assert ask(target, key, DOMAIN, JULY)["summary_totals"]["total_sessions"] == 1
 
 
+@pytest.mark.usefixtures("streaming")
 def test_a_stream_that_is_cut_is_never_an_answer(standin: StandIn, target: str, key: str) -> None:
     standin.faults("cut", match="FROM sessions AS s FINAL", after_bytes=20)
     assert refused(target, key).code() == grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.usefixtures("streaming")
 def test_a_fault_in_the_middle_of_a_stream_is_never_an_answer(standin: StandIn, target: str, key: str) -> None:
     standin.faults("exception_midstream", match="FROM sessions AS s FINAL", after_bytes=20)
     error = refused(target, key)
@@ -160,6 +166,7 @@ def test_a_fault_in_the_middle_of_a_stream_is_never_an_answer(standin: StandIn, 
     assert "SELECT" not in error.details()
 
 
+@pytest.mark.usefixtures("streaming")
 def test_a_query_that_is_refused_is_our_fault(target: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "pageroles.report.statements.sessions", lambda *_: Statement("SELECT nonsense FROM sessions", {})
@@ -170,6 +177,7 @@ def test_a_query_that_is_refused_is_our_fault(target: str, key: str, monkeypatch
     assert "quote" in error.details()
 
 
+@pytest.mark.usefixtures("streaming")
 def test_a_server_that_hangs_does_not_hold_the_caller(standin: StandIn, target: str, key: str) -> None:
     standin.faults("hang", match="FROM sessions AS s FINAL", times=1)
     began = time.monotonic()
@@ -179,6 +187,7 @@ def test_a_server_that_hangs_does_not_hold_the_caller(standin: StandIn, target: 
     assert ask(target, key, DOMAIN, JULY)["summary_totals"]["total_sessions"] == 1
 
 
+@pytest.mark.usefixtures("streaming")
 def test_a_server_that_hangs_is_left_at_our_own_limit(standin: StandIn, remote: Store, key: str) -> None:
     with serving_with(remote, max_seconds=1.0) as (target, _, _):
         ask(target, key, DOMAIN, JULY)
@@ -189,6 +198,7 @@ def test_a_server_that_hangs_is_left_at_our_own_limit(standin: StandIn, remote: 
     assert "shorter window" in error.details()
 
 
+@pytest.mark.usefixtures("streaming")
 def test_a_cancel_stops_the_query_on_the_server(
     standin: StandIn, target: str, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +221,7 @@ def test_a_wrong_password_says_so(standin: StandIn) -> None:
     assert "wrong" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("streaming")
 def test_a_busy_server_says_when_to_try_again(standin: StandIn, target: str, key: str) -> None:
     standin.faults("500", match="FROM sessions AS s FINAL")  # with ClickHouse's code of a memory limit
     error = refused(target, key)

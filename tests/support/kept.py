@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Table(Protocol):
     """What a copy is made of. A place is what FINAL keeps one row of; a row is anything that can be compared."""
 
-    def look(self) -> Parts:
+    def look(self, *, anew: bool = False) -> Parts:
         """Look at the parts."""
 
     def all(self) -> dict[Hashable, Hashable]:
@@ -85,7 +85,7 @@ class Kept:
                 self.rows[place] = rows[place]
             else:
                 self.rows.pop(place, None)
-        self._take(self.known.covering(names, self.table.look()))
+        self._take(self.known.covering(names, self.table.look(anew=True)))
 
     def _take(self, known: Parts | Lost) -> None:
         if isinstance(known, Lost):

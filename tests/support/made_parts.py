@@ -45,12 +45,14 @@ class MadePart:
 
     def told(self, *, active: bool) -> tuple[object, ...]:
         rows = len(self.rows) + len(self.patch or {})
-        return self.partition, self.first, self.last, self.version, rows, self.name, int(active)
+        return self.partition, self.first, self.last, self.data_version, rows, self.name, int(active)
 
 
 @dataclasses.dataclass
 class MadeTable:
     rng: random.Random
+    # The embedded engine tells of mutations at work, and lists no empty parts that are out of use.
+    embedded: bool = False
     number: int = 0
     started: int = 1000
     identity: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()))
@@ -65,11 +67,13 @@ class MadeTable:
 
     def told(self) -> list[tuple[object, ...]]:
         """Return the rows of a look."""
-        patched = "the table has lightweight updates"
-        told = [
-            (*part.told(active=True), self.identity, patched if part.patch else "", self.started) for part in self.parts
-        ]
-        told += [(*part.told(active=False), self.identity, "", self.started) for part in self.emptied]
+        path = f"/store/{self.identity[:3]}/{self.identity}/part/"
+        changing = int(self.embedded and bool(self.mutations))
+        table: tuple[object, ...] = ("ReplacingMergeTree", path, 0, [], [], changing, self.started)
+        if self.embedded:
+            self.emptied = []
+        told = [(*part.told(active=True), *table) for part in self.parts]
+        told += [(*part.told(active=False), *table) for part in self.emptied]
         self.rng.shuffle(told)
         return told
 

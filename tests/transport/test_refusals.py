@@ -181,6 +181,7 @@ def over_rest(rest: str, world: World) -> Iterator[tuple[str, Code, requests.Res
     )
 
 
+@pytest.mark.usefixtures("streaming")
 def test_over_rest_every_refusal_has_its_code_and_none_speaks_of_grpc(rest: str, world: World) -> None:
     seen = []
     for name, code, response in over_rest(rest, world):
@@ -308,6 +309,7 @@ def over_grpc(world: World) -> Iterator[tuple[str, Code | str, grpc.RpcError]]:
     yield "another method", "UNIMPLEMENTED", caught.value
 
 
+@pytest.mark.usefixtures("streaming")
 def test_over_grpc_every_refusal_has_its_code_and_none_speaks_of_headers(world: World) -> None:
     seen = []
     for name, code, error in over_grpc(world):

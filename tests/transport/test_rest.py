@@ -206,6 +206,7 @@ def test_a_large_answer_is_a_stream_and_whole(rest: str, served: Served) -> None
     assert urls == sorted(urls)
 
 
+@pytest.mark.usefixtures("streaming")
 def test_a_client_that_hangs_up_stops_the_query(
     rest: str, served: Served, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +219,7 @@ def test_a_client_that_hangs_up_stops_the_query(
     assert until(lambda: running(served.store) == 0)
 
 
+@pytest.mark.usefixtures("streaming")
 def test_a_fault_of_ours_is_a_500_with_an_id(rest: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("SELECT secret FROM host")

@@ -139,6 +139,7 @@ def test_more_requests_than_places_are_told_when_to_come_back(served: Served, ke
         asked.pages()
 
 
+@pytest.mark.usefixtures("streaming")
 def test_a_fault_of_ours_tells_an_id_and_nothing_else(
     served: Served, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,7 +198,7 @@ pub fn places(rows: &[Session]) -> Vec<u8> {
     const DAY_MS: i64 = 86_400_000;
     let starts = rows.iter().map(|row| {
         let number = row.number.cast_signed();
-        let day = 20_000 + row.day as i64;
+        let day = 20_000 + (row.day as u64).cast_signed();
         day * DAY_MS + number % DAY_MS
     });
     let converting = |row: &&Session| row.converts();
@@ -206,24 +206,38 @@ pub fn places(rows: &[Session]) -> Vec<u8> {
         let of_row = |row: &Session| Some(row).filter(converting).map_or(vec![], list);
         Values::U64s(rows.iter().map(of_row).collect())
     };
-    let assists = rows.iter().map(|row| if row.converts() { vec![2] } else { vec![] });
+    let assists = rows
+        .iter()
+        .map(|row| if row.converts() { vec![2] } else { vec![] });
     let mut columns = ends(rows);
     let key = |values: u64| u64s(rows, move |row| mixed(mixed(row.number) % values));
     columns.extend([
         ("started_at", Values::I64(starts.collect())),
         session_keys(rows),
         ("gone", Values::U8(vec![0; rows.len()])),
-        ("source_key", u64s(rows, |row| source(mixed(row.number) % 10))),
+        (
+            "source_key",
+            u64s(rows, |row| source(mixed(row.number) % 10)),
+        ),
         ("medium_key", key(4)),
         ("campaign_key", key(7)),
         ("content_key", key(1)),
         ("term_key", key(1)),
-        ("page_keys", u64_lists(&|row| vec![row.landing, row.before_exit.max(1 << 40), row.exit])),
+        (
+            "page_keys",
+            u64_lists(&|row| vec![row.landing, row.before_exit.max(1 << 40), row.exit]),
+        ),
         ("conversion_keys", u64_lists(&|row| vec![row.exit])),
         ("assist_views", Values::U32s(assists.collect())),
         ("conversion_url_keys", u64_lists(&|row| vec![row.exit])),
-        ("conversion_type_keys", u64_lists(&|row| vec![conversion_type(row.number % 3)])),
-        ("conversion_id_keys", u64_lists(&|row| vec![mixed(row.number)])),
+        (
+            "conversion_type_keys",
+            u64_lists(&|row| vec![conversion_type(row.number % 3)]),
+        ),
+        (
+            "conversion_id_keys",
+            u64_lists(&|row| vec![mixed(row.number)]),
+        ),
     ]);
     block(&columns)
 }

@@ -226,8 +226,7 @@ impl Responses {
     fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let counted = self.counted.try_borrow(py)?;
         let (answer, counted, most) = (&mut self.answer, &counted.0, self.max_bytes);
-        let message =
-            py.detach(|| counted.read(|snapshot| answer.next_message(snapshot, most)));
+        let message = py.detach(|| counted.read(|snapshot| answer.next_message(snapshot, most)));
         message.map(|message| to_bytes(py, &message)).transpose()
     }
 }
@@ -286,7 +285,9 @@ fn joined<'py, P: AsRef<[u8]> + Sync>(py: Python<'py>, pieces: &[P]) -> Message<
 #[allow(non_upper_case_globals, reason = "Python's names")]
 mod _core {
     #[pymodule_export]
-    use super::{AmbiguousPagesError, CoreError, Counted, Incoming, JsonAnswer, Resident, Tally, keys};
+    use super::{
+        AmbiguousPagesError, CoreError, Counted, Incoming, JsonAnswer, Resident, Tally, keys,
+    };
     #[pymodule_export]
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]

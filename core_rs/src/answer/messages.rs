@@ -80,11 +80,7 @@ impl Answer {
 
     /// The next `PagesResponse` of a stream with the same content: first the head, then as many rows as fit into
     /// `max_bytes`. A row that is larger has a message of its own.
-    pub fn next_message(
-        &mut self,
-        snapshot: Snapshot<'_>,
-        max_bytes: usize,
-    ) -> Option<Vec<u8>> {
+    pub fn next_message(&mut self, snapshot: Snapshot<'_>, max_bytes: usize) -> Option<Vec<u8>> {
         if !self.head_is_sent {
             self.head_is_sent = true;
             return Some(self.head());

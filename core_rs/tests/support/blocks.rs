@@ -4,7 +4,6 @@
 #[derive(Debug, Clone)]
 pub enum Values {
     U8(Vec<u8>),
-    U16(Vec<u16>),
     U32(Vec<u32>),
     U64(Vec<u64>),
     I64(Vec<i64>),
@@ -18,7 +17,6 @@ impl Values {
     fn type_name(&self) -> &'static str {
         match self {
             Self::U8(_) => "UInt8",
-            Self::U16(_) => "UInt16",
             Self::U32(_) => "UInt32",
             Self::U64(_) => "UInt64",
             Self::I64(_) => "Int64",
@@ -32,7 +30,6 @@ impl Values {
     fn len(&self) -> usize {
         match self {
             Self::U8(values) => values.len(),
-            Self::U16(values) => values.len(),
             Self::U32(values) => values.len(),
             Self::U64(values) => values.len(),
             Self::I64(values) => values.len(),
@@ -46,7 +43,6 @@ impl Values {
     fn put(&self, out: &mut Vec<u8>) {
         match self {
             Self::U8(values) => out.extend(values),
-            Self::U16(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
             Self::U32(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
             Self::U64(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
             Self::I64(values) => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),

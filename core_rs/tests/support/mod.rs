@@ -8,9 +8,11 @@
 )]
 
 pub mod blocks;
+pub mod crowds;
 pub mod messages;
 pub mod oracle;
 pub mod streams;
+pub mod tallies;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -32,14 +34,14 @@ pub fn config() -> ProptestConfig {
     }
 }
 
-/// The window of all test worlds.
-pub const START_MS: i64 = 10;
-pub const END_MS: i64 = 20;
+pub const DAY_MS: i64 = 86_400_000;
 
-/// The day of a time. Days are short here, so that a world has several.
-fn day(ms: i64) -> u16 {
-    u16::try_from(ms / 5).unwrap()
-}
+/// What all times of test worlds are whole numbers of: a fifth of a day, so that sessions often start together.
+pub const TICK_MS: i64 = DAY_MS / 5;
+
+/// The window of all test worlds. It ends with the first millisecond of a day.
+pub const START_MS: i64 = 10 * TICK_MS;
+pub const END_MS: i64 = 20 * TICK_MS;
 
 #[derive(Debug, Clone)]
 pub struct Conversion {
@@ -65,12 +67,12 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn day(&self) -> u16 {
-        day(self.started_at)
+    fn day(&self) -> i64 {
+        self.started_at.div_euclid(DAY_MS)
     }
 
     /// Where the store has one row of it.
-    pub fn place(&self) -> (u64, u16, &str) {
+    pub fn place(&self) -> (u64, i64, &str) {
         (self.user, self.day(), &self.session_id)
     }
 
@@ -80,7 +82,7 @@ impl Session {
 
     /// Whether it started on a day of the window.
     pub fn is_in_days(&self) -> bool {
-        (day(START_MS)..=day(END_MS)).contains(&self.day())
+        (START_MS / DAY_MS..=END_MS / DAY_MS).contains(&self.day())
     }
 
     /// The conversions that count.
@@ -117,7 +119,7 @@ pub fn url(page: u64) -> String {
 
 /// Worlds of few users, pages and times, so that everything repeats and ties. Some keys are large.
 pub fn worlds() -> impl Strategy<Value = Vec<Session>> {
-    vec(session(), 0..40).prop_map(|mut sessions| {
+    vec(any_session(), 0..40).prop_map(|mut sessions| {
         for (number, session) in sessions.iter_mut().enumerate() {
             // Ids are unique, and say nothing about the order of the rows.
             session.session_id = format!("{}-{number}", session.session_id);
@@ -126,11 +128,65 @@ pub fn worlds() -> impl Strategy<Value = Vec<Session>> {
     })
 }
 
+/// A session of one user, on one page, that the filters pass.
+pub fn session(user: u64, ticks: i64, id: &str, page: u64) -> Session {
+    Session {
+        user,
+        started_at: ticks * TICK_MS,
+        session_id: id.to_owned(),
+        passes: true,
+        pages: vec![page],
+        conversions: vec![],
+        gone: false,
+    }
+}
+
+pub mod page {
+    pub const HOME: u64 = 1;
+    pub const FEATURES: u64 = 2;
+    pub const PRICING: u64 = 3;
+    pub const SIGNUP: u64 = 4;
+    pub const DOCS: u64 = 5;
+}
+
+/// The worked case of `docs/semantics.md`.
+pub fn worked_case() -> Vec<Session> {
+    let on = |user, ticks, id, pages: &[u64]| Session {
+        pages: pages.to_vec(),
+        ..session(user, ticks, id, 0)
+    };
+    let signup = || {
+        vec![Conversion {
+            page: page::SIGNUP,
+            assist_views: 1,
+            matches: true,
+        }]
+    };
+    let mut world = vec![
+        on(1, 13, "s1", &[page::HOME, page::FEATURES, page::PRICING]),
+        on(1, 15, "s2", &[page::PRICING, page::SIGNUP]),
+        on(1, 19, "s3", &[page::DOCS, page::DOCS]),
+        on(2, 16, "s4", &[page::SIGNUP]),
+    ];
+    world[1].conversions = signup();
+    world[3].conversions = signup();
+    world
+}
+
 /// One version of a session.
 #[derive(Debug, Clone)]
 pub struct Version {
     pub session: Session,
     pub written_at: i64,
+}
+
+/// The history of sessions that were written once.
+pub fn written_once(world: &[Session]) -> Vec<Version> {
+    let version = |session: &Session| Version {
+        session: session.clone(),
+        written_at: 0,
+    };
+    world.iter().map(version).collect()
 }
 
 /// Sessions in all their versions, in any order. Some versions were written at the same time, some are at another place,
@@ -210,7 +266,7 @@ pub fn forms() -> impl Strategy<Value = Form> {
     })
 }
 
-fn session() -> impl Strategy<Value = Session> {
+fn any_session() -> impl Strategy<Value = Session> {
     let user = (0_u64..8).prop_map(|user| {
         if user % 2 == 0 {
             user
@@ -220,7 +276,7 @@ fn session() -> impl Strategy<Value = Session> {
     });
     (
         user,
-        6_i64..24,
+        (6_i64..24).prop_map(|ticks| ticks * TICK_MS),
         "[abB]{0,2}",
         any::<bool>(),
         pages_and_conversions(),

@@ -1,7 +1,7 @@
-//! The report, worked out the simple way: read the whole history for each session, collect sets, count them.
+//! The report, worked out the simple way: sort each user's whole history, collect sets, count them.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::messages::{Page, PagesResponse, RoleCount, SummaryTotals, TimeFrame, Timestamp};
 use super::{END_MS, Question, START_MS, Session, Version, url};
@@ -15,8 +15,11 @@ pub fn answer(world: &[Session], (scope, filter): Question) -> PagesResponse {
     let mut included = BTreeSet::new();
     let mut converting_users = BTreeSet::new();
     let mut events = 0;
+    let journeys = Journey::of_users(world, filter);
     for (number, session) in world.iter().enumerate() {
-        if !session.is_in_window() || !session.passes || !includes(world, session, scope, filter) {
+        let journey = &journeys[&session.user];
+        let counts = session.is_in_window() && session.passes;
+        if !counts || !journey.includes(session, scope, filter) {
             continue;
         }
         included.insert((session.user, number));
@@ -37,7 +40,7 @@ pub fn answer(world: &[Session], (scope, filter): Question) -> PagesResponse {
                 see(&mut conversion_side, 1, Some(session.pages[view]));
             }
         }
-        if conversions.is_empty() || is_after_first_conversion(world, session, filter) {
+        if conversions.is_empty() || journey.is_after(session) {
             see(&mut drop_off_side, 0, session.pages.last().copied());
             see(&mut drop_off_side, 1, session.before_exit());
             see(&mut drop_off_side, 2, session.pages.first().copied());
@@ -77,47 +80,74 @@ pub fn last_written(history: &[Version]) -> Vec<Session> {
 /// Of each session at its place the version written last; of versions written at the same time, the last one that was
 /// read.
 pub fn last_at_each_place(history: &[Version]) -> Vec<Session> {
-    let is_replaced = |number: usize, version: &Version| {
-        let mut others = history.iter().enumerate();
-        others.any(|(other_number, other)| {
-            other.session.place() == version.session.place()
-                && (other.written_at, other_number) > (version.written_at, number)
-        })
-    };
-    let last = history
-        .iter()
-        .enumerate()
-        .filter(|(number, version)| !is_replaced(*number, version));
-    last.map(|(_, version)| version.session.clone()).collect()
-}
-
-fn includes(world: &[Session], session: &Session, scope: i64, filter: bool) -> bool {
-    let of_user = || world.iter().filter(|other| other.user == session.user);
-    let converts = |other: &Session| !other.matching(filter).is_empty();
-    let is_first = !of_user().any(|other| is_before(other, session));
-    match scope {
-        2 => is_first && (!filter || of_user().any(converts)),
-        3 => converts(session),
-        4 => {
-            let converted_by_now =
-                of_user().any(|other| converts(other) && !is_before(session, other));
-            !is_first && of_user().any(converts) && !converted_by_now
+    let mut last = HashMap::new();
+    for (number, version) in history.iter().enumerate() {
+        let kept = last.entry(version.session.place()).or_insert(number);
+        if history[*kept].written_at <= version.written_at {
+            *kept = number;
         }
-        5 => is_after_first_conversion(world, session, filter),
-        _ => !filter || converts(session),
     }
+    // In the order in which they came.
+    let last: BTreeSet<usize> = last.into_values().collect();
+    (last.into_iter())
+        .map(|number| history[number].session.clone())
+        .collect()
 }
 
-fn is_after_first_conversion(world: &[Session], session: &Session, filter: bool) -> bool {
-    world.iter().any(|other| {
-        other.user == session.user
-            && !other.matching(filter).is_empty()
-            && is_before(other, session)
-    })
+/// When a session started, and its key: its place in its user's journey.
+type Moment = (i64, u64);
+
+fn moment(session: &Session) -> Moment {
+    (session.started_at, session.key())
 }
 
-fn is_before(one: &Session, other: &Session) -> bool {
-    (one.started_at, one.key()) < (other.started_at, other.key())
+/// What the scopes need to know of a user.
+struct Journey {
+    first: Moment,
+    first_converting: Option<Moment>,
+}
+
+impl Journey {
+    fn of_users(world: &[Session], filter: bool) -> HashMap<u64, Self> {
+        let mut sessions: HashMap<u64, Vec<(Moment, bool)>> = HashMap::new();
+        for session in world {
+            let of_user = sessions.entry(session.user).or_default();
+            of_user.push((moment(session), !session.matching(filter).is_empty()));
+        }
+        let journey = |mut sessions: Vec<(Moment, bool)>| {
+            sessions.sort_unstable();
+            let first_converting = sessions.iter().find(|(_, converts)| *converts);
+            Self {
+                first: sessions[0].0,
+                first_converting: first_converting.map(|(moment, _)| *moment),
+            }
+        };
+        (sessions.into_iter())
+            .map(|(user, sessions)| (user, journey(sessions)))
+            .collect()
+    }
+
+    fn includes(&self, session: &Session, scope: i64, filter: bool) -> bool {
+        let converts = !session.matching(filter).is_empty();
+        let is_first = moment(session) == self.first;
+        match scope {
+            2 => is_first && (!filter || self.first_converting.is_some()),
+            3 => converts,
+            4 => {
+                !is_first
+                    && self
+                        .first_converting
+                        .is_some_and(|first| moment(session) < first)
+            }
+            5 => self.is_after(session),
+            _ => !filter || converts,
+        }
+    }
+
+    fn is_after(&self, session: &Session) -> bool {
+        self.first_converting
+            .is_some_and(|first| moment(session) > first)
+    }
 }
 
 fn users(sightings: &BTreeSet<(u64, usize)>) -> u64 {

@@ -1,12 +1,12 @@
 //! The streams that a host would make of a world.
 
 use super::blocks::{Values, block};
-use super::{Form, Question, START_MS, Session, Version, oracle, url};
+use super::{Conversion, Form, Question, START_MS, Session, Version, oracle, url};
 
-/// A header without rows, then blocks of a few rows each, whose columns change their order.
+/// A header without rows, then blocks, of a few rows each unless there are very many, whose columns change their order.
 fn stream<R>(rows: &[R], columns: impl Fn(&[&R]) -> Vec<(&'static str, Values)>) -> Vec<u8> {
     let mut out = block(&columns(&[]));
-    for (number, rows) in rows.chunks(7).enumerate() {
+    for (number, rows) in rows.chunks((rows.len() / 32).max(7)).enumerate() {
         let mut columns = columns(&rows.iter().collect::<Vec<_>>());
         let places = columns.len();
         columns.rotate_left(number % places);
@@ -26,14 +26,7 @@ pub struct Streams {
 impl Streams {
     /// What a host sends for a question about these users where the store has replaced sessions.
     pub fn of(world: &[Session], question: Question) -> Self {
-        let history: Vec<_> = world
-            .iter()
-            .map(|session| Version {
-                session: session.clone(),
-                written_at: 0,
-            })
-            .collect();
-        Self::of_history(&history, question, Form::REPLACED)
+        Self::of_history(&super::written_once(world), question, Form::REPLACED)
     }
 
     /// What a host sends where the core replaces a part of the sessions.
@@ -70,7 +63,8 @@ impl Streams {
         };
         if !converting_only {
             streams.sessions = stream(&plain, |rows| {
-                let mut columns = session_columns(rows, needs_order);
+                // All blocks of a unit are dated, or none.
+                let mut columns = session_columns(rows, needs_order || form.versions != 0);
                 // As hosts do without filters. Blocks may differ.
                 let all_pass = rows.iter().all(|session| session.passes);
                 columns.retain(|(name, _)| *name != "included" || !all_pass);
@@ -82,7 +76,7 @@ impl Streams {
             });
             if form.versions != 0 {
                 let columns = |rows: &[&&Version]| {
-                    let columns = version_columns(rows, needs_order);
+                    let columns = version_columns(rows);
                     let sessions: Vec<_> = rows.iter().map(|version| &version.session).collect();
                     let sessions: Vec<_> = sessions.iter().collect();
                     if form.packed {
@@ -131,21 +125,19 @@ pub fn packed(
 }
 
 /// Sessions in all their versions.
-pub fn version_columns(versions: &[&&Version], ordered: bool) -> Vec<(&'static str, Values)> {
+pub fn version_columns(versions: &[&&Version]) -> Vec<(&'static str, Values)> {
     let sessions: Vec<_> = versions.iter().map(|version| &version.session).collect();
     let rows: Vec<_> = sessions.iter().collect();
     let mut columns = session_columns(&rows, true);
-    columns.retain(|(name, _)| *name != "included" && (*name != "started_at" || ordered));
+    columns.retain(|(name, _)| *name != "included");
     let included = |session: &Session| u8::from(session.is_in_window() && session.passes);
     let included = rows.iter().map(|session| included(session)).collect();
-    let days = rows.iter().map(|session| session.day()).collect();
     let times = versions.iter().map(|version| version.written_at).collect();
     let converting = rows.iter();
     let converting = converting.map(|session| u8::from(!session.conversions.is_empty()));
     let gone = rows.iter().map(|session| u8::from(session.gone)).collect();
     columns.extend([
         ("included", Values::U8(included)),
-        ("day", Values::U16(days)),
         ("written_at", Values::I64(times)),
         ("converting", Values::U8(converting.collect())),
         ("gone", Values::U8(gone)),
@@ -238,6 +230,59 @@ pub fn conversion_columns(rows: &[&&Session], filter: bool) -> Vec<(&'static str
     columns.push(("page_keys", Values::U64s(pages)));
     columns.push(("conversion_keys", Values::U64s(targets)));
     columns.push(("assist_views", Values::U32s(assists)));
+    columns
+}
+
+/// The keys of values that sessions pass by, and conversions match by.
+pub const PASSING: u64 = 5;
+pub const MATCHING: u64 = 7;
+
+/// Places as a store has them, for a domain that is kept in memory.
+pub fn places(sessions: &[Session]) -> Vec<u8> {
+    stream(sessions, place_columns)
+}
+
+pub fn place_columns(rows: &[&Session]) -> Vec<(&'static str, Values)> {
+    let rows: Vec<_> = rows.iter().collect();
+    let mut columns = session_columns(&rows, true);
+    columns.retain(|(name, _)| *name != "included");
+    let source = |session: &Session| PASSING + u64::from(!session.passes);
+    columns.push(("source_key", u64s(&rows, |session| Some(source(session)))));
+    for (column, name) in ["medium_key", "campaign_key", "content_key", "term_key"]
+        .into_iter()
+        .enumerate()
+    {
+        // Many combinations of values, which none asks for.
+        let value = |session: &Session| session.key() >> column & 1;
+        columns.push((name, u64s(&rows, |session| Some(value(session)))));
+    }
+    let gone = rows.iter().map(|session| u8::from(session.gone)).collect();
+    let pages = rows.iter().map(|session| session.pages.clone()).collect();
+    let lists = |value: fn(&Conversion) -> u64| {
+        let list = |session: &&&Session| session.conversions.iter().map(value).collect();
+        Values::U64s(rows.iter().map(list).collect())
+    };
+    let assists = |session: &&&Session| {
+        let conversions = session.conversions.iter();
+        conversions
+            .map(|conversion| conversion.assist_views)
+            .collect()
+    };
+    columns.extend([
+        ("gone", Values::U8(gone)),
+        ("page_keys", Values::U64s(pages)),
+        ("conversion_keys", lists(|conversion| conversion.page)),
+        (
+            "assist_views",
+            Values::U32s(rows.iter().map(assists).collect()),
+        ),
+        ("conversion_url_keys", lists(|conversion| conversion.page)),
+        (
+            "conversion_type_keys",
+            lists(|conversion| MATCHING + u64::from(!conversion.matches)),
+        ),
+        ("conversion_id_keys", lists(|_| 0)),
+    ]);
     columns
 }
 

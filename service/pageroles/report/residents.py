@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
+import functools
 import itertools
 import math
 import os
@@ -58,6 +59,8 @@ _MOST_REMEMBERED = 10_000
 # What reading a domain may take.
 _FILL_SECONDS = 3600.0
 _NICENESS = 10
+# How often what is kept is brought up to date without a question; far less than `SILENCE_SECONDS`.
+_KEEP_UP_SECONDS = 20.0
 # The silence after which the connection of the looks is closed.
 _LOOK_SECONDS = 60.0
 # A thread that waits for another looks so often whether its call has ended.
@@ -205,17 +208,24 @@ class Residents:
         self._refused: TTLCache[str, bool] = TTLCache(_MOST_REMEMBERED, _REFUSED_SECONDS)
         self._domains_in: LRUCache[tuple[tuple[int, int], str], frozenset[str]] = LRUCache(_MOST_REMEMBERED)
         self._closing = False
+        self._closed = threading.Event()
         # The call of what is done in the background.
         self._background: Call | None = None
         self._filler = ThreadPoolExecutor(1, thread_name_prefix="fill-memory", initializer=_be_nice)
+        self._keeper = threading.Thread(target=self._keep_up, name="keep-memory", daemon=True)
+        if budget:
+            self._keeper.start()
 
     def close(self) -> None:
         """Stop reading in the background, at once."""
         with self._lock:
             self._closing = True
             filling = self._background
+        self._closed.set()
         if filling is not None:
             filling.cancel()
+        if self.budget:
+            self._keeper.join()
         self._filler.shutdown(wait=True, cancel_futures=True)
         self._looking.close()
 
@@ -283,6 +293,17 @@ class Residents:
             except _LostError as reason:
                 self._forget(domain, entry, str(reason))
 
+    def _keep_up(self) -> None:
+        """Bring all that is kept up to date now and then, so that no question has much to read.
+
+        Besides, a server must be looked at: what nobody looks at for minutes can't be proved any more.
+        """
+        while not self._closed.wait(_KEEP_UP_SECONDS):
+            with self._lock:
+                kept = list(self._kept.items())
+            for domain, entry in kept:
+                self._in_background(domain, functools.partial(self._catch_up, domain, entry))
+
     def _read_new(self, domain: str, entry: _Entry, now: Parts, call: Call) -> None:
         """Read the parts of a look that were not read, until nothing is missing; the call owns the entry."""
         while True:
@@ -296,7 +317,7 @@ class Residents:
             with entry.changing(call):
                 incoming.apply()
                 entry.is_changed = True
-            now = self._looks.now(call)
+            now = self._looks.now(call, anew=True)
             covered = entry.covered.covering(names, now)
             if isinstance(covered, Lost):
                 raise _LostError(covered.reason)

@@ -103,7 +103,7 @@ class Reporter:
         Raises:
             PagerolesError: As for `report`.
         """
-        return planning.make(self._facts.find(query, call), self._workers.per_report)
+        return planning.make(query, self._facts.find(query, call), self._workers.per_report)
 
     def run(self, query: PagesQuery, plan: Plan, call: Call) -> Report:
         """Answer a question by a plan; every plan gives the same answer.
@@ -115,7 +115,7 @@ class Reporter:
         if isinstance(plan, InMemory):
             counted, whole_keys = self._count_in_memory(query, plan, call), True
         else:
-            counted, whole_keys = self._count_streams(query, plan, call), plan.reading.whole_keys
+            counted, whole_keys = self._tally(query, plan, call).take(), plan.reading.whole_keys
         if counted.total_sessions and not self._is_named(counted, query, call, whole_keys=whole_keys):
             raise _core.AmbiguousPagesError("two pages have the same key")
         return Report(query, plan, counted)
@@ -130,14 +130,14 @@ class Reporter:
         finally:
             self._turn.release()
 
-    def _count_streams(self, query: PagesQuery, plan: Streamed, call: Call) -> _core.Counted:
+    def _tally(self, query: PagesQuery, plan: Streamed, call: Call) -> _core.Tally:
         """Count units in a tally for each worker, and merge the tallies."""
         pending = collections.deque(plan.units)
         work = [lambda: self._count_units(query, plan.reading, pending, call)] * plan.workers
         tally, *others = self._workers.run_all(call, work, large=plan.large)
         for other in others:
             tally.merge(other)
-        return tally.take()
+        return tally
 
     def _count_units(
         self, query: PagesQuery, reading: Reading, pending: collections.deque[KeyRange], call: Call

@@ -32,7 +32,7 @@ from pageroles.store.faults import is_not_granted
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from pageroles.store.call import Call
     from pageroles.store.store import Store
@@ -42,7 +42,7 @@ SILENCE_SECONDS = 300.0
 _START_SECONDS = 2
 
 _TAKEN = "rows were taken away"
-_MISSED = "something was lost between earlier looks"
+_CHANGED = "rows were changed"
 _UUID_LENGTH = 36
 
 
@@ -102,6 +102,7 @@ class Parts:
         started: When the engine started, in seconds since 1970, give or take one.
         losses: How often parts were taken away, as far as this process knows.
         emptied: Parts without rows, those included that are no longer in use.
+        highest: The highest number that the look showed, of parts and of mutations.
         unproved: Why nothing can be kept after this look; None: it can.
     """
 
@@ -110,6 +111,7 @@ class Parts:
     started: int = 0
     losses: tuple[int, int] = (0, 0)
     emptied: tuple[Part, ...] = ()
+    highest: int = 0
     unproved: str | None = None
 
     def since(self, known: Parts) -> New | Lost:
@@ -118,25 +120,22 @@ class Parts:
         Args:
             known: An earlier look after which the whole table was read, or what `covering` returned.
         """
-        if reason := known.unproved or self.unproved or self._is_other(known):
+        if (reason := next(self._reasons(known), None)) is not None:
             return Lost(reason)
         gone, came = _by_partition(known.parts - self.parts), _by_partition(self.parts - known.parts)
-        for partition, parts in gone.items():
-            for part in filter(lambda part: part.rows, parts):
-                if reason := self._lost(part, came.get(partition, [])):
-                    return Lost(reason)
+        losses = (self._loss(part, came.get(part.partition, ())) for parts in gone.values() for part in parts)
+        if (reason := next(filter(None, losses), None)) is not None:
+            return Lost(reason)
         if self.losses != known.losses:
-            return Lost(_MISSED)
-        last: dict[str, int] = collections.defaultdict(int)
-        for part in known.parts:
-            last[part.partition] = max(last[part.partition], part.last)
+            return Lost("something was lost between earlier looks")
+        new = [part for parts in came.values() for part in parts if not _is_merge(part, gone.get(part.partition, ()))]
+        last = {part.partition: part.last for part in sorted(known.parts)}
+        if any(part.last <= last.get(part.partition, 0) for part in new):
+            return Lost("a part came among those that were read")
         names: dict[str, tuple[str, ...]] = {}
-        for partition, parts in came.items():
-            new = [part for part in parts if not _is_merge(part, gone.get(partition, []))]
-            if any(part.last <= last[partition] for part in new):
-                return Lost("a part came among those that were read")
-            if new := [part for part in new if part.rows]:
-                names[partition] = tuple(part.name for part in new)
+        for part in new:
+            if part.rows:
+                names[part.partition] = (*names.get(part.partition, ()), part.name)
         return New(names)
 
     def covering(self, read: Collection[str], now: Parts) -> Parts | Lost:
@@ -147,7 +146,7 @@ class Parts:
         Args:
             read: The names of the parts that were read; all of them were in use when the reading began, or are not in
                 the look that follows.
-            now: A look that began after the reading.
+            now: A look that was taken anew after the reading.
         """
         change = now.since(self)
         if isinstance(change, Lost):
@@ -166,18 +165,28 @@ class Parts:
         """Tell whether a look at a server that started then may be at the same run of it."""
         return abs(self.started - started) <= _START_SECONDS
 
-    def _is_other(self, known: Parts) -> str | None:
+    def _reasons(self, known: Parts) -> Iterator[str]:
+        """Tell why what is known is lost, whatever parts there are."""
+        yield from filter(None, (known.unproved, self.unproved))
         if self.table != known.table:
-            return "the table was made anew"
-        return None if self.is_started_at(known.started) else "the server was started anew"
+            yield "the table was made anew"
+        if not self.is_started_at(known.started):
+            yield "the server was started anew"
+        # What was read after the look may have had rows of a part that no look has shown.
+        if any(part.first > known.highest for part in self.emptied):
+            yield _TAKEN
+        if any(part.version > known.highest for part in self.parts):
+            yield _CHANGED
 
-    def _lost(self, part: Part, came: Iterable[Part]) -> str | None:
-        """Tell why a part that was read and is gone is lost; None where it is merged, and has all its rows."""
+    def _loss(self, part: Part, came: Iterable[Part]) -> str | None:
+        """Tell why a part that was read and is gone is lost; None where another has all its rows."""
+        if not part.rows:
+            return None
         merged = next((other for other in came if other.has(part)), None)
         if merged is None or any(empty.has(part) for empty in self.emptied):
             return _TAKEN
         changed = part.version < merged.version and part.first <= merged.version
-        return "rows were changed" if changed else None
+        return _CHANGED if changed else None
 
 
 NOTHING_PROVED = Parts(unproved="there was no look")
@@ -235,11 +244,12 @@ class Looks:
         self._changes: int | None = None
         self._losses = 0
 
-    def now(self, call: Call) -> Parts:
-        """Return a look that began after this was called, or what it would show.
+    def now(self, call: Call, *, anew: bool = False) -> Parts:
+        """Return a look that began after this was called, or an earlier one since which nothing was written.
 
         Args:
             call: Ends the waiting, and the look if it is this thread's.
+            anew: Look in any case, so that merges show: after a reading of parts, which they may have taken before.
 
         Raises:
             CancelledError: The call was cancelled.
@@ -249,7 +259,7 @@ class Looks:
         call.remaining()
         waits = False
         with self._turn:
-            if self._is_unchanged():
+            if not anew and self._is_unchanged():
                 return self._last
             wanted = self._begun + 1
             while self._looking and self._ended < wanted:
@@ -323,39 +333,76 @@ def _value(outcome: Parts | PagerolesError) -> Parts:
     return outcome
 
 
-def _to_parts(told: Sequence[Sequence[Any]], started: int, losses: tuple[int, int]) -> Parts:
-    """Return what rows of `_LOOK` tell, without the last column."""
-    active = frozenset(Part(*row[:6]) for row in told if row[6])
-    emptied = tuple(Part(*row[:6]) for row in told if not row[4])
-    # A partition of its own for each of the tables' names: one table has all rows.
-    tables = {row[7] for row in told}
-    reasons = [row[8] for row in told if row[8]]
-    if not active:
-        reasons.append("the table is empty")
-    elif len(tables) > 1 or any(len(table) != _UUID_LENGTH for table in tables):
-        reasons.append("the table can't be told from one of the same name")
-    return Parts(active, min(tables, default=""), started, losses, emptied, reasons[0] if reasons else None)
+class _Told(NamedTuple):
+    """A row of a look, without the start of the engine."""
+
+    partition: str
+    first: int
+    last: int
+    data_version: int
+    rows: int
+    name: str
+    active: int
+    engine: str
+    path: str
+    expires_at: int
+    expires_where: list[str]
+    expires_grouped: list[str]
+    changing: int
+
+    @property
+    def table(self) -> str:
+        """The name of the folder of the table, which is its UUID where it has one."""
+        return self.path.rsplit("/", 3)[-3]
+
+    @property
+    def part(self) -> Part:
+        version = 0 if self.data_version == self.first else self.data_version
+        return Part(self.partition, self.first, self.last, version, self.rows, self.name)
+
+    @property
+    def unproved(self) -> str | None:
+        """Why nothing can be kept beside this part."""
+        if self.engine != "ReplacingMergeTree":
+            return "the table is replicated: the next read may be of another server"
+        if len(self.table) != _UUID_LENGTH:
+            return "the table can't be told from one of the same name"
+        if self.partition.startswith("patch-"):
+            return "the table has lightweight updates"
+        if self.expires_at or self.expires_where or self.expires_grouped:
+            return "the rows of the table expire"
+        return "rows are being changed" if self.changing else None
 
 
+def _to_parts(rows: Sequence[Sequence[Any]], started: int, losses: tuple[int, int]) -> Parts:
+    told = [_Told(*row) for row in rows]
+    active = [row for row in told if row.active]
+    return Parts(
+        frozenset(row.part for row in active),
+        active[0].table if active else "",
+        started,
+        losses,
+        tuple(row.part for row in told if not row.rows),
+        max((max(row.last, row.data_version) for row in told), default=0),
+        next(filter(None, (row.unproved for row in active)), None) if active else "the table is empty",
+    )
+
+
+# ClickHouse takes as long for a handful of functions as for hundreds of parts, so these are worked out here.
 _COLUMNS = """
-SELECT partition_id, min_block_number, max_block_number, if(data_version = min_block_number, 0, data_version), rows,
-    name, active, splitByChar('/', path)[-3],
-    multiIf(
-        engine != 'ReplacingMergeTree', 'the table is replicated: the next read may be of another server',
-        active AND startsWith(partition_id, 'patch-'), 'the table has lightweight updates',
-        delete_ttl_info_max > 0 OR notEmpty(rows_where_ttl_info.expression) OR notEmpty(group_by_ttl_info.expression),
-        'the rows of the table expire',
-        {unproved}, 'rows are being changed',
-        ''),
-    toUnixTimestamp(now()) - uptime()
+SELECT partition_id, min_block_number, max_block_number, data_version, rows, name, active, engine, path,
+    toUInt32(delete_ttl_info_max), rows_where_ttl_info.expression, group_by_ttl_info.expression,
+    {changing}, toUnixTimestamp(now()) - uptime()
 FROM system.parts
 WHERE database = currentDatabase() AND table = 'sessions' AND (active OR rows = 0)
 """
 # A profile may have rows read as a mutation will leave them, before it has come to their part.
-_LOOK = Statement(_COLUMNS.replace("{unproved}", "getSettingOrDefault('apply_mutations_on_fly', false)"))
+_LOOK = Statement(_COLUMNS.replace("{changing}", "getSettingOrDefault('apply_mutations_on_fly', false)"))
 # In the embedded engine a mutation goes on after the statement that this process counts.
-_UNFINISHED = (
-    "(SELECT count() FROM system.mutations WHERE database = currentDatabase() AND table = 'sessions' "
-    "AND NOT is_done) > 0"
+_LOOK_EMBEDDED = Statement(
+    _COLUMNS.replace(
+        "{changing}",
+        "(SELECT count() FROM system.mutations "
+        "WHERE database = currentDatabase() AND table = 'sessions' AND NOT is_done)",
+    )
 )
-_LOOK_EMBEDDED = Statement(_COLUMNS.replace("{unproved}", _UNFINISHED))
