@@ -40,6 +40,7 @@ def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> i
     monkeypatch.setattr(residents, "MOST_NEW_ROWS", rng.choice((0, 5, 20_000)))
     monkeypatch.setattr(residents, "_ROWS_AT_ONCE", rng.choice((5, 500_000)))
     monkeypatch.setattr(residents, "_REFUSED_SECONDS", 0.05)
+    monkeypatch.setattr(residents, "_KEEP_UP_SECONDS", rng.choice((0.1, 20.0)))
     monkeypatch.setattr(plan, "SMALL_ROWS", rng.choice((5, 100_000)))
     return rng.choice((LARGE, LARGE, 2 * residents.DOMAIN_BYTES + 10_000))
 

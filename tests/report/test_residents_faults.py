@@ -131,11 +131,11 @@ class Paused:
         self.armed = False
         self.reached, self.go_on = threading.Event(), threading.Event()
 
-    def __call__(self, *given: Any) -> Any:
+    def __call__(self, *given: Any, **named: Any) -> Any:
         armed, self.armed = self.armed, False
         if armed and not self._after:
             self._wait()
-        result = self._work(*given)
+        result = self._work(*given, **named)
         if armed and self._after:
             self._wait()
         return result
@@ -251,6 +251,28 @@ def test_a_question_that_waited_takes_nothing_for_lost(kept: Kept, monkeypatch: 
     assert before.sessions == 2
 
 
+def test_what_is_brought_up_without_a_question_waits_for_its_turn_in_memory(
+    patient: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(residents, "_KEEP_UP_SECONDS", 0.05)
+    paused = Paused(names.feed, after=False)
+    monkeypatch.setattr(residents, "feed", paused)
+    kept = Kept(patient, "first")
+    other = Kept(patient, "second")
+    other.reporter.close()
+    other.reporter = kept.reporter
+    assert [kept.is_right(), other.is_right()] == [InMemory] * 2
+    paused.armed = True
+    kept.write(session("s3"))
+    assert paused.reached.wait(60)
+    other.write(session("s3"))
+    assert other.is_right() is InMemory
+    assert kept.is_right() is Streamed
+    paused.go_on.set()
+    assert until(lambda: kept.is_right() is InMemory)
+    kept.reporter.close()
+
+
 # ---- one moment ----
 
 
@@ -331,10 +353,10 @@ def test_a_fault_after_new_rows_were_read_loses_none(kept: Kept, monkeypatch: py
     looks = kept.reporter.residents._looks
     now, calls = looks.now, iter((False, True))
 
-    def failing(call: Any) -> Any:
+    def failing(call: Any, **named: Any) -> Any:
         if next(calls, False):
             raise DeadlineError("too late")
-        return now(call)
+        return now(call, **named)
 
     monkeypatch.setattr(looks, "now", failing)
     kept.write(session("s3"))
