@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
 import pytest
 
 from pageroles import _core
+from pageroles.question.request import to_query
 from pageroles.report.facts import Facts
-from pageroles.report.plan import ROWS_PER_UNIT, SMALL_ROWS, InMemory, Plan, Streamed, make
+from pageroles.report.plan import DATED_ROWS_PER_UNIT, ROWS_PER_UNIT, SMALL_ROWS, InMemory, Plan, Streamed, make
 from pageroles.report.residents import Kept
 from pageroles.report.statements import KeyRange, Reading
+from support.wire import message
 
+if TYPE_CHECKING:
+    from pageroles.question.model import PagesQuery
+
+NOW = datetime(2025, 8, 1, tzinfo=UTC)
 PER_REPORT = 3
 LAST = 2**64 - 1
 ALL = (KeyRange(0, LAST),)
+HALVES = (KeyRange(0, (1 << 63) - 1), KeyRange(1 << 63, LAST))
 QUARTERS = tuple(KeyRange(number << 62, ((number + 1) << 62) - 1) for number in range(4))
 EIGHTHS = tuple(KeyRange(number << 61, ((number + 1) << 61) - 1) for number in range(8))
 SIXTEENTHS = tuple(KeyRange(number << 60, ((number + 1) << 60) - 1) for number in range(16))
+
+
+def query(scope: str) -> PagesQuery:
+    return to_query(message({"touch_scope": scope}), "plan.example", NOW)
 
 
 def kept(sessions: int) -> Kept:
@@ -52,15 +66,23 @@ PLANS = {
         Streamed(QUARTERS, PER_REPORT, Reading(whole_keys=True, history_apart=True), large=True),
     ),
     "as many rows as four units take": (
-        Facts(rows=4 * ROWS_PER_UNIT),
-        Streamed(QUARTERS, PER_REPORT, Reading(versions=True, history_apart=True), large=True),
+        Facts(rows=4 * ROWS_PER_UNIT, merged=True),
+        Streamed(QUARTERS, PER_REPORT, Reading(history_apart=True), large=True),
     ),
     "one row more than four units take": (
-        Facts(rows=4 * ROWS_PER_UNIT + 1),
+        Facts(rows=4 * ROWS_PER_UNIT + 1, merged=True),
+        Streamed(EIGHTHS, PER_REPORT, Reading(history_apart=True), large=True),
+    ),
+    "as many rows as four units take, with all versions": (
+        Facts(rows=4 * DATED_ROWS_PER_UNIT),
+        Streamed(QUARTERS, PER_REPORT, Reading(versions=True, history_apart=True), large=True),
+    ),
+    "one row more than four units take, with all versions": (
+        Facts(rows=4 * DATED_ROWS_PER_UNIT + 1),
         Streamed(EIGHTHS, PER_REPORT, Reading(versions=True, history_apart=True), large=True),
     ),
     "more rows than eight units take": (
-        Facts(rows=9 * ROWS_PER_UNIT),
+        Facts(rows=8 * DATED_ROWS_PER_UNIT + 1),
         Streamed(SIXTEENTHS, PER_REPORT, Reading(versions=True, history_apart=True), large=True),
     ),
     "kept, few sessions": (Facts(kept=FEW), InMemory(FEW, threads=1)),
@@ -74,11 +96,20 @@ PLANS = {
 
 @pytest.mark.parametrize(("facts", "plan"), PLANS.values(), ids=PLANS)
 def test_facts_make_a_plan(facts: Facts, plan: Plan) -> None:
-    assert make(facts, PER_REPORT) == plan
+    assert make(query("any"), facts, PER_REPORT) == plan
+
+
+@pytest.mark.parametrize(
+    ("scope", "units"),
+    {"any": ALL, "converting": ALL, "first": HALVES, "assist": HALVES, "after": HALVES}.items(),
+)
+def test_a_scope_that_needs_times_makes_units_of_fewer_rows(scope: str, units: tuple[KeyRange, ...]) -> None:
+    facts = Facts(rows=ROWS_PER_UNIT, merged=True)
+    assert make(query(scope), facts, 1) == Streamed(units, 1, Reading(history_apart=True), large=True)
 
 
 def test_one_worker_counts_a_large_report_in_one_range() -> None:
-    plan = make(Facts(rows=SMALL_ROWS), 1)
+    plan = make(query("any"), Facts(rows=SMALL_ROWS), 1)
     assert plan == Streamed(ALL, 1, Reading(versions=True, history_apart=True), large=True)
 
 
