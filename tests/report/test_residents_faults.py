@@ -5,18 +5,19 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
 from pageroles.errors import CancelledError, DeadlineError, PagerolesError
-from pageroles.question.model import PagesQuery
 from pageroles.question.request import to_query
-from pageroles.report import residents, statements
+from pageroles.report import names, residents, statements
 from pageroles.report.plan import InMemory, Streamed
 from pageroles.report.run import Report, Reporter
+from pageroles.store.statement import Statement
 from pageroles.store.store import Store
+from support import stores
 from support.endless import ENDLESS, running, until
-from support.reference import Session
 from support.residing import expected_answer
 from support.wire import message
 from support.writing import write
@@ -24,49 +25,75 @@ from support.writing import write
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pageroles.question.model import PagesQuery
     from pageroles.report.plan import Plan
     from support.clickhouse_standin import StandIn
+    from support.reference import Session
 
 NOW = datetime(2025, 8, 1, tzinfo=UTC)
 DOMAIN, OTHER = "kept.example", "other.example"
 # What the statements have that bring the places of a domain, and those that parts have.
 FILL, CATCH_UP = "AS conversion_url_keys", "s._part IN"
 LOOK = "system.parts"
+_PART_NAMES = Statement(
+    "SELECT name FROM system.parts WHERE database = currentDatabase() AND table = 'sessions' AND active "
+    "ORDER BY max_block_number",
+    {},
+)
 
 
 class Kept:
-    """A store of two domains, a reporter, and what was written."""
+    """A store with two domains of a test's own, a reporter, and what was written."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, tag: str) -> None:
         self.store = store
+        self._tag = tag
         self.came: list[Session] = []
         self.reporter = Reporter(store, workers_per_report=2, memory=1 << 30)
         self.write(session("s1"), session("s2", user="u2"))
         self.write(session("s1", domain=OTHER))
 
     def write(self, *sessions: Session) -> None:
-        write(self.store, sessions)
-        self.came += sessions
+        own: list[Session] = [{**one, "domain": self.name(one["domain"])} for one in sessions]
+        write(self.store, own)
+        self.came += own
 
-    def report(self, domain: str = DOMAIN, seconds: float = 60.0) -> Report:
+    def name(self, domain: str) -> str:
+        return f"{self._tag}.{domain}"
+
+    def query(self) -> PagesQuery:
+        return to_query(message({}), self.name(DOMAIN), NOW)
+
+    def part_names(self) -> list[object]:
+        """Return the names of the parts in use, in the order in which they came."""
+        return [name for (name,) in self.store.rows(_PART_NAMES, self.store.call(60))]
+
+    def report(self, seconds: float = 60.0) -> Report:
         call = self.store.call(seconds)
         try:
-            return self.reporter.report(query(domain), call)
+            return self.reporter.report(self.query(), call)
         finally:
             call.finish()
 
-    def is_right(self, domain: str = DOMAIN) -> type[Plan]:
+    def is_right(self) -> type[Plan]:
         """Ask, compare with the reference, and return the kind of the plan."""
-        return self.compared(self.report(domain))
+        return self.compared(self.report())
 
-    def compared(self, report: Report, domain: str = DOMAIN) -> type[Plan]:
-        assert report.message() == expected_answer(self.came, domain, {}, NOW)
+    def compared(self, report: Report) -> type[Plan]:
+        assert report.message() == expected_answer(self.came, self.name(DOMAIN), {}, NOW)
         return type(report.plan)
 
 
+@pytest.fixture(scope="module")
+def patient(standin: StandIn) -> Iterator[Store]:
+    """An empty store over connections that end soon where the server sends nothing."""
+    with stores.empty(standin), Store.open(standin.dsn, silence=3) as store:
+        yield store
+
+
 @pytest.fixture
-def kept(empty_store: Store) -> Iterator[Kept]:
-    opened = Kept(empty_store)
+def kept(patient: Store, request: pytest.FixtureRequest) -> Iterator[Kept]:
+    opened = Kept(patient, f"test{request.session.items.index(request.node)}")
     yield opened
     opened.reporter.close()
 
@@ -95,10 +122,6 @@ def session(name: str, *, domain: str = DOMAIN, user: str = "u1", page: str = "/
     }
 
 
-def query(domain: str = DOMAIN) -> PagesQuery:
-    return to_query(message({}), domain, NOW)
-
-
 class Paused:
     """A function that waits where a thread of some name calls it, before or after its work."""
 
@@ -108,11 +131,11 @@ class Paused:
         self.armed = False
         self.reached, self.go_on = threading.Event(), threading.Event()
 
-    def __call__(self, *given: Any) -> Any:
+    def __call__(self, *given: Any, **named: Any) -> Any:
         armed, self.armed = self.armed, False
         if armed and not self._after:
             self._wait()
-        result = self._work(*given)
+        result = self._work(*given, **named)
         if armed and self._after:
             self._wait()
         return result
@@ -172,25 +195,6 @@ def test_what_was_kept_is_forgotten_where_parts_may_not_be_seen_any_more(kept: K
     assert not kept.reporter.residents.states()
 
 
-def test_a_table_made_anew_has_parts_of_the_same_names(kept: Kept) -> None:
-    """Of these it must not be remembered whose rows they have."""
-    assert kept.is_right() is InMemory
-    kept.write(session("s2", domain=OTHER))
-    assert kept.is_right() is InMemory
-    kept.store.command("CREATE TABLE empty AS sessions")
-    kept.store.command("DROP TABLE sessions SYNC")
-    kept.store.command("CREATE TABLE sessions AS empty")
-    kept.store.command("DROP TABLE empty SYNC")
-    for table in ("converting_sessions", "users", "places", "departures"):
-        kept.store.command(f"TRUNCATE TABLE {table}")
-    kept.came.clear()
-    kept.write(session("s1", domain=OTHER))
-    assert kept.is_right() is InMemory
-    for name in ("s1", "s2", "s3"):
-        kept.write(session(name))
-        assert kept.is_right() is InMemory
-
-
 # ---- deadlines ----
 
 
@@ -209,7 +213,7 @@ def test_a_deadline_ends_the_wait_for_another_question(kept: Kept, server: Stand
 
 
 def test_a_worker_changes_nothing_when_its_request_has_ended(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    paused = Paused(residents.feed, after=True)
+    paused = Paused(names.feed, after=True)
     monkeypatch.setattr(residents, "feed", paused)
     assert kept.is_right() is InMemory
     kept.write(session("s1", page="/old"))
@@ -220,30 +224,53 @@ def test_a_worker_changes_nothing_when_its_request_has_ended(kept: Kept, monkeyp
     kept.write(session("s1", page="/new"))
     assert kept.is_right() is InMemory
     paused.go_on.set()
-    # Its thread takes up other work when it has ended.
-    for _ in range(8):
+    # What it would put there would show with the next change.
+    for name in ("s3", "s4", "s5"):
+        kept.write(session(name))
         assert kept.is_right() is InMemory
 
 
-def test_a_question_that_waited_takes_nothing_for_lost(kept: Kept) -> None:
+def test_a_question_that_waited_takes_nothing_for_lost(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its look may be older than what another has read since."""
     assert kept.is_right() is InMemory
     (before,) = kept.reporter.residents.states().values()
     paused = Paused(kept.reporter.residents._looks.now, after=True)
-    kept.reporter.residents._looks.now = paused  # type: ignore[method-assign]
+    monkeypatch.setattr(kept.reporter.residents._looks, "now", paused)
     kept.write(session("s3"))
     paused.armed = True
     thread, outcome = in_thread(kept.report)
     assert paused.reached.wait(60)
     kept.write(session("s4"))
     assert kept.is_right() is InMemory
-    entry = kept.reporter.residents._kept[DOMAIN]
+    entry = kept.reporter.residents._kept[kept.name(DOMAIN)]
     paused.go_on.set()
     thread.join()
     assert isinstance(outcome[0], Report)
     assert kept.compared(outcome[0]) is InMemory
-    assert kept.reporter.residents._kept[DOMAIN] is entry
+    assert kept.reporter.residents._kept[kept.name(DOMAIN)] is entry
     assert before.sessions == 2
+
+
+def test_what_is_brought_up_without_a_question_waits_for_its_turn_in_memory(
+    patient: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(residents, "_KEEP_UP_SECONDS", 0.05)
+    paused = Paused(names.feed, after=False)
+    monkeypatch.setattr(residents, "feed", paused)
+    kept = Kept(patient, "first")
+    other = Kept(patient, "second")
+    other.reporter.close()
+    other.reporter = kept.reporter
+    assert [kept.is_right(), other.is_right()] == [InMemory] * 2
+    paused.armed = True
+    kept.write(session("s3"))
+    assert paused.reached.wait(60)
+    other.write(session("s3"))
+    assert other.is_right() is InMemory
+    assert kept.is_right() is Streamed
+    paused.go_on.set()
+    assert until(lambda: kept.is_right() is InMemory)
+    kept.reporter.close()
 
 
 # ---- one moment ----
@@ -253,9 +280,9 @@ def test_a_count_shows_one_moment(kept: Kept, monkeypatch: pytest.MonkeyPatch) -
     """While another question reads: of a session that moves, the old place is gone, and the new one not yet read."""
     assert kept.is_right() is InMemory
     call = kept.store.call(60)
-    plan = kept.reporter.plan(query(), call)
-    before = kept.reporter.run(query(), plan, call).message()
-    paused = Paused(residents.feed, after=False)
+    plan = kept.reporter.plan(kept.query(), call)
+    before = kept.reporter.run(kept.query(), plan, call).message()
+    paused = Paused(names.feed, after=False)
     monkeypatch.setattr(residents, "feed", paused)
     kept.write(session("s1", page="/late"))
     paused.armed = True
@@ -264,25 +291,25 @@ def test_a_count_shows_one_moment(kept: Kept, monkeypatch: pytest.MonkeyPatch) -
     # The look shows a part with the place of July 10. It is read when the session has moved to July 12.
     kept.write(session("s1", page="/moved", day=12))
     second = Paused(kept.reporter.residents._looks.now, after=False)
-    kept.reporter.residents._looks.now = second  # type: ignore[method-assign]
+    monkeypatch.setattr(kept.reporter.residents._looks, "now", second)
     second.armed = True
     paused.go_on.set()
     assert second.reached.wait(60)
-    assert kept.reporter.run(query(), plan, call).message() == before
+    assert kept.reporter.run(kept.query(), plan, call).message() == before
     second.go_on.set()
     thread.join()
     assert isinstance(outcome[0], Report)
     assert kept.compared(outcome[0]) is InMemory
-    assert kept.reporter.run(query(), plan, call).message() == before
+    assert kept.reporter.run(kept.query(), plan, call).message() == before
     call.finish()
 
 
 def test_what_is_forgotten_can_be_counted(kept: Kept) -> None:
     call = kept.store.call(60)
-    plan = kept.reporter.plan(query(), call)
+    plan = kept.reporter.plan(kept.query(), call)
     assert kept.reporter.residents._make_room(kept.reporter.residents.budget, 1e9)
     assert not kept.reporter.residents.states()
-    assert kept.compared(kept.reporter.run(query(), plan, call)) is InMemory
+    assert kept.compared(kept.reporter.run(kept.query(), plan, call)) is InMemory
 
 
 # ---- faults ----
@@ -306,32 +333,32 @@ def test_a_fault_while_new_rows_are_read_leaves_what_is_kept(
 ) -> None:
     assert kept.is_right() is InMemory
     call = kept.store.call(60)
-    plan = kept.reporter.plan(query(), call)
-    before = kept.reporter.run(query(), plan, call).message()
+    plan = kept.reporter.plan(kept.query(), call)
+    before = kept.reporter.run(kept.query(), plan, call).message()
     states = kept.reporter.residents.states()
     kept.write(session("s3"), session("s1", page="/new"))
     server.faults(mode, match=match, times=4, after_bytes=200)
     with pytest.raises(PagerolesError):
         kept.report()
     assert kept.reporter.residents.states() == states
-    assert kept.reporter.run(query(), plan, call).message() == before
+    assert kept.reporter.run(kept.query(), plan, call).message() == before
     server.faults(None)
     assert kept.is_right() is InMemory
     call.finish()
 
 
-def test_a_fault_after_new_rows_were_read_loses_none(kept: Kept) -> None:
+def test_a_fault_after_new_rows_were_read_loses_none(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """The look that would show whether more was written fails; what was read is shown by the next question."""
     assert kept.is_right() is InMemory
     looks = kept.reporter.residents._looks
     now, calls = looks.now, iter((False, True))
 
-    def failing(call: Any) -> Any:
+    def failing(call: Any, **named: Any) -> Any:
         if next(calls, False):
             raise DeadlineError("too late")
-        return now(call)
+        return now(call, **named)
 
-    looks.now = failing  # type: ignore[method-assign]
+    monkeypatch.setattr(looks, "now", failing)
     kept.write(session("s3"))
     with pytest.raises(DeadlineError):
         kept.report()
@@ -361,7 +388,7 @@ def test_a_fault_in_the_background_is_tried_again(kept: Kept, server: StandIn, m
 
 @pytest.mark.usefixtures("all_large")
 def test_a_reporter_closes_while_a_domain_is_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Kept(store)
+    kept = Kept(store, "closing")
     monkeypatch.setattr(statements, "places", lambda *_, **__: ENDLESS)
     for _ in range(2):
         assert kept.is_right() is Streamed
@@ -374,11 +401,46 @@ def test_a_reporter_closes_while_a_domain_is_read(store: Store, monkeypatch: pyt
 def test_a_question_that_is_cancelled_stops_waiting(kept: Kept) -> None:
     assert kept.is_right() is InMemory
     kept.write(session("s3"))
-    entry = kept.reporter.residents._kept[DOMAIN]
+    entry = kept.reporter.residents._kept[kept.name(DOMAIN)]
+    turn, waiting = entry.turn, threading.Event()
+
+    def acquire(*, timeout: float) -> bool:
+        waiting.set()
+        return turn.acquire(timeout=timeout)
+
+    entry.turn = Mock(acquire=acquire, release=turn.release)
     call = kept.store.call(60)
-    with entry.turn:
-        thread, outcome = in_thread(lambda: kept.reporter.report(query(), call))
+    with turn:
+        thread, outcome = in_thread(lambda: kept.reporter.report(kept.query(), call))
+        assert waiting.wait(60)
         call.cancel()
         thread.join()
     assert isinstance(outcome[0], CancelledError)
     assert kept.is_right() is InMemory
+
+
+# ---- another table ----
+
+
+def test_a_table_made_anew_has_parts_of_the_same_names(empty_store: Store) -> None:
+    """Of these it must not be remembered whose rows they have."""
+    kept = Kept(empty_store, "anew")
+    assert kept.is_right() is InMemory
+    kept.write(session("s2", domain=OTHER))
+    assert kept.is_right() is InMemory
+    (of_other,) = kept.part_names()[-1:]
+    kept.store.command("CREATE TABLE empty AS sessions")
+    kept.store.command("DROP TABLE sessions SYNC")
+    kept.store.command("CREATE TABLE sessions AS empty")
+    kept.store.command("DROP TABLE empty SYNC")
+    kept.store.command("SYSTEM STOP MERGES sessions")
+    for table in ("converting_sessions", "users", "places", "departures"):
+        kept.store.command(f"TRUNCATE TABLE {table}")
+    kept.came.clear()
+    kept.write(session("s1", domain=OTHER))
+    assert kept.is_right() is InMemory
+    for number in range(12):
+        kept.write(session(f"s{number}"))
+        assert kept.is_right() is InMemory
+    assert of_other in kept.part_names()
+    kept.reporter.close()

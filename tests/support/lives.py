@@ -184,6 +184,15 @@ class Life:
             again = [one for one in came if one["domain"] in domains]
             self.deliver(self.rng.sample(again, (len(again) + 1) // 2))
 
+    def erase_in(self, number: int) -> None:
+        """Erase in a domain of a world, whole."""
+        came = [one for one in self.came[number] if not isinstance(one, Erase)]
+        if came:
+            wanted = drawn_erasure(self.rng, came)
+            self.seen.update(("erased", "erased in one domain"))
+            erasure.erase(self.store, to_erasure(wanted))
+            self.came[number].append(wanted)
+
     def _erase(self, wanted: Erasure) -> bool:
         """Erase, whole or cut short and finished; tell whether it had written down what to erase."""
         kept = len(writes.unfinished(self.store))

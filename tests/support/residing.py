@@ -1,7 +1,7 @@
 """A reporter with domains in memory over a store that lives, and those who ask it: each answer beside the reference.
 
 What may be asked for: an answer has all that was written before it was asked for, byte for byte as the reference says.
-Of batches that are written meanwhile, each is in it whole or not at all; so says what is counted in memory, which is the
+Of batches that are written meanwhile, each is in it whole or not at all, where it is counted in memory, which is the
 store at one moment. A report that streams reads several tables, one after the other: of a domain that somebody writes
 to meanwhile it promises nothing, and is not compared.
 """
@@ -9,12 +9,13 @@ to meanwhile it promises nothing, and is not compared.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import threading
 import time
 from collections import Counter
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from google.protobuf import json_format
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from pageroles.store.store import Store
     from support.lives import Life
     from support.reference import Erase, Session
-    from support.worlds import World
 
 ASKERS = 3
 WRITERS = 2
@@ -104,7 +104,7 @@ class Residing:
     def __post_init__(self) -> None:
         self._reporter = self._opened()
 
-    def __enter__(self) -> Residing:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -121,7 +121,7 @@ class Residing:
             self.ask(self.rng)
         kept = self._reporter.residents.states().values()
         assert sum(each.bytes for each in kept) <= self.memory, self.name
-        self.rng.choice((self.rush, self.rush, self.restart, self.add_noise, self.insert_plainly))()
+        self.rng.choice((self.rush, self.restart, self.add_noise, self.insert_plainly))()
 
     def ask(self, rng: Random) -> None:
         number = rng.randrange(len(self.life.worlds))
@@ -151,10 +151,14 @@ class Residing:
         self.seen["noise"] += 1
         rows = self.rng.choice(_NOISE)
         self.life.store.command(
-            "INSERT INTO sessions (domain, session_id, user_id, started_at) SELECT {domain:String}, "  # noqa: S608
-            f"'{self.rng.random()}' || number, 'u' || number % 99, toDateTime64('2025-0{self.rng.choice('678')}-01', 3) "
-            f"+ number FROM numbers({rows})",
-            {"domain": _NOISY},
+            "INSERT INTO sessions (domain, session_id, user_id, started_at) SELECT {domain:String}, "
+            "{tag:String} || number, 'u' || number % 99, {day:DateTime} + number FROM numbers({rows:UInt32})",
+            {
+                "domain": _NOISY,
+                "tag": f"{self.rng.random()}",
+                "rows": rows,
+                "day": f"2025-0{self.rng.choice('678')}-01",
+            },
         )
 
     def insert_plainly(self) -> None:
@@ -165,40 +169,42 @@ class Residing:
             return
         self.seen["inserted plainly"] += 1
         chosen = self.rng.sample(there, self.rng.randint(1, min(6, len(there))))
-        self._insert([self._rewritten(one, self.rng.choice(there)) for one in chosen])
+        batch = [self._rewritten(one, self.rng.choice(there)) for one in chosen]
+        self.life.store.insert("sessions", worlds.to_store_rows(batch))
+        self.life.note(batch)
 
     def _rewritten(self, one: Session, other: Session) -> Session:
         tag = self.rng.choice(("", "", f" by others {self.rng.random()}"))
-        version: Session = {**other, **{name: one[name] for name in ("domain", "session_id", "user_id", "started_at")}}  # type: ignore[typeddict-item, literal-required]
+        version: Session = {**other, **{name: one[name] for name in ("domain", "session_id", "user_id", "started_at")}}  # type: ignore[typeddict-item]
         version.pop("written_at", None)
         version["session_id"] += tag
         return version
 
-    def _insert(self, batch: Sequence[Session]) -> None:
-        self.life.store.insert("sessions", worlds.to_store_rows(batch))
-        self.life.note(batch)
-
     # ---- a rush ----
 
     def rush(self) -> None:
-        """Write and merge while several ask."""
+        """Write, merge, and perhaps erase, while several ask."""
         self.seen["rushes"] += 1
-        number = self.rng.randrange(len(self.life.worlds))
+        number, *others = self.rng.sample(range(len(self.life.worlds)), len(self.life.worlds))
         writers = [self._writer(number, f"{self.rng.random()}") for _ in range(WRITERS)]
+        work = [writer.run for writer in writers]
+        if others and self.rng.random() < 1 / 2:
+            # What is erased goes part by part: meanwhile nothing is promised of that world.
+            erased = others.pop()
+            work.append(lambda: self.life.erase_in(erased))
         askers = [Random(self.rng.random()) for _ in range(ASKERS)]
         stopping = threading.Event()
 
         def ask(rng: Random) -> None:
             while not stopping.is_set():
-                about = rng.choice((number, number, rng.randrange(len(self.life.worlds))))
+                about = rng.choice((number, number, *others))
                 self._ask_in_a_rush(rng, about, writers if about == number else [])
 
         def merge() -> None:
             while not stopping.wait(0.1):
                 self.life.store.command("OPTIMIZE TABLE sessions")
 
-        others = [*(lambda rng=rng: ask(rng) for rng in askers), merge]  # type: ignore[misc]
-        _at_once([writer.run for writer in writers], others, stopping)
+        _at_once(work, [*(functools.partial(ask, rng) for rng in askers), merge], stopping)
         for writer in writers:
             self.life.note([*writer.written(writer.ended)])
 

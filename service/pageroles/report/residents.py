@@ -237,8 +237,8 @@ class Residents:
         self._domains_in: LRUCache[tuple[tuple[int, int], str], frozenset[str]] = LRUCache(_MOST_REMEMBERED)
         self._closing = False
         self._closed = threading.Event()
-        # The call of what is done in the background.
-        self._background: Call | None = None
+        # The calls of what is done in the background.
+        self._background: set[Call] = set()
         self._filler = ThreadPoolExecutor(1, thread_name_prefix="fill-memory", initializer=_be_nice)
         self._keeper = threading.Thread(target=self._keep_up, name="keep-memory", daemon=True)
         if budget:
@@ -248,10 +248,10 @@ class Residents:
         """Stop reading in the background, at once."""
         with self._lock:
             self._closing = True
-            filling = self._background
+            calls = list(self._background)
         self._closed.set()
-        if filling is not None:
-            filling.cancel()
+        for call in calls:
+            call.cancel()
         if self.budget:
             self._keeper.join()
         self._filler.shutdown(wait=True, cancel_futures=True)
@@ -335,7 +335,15 @@ class Residents:
             with self._lock:
                 kept = list(self._kept.items())
             for domain, entry in kept:
-                self._in_background(domain, functools.partial(self._catch_up, domain, entry))
+                # One by one: while a domain waits for its turn here, its questions are counted in memory.
+                with self._lock:
+                    if self._closing:
+                        return
+                    if domain in self._filling:
+                        continue
+                    self._filling.add(domain)
+                with contextlib.suppress(Exception):  # it is in the log
+                    self._run(domain, functools.partial(self._catch_up, domain, entry))
 
     def _read_new(self, domain: str, entry: _Entry, now: Parts, call: Call) -> None:
         """Read the parts of a look that were not read, until nothing is missing; the call owns the entry."""
@@ -485,7 +493,7 @@ class Residents:
         with self._lock:
             if self._closing:
                 return
-            self._background = call
+            self._background.add(call)
         try:
             work(call)
         except CancelledError:
@@ -498,7 +506,7 @@ class Residents:
         finally:
             call.finish()
             with self._lock:
-                self._background = None
+                self._background.discard(call)
                 self._filling.discard(domain)
 
 
