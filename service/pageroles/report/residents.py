@@ -444,8 +444,9 @@ class Residents:
             self._kept[domain] = entry
         # Others may have taken the room since.
         self._make_room(0, math.inf)
-        _log.info(
+        _tell(
             "domain kept in memory",
+            entry,
             domain=domain,
             sessions=entry.kept.sessions,
             bytes=entry.kept.bytes,
@@ -473,7 +474,7 @@ class Residents:
             if self._kept.get(domain) is not entry:
                 return
             del self._kept[domain]
-        _log.info("domain forgotten", domain=domain, bytes=entry.kept.bytes, reason=reason)
+        _tell("domain forgotten", entry, domain=domain, bytes=entry.kept.bytes, reason=reason)
 
     def _in_background(self, domain: str, work: Callable[[Call], object]) -> None:
         """Do something for a domain soon, unless something is done for it already."""
@@ -513,6 +514,11 @@ class Residents:
             call.finish()
             with self._lock:
                 self._background.discard(call)
+
+
+def _tell(event: str, entry: _Entry, **fields: object) -> None:
+    """Write a line about a domain; there may be thousands of small ones, which only a debug log has."""
+    (_log.info if entry.kept.sessions > SMALL_ROWS else _log.debug)(event, **fields)
 
 
 def _change(now: Parts, covered: Parts) -> New:
