@@ -412,9 +412,9 @@ class Residents:
         if not self._make_room(entry.kept.bytes, rate.now()):
             return None
         with self._lock:
+            if entry.kept.bytes > self._free():
+                return None  # others have taken the room since
             self._kept[domain] = entry
-        # Others may have taken the room since.
-        self._make_room(0, math.inf)
         _log.info(
             "domain kept in memory",
             domain=domain,
@@ -431,13 +431,16 @@ class Residents:
         """Forget domains that are asked about less, until so many bytes are free; return whether they are."""
         while True:
             with self._lock:
-                free = self.budget - sum(entry.kept.bytes for entry in self._kept.values())
-                if needed <= free:
+                if needed <= self._free():
                     return True
                 least = min(self._kept.items(), key=lambda item: item[1].rate.now(), default=None)
             if least is None or least[1].rate.now() >= rate:
                 return False
             self._forget(*least, "room is needed")
+
+    def _free(self) -> int:
+        """Return how many bytes are free; the lock is held."""
+        return self.budget - sum(entry.kept.bytes for entry in self._kept.values())
 
     def _forget(self, domain: str, entry: _Entry, reason: str) -> None:
         with self._lock:
