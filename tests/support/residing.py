@@ -43,9 +43,8 @@ if TYPE_CHECKING:
 
 ASKERS = 3
 WRITERS = 2
-BATCHES = 3
-# Between two events nobody writes, and so many questions are asked.
-QUESTIONS = 12
+# Between two events nobody writes, and so many questions are asked; and so many after what happens then.
+QUESTIONS, QUESTIONS_AFTER = 8, 4
 # Others who fill the table write so many rows at once, of a domain that nobody asks about.
 _NOISE = (3, 50, 3000)
 _NOISY = "noise.example"
@@ -122,7 +121,9 @@ class Residing:
         for _ in range(QUESTIONS):
             self.ask(self.rng)
         assert until(self._is_within_bounds), self.name
-        self.rng.choice((self.rush, self.restart, self.add_noise, self.insert_plainly))()
+        self.rng.choice((self.rush, self.move, self.move, self.restart, self.add_noise, self.insert_plainly))()
+        for _ in range(QUESTIONS_AFTER):
+            self.ask(self.rng)
 
     def ask(self, rng: Random) -> None:
         number = rng.randrange(len(self.life.worlds))
@@ -178,6 +179,23 @@ class Residing:
         self.life.store.insert("sessions", worlds.to_store_rows(batch))
         self.life.note(batch)
 
+    def move(self) -> None:
+        """Load sessions again that have another user, or started at another time."""
+        number = self.rng.randrange(len(self.life.worlds))
+        there = reference.written(self.life.came[number], NOW)
+        if not there:
+            return
+        self.seen["moved"] += 1
+        batch = [self._moved(one, there) for one in self.rng.sample(there, self.rng.randint(1, min(6, len(there))))]
+        write(self.life.store, batch, at_once=len(batch))
+        self.life.note(batch)
+
+    def _moved(self, one: Session, others: Sequence[Session]) -> Session:
+        user, start = self.rng.choice(others)["user_id"], self.rng.choice(others)["started_at"]
+        version: Session = {**one, **self.rng.choice(({"user_id": user}, {"started_at": start}))}  # type: ignore[typeddict-item]
+        version.pop("written_at", None)
+        return version
+
     def _rewritten(self, one: Session, other: Session) -> Session:
         tag = self.rng.choice(("", "", f" by others {self.rng.random()}"))
         version: Session = {**other, **{name: one[name] for name in ("domain", "session_id", "user_id", "started_at")}}  # type: ignore[typeddict-item]
@@ -219,7 +237,7 @@ class Residing:
             self.life.note([*writer.written(writer.ended)])
 
     def _writer(self, number: int, tag: str) -> Writer:
-        """Make up who writes sessions of a world's domains: its users', each batch in one month.
+        """Make up who writes sessions of a world's domains: its users', all in one month.
 
         ClickHouse stores each month of a batch by itself, and so may show one without the others.
         """
@@ -239,15 +257,9 @@ class Residing:
         for one in sessions:
             one["domain"] = domains.setdefault(one["session_id"], one["domain"])
             one["user_id"] = people[one["user_id"]]
-        sessions.sort(key=lambda one: one["started_at"][:7])
-        batches = []
-        for _, month in itertools.groupby(sessions, key=lambda one: one["started_at"][:7]):
-            left = [*month]
-            while left:
-                size = self.rng.choice((1, 2, 5, 10))
-                batches.append(left[:size])
-                left = left[size:]
-        batches = self.rng.sample(batches, min(BATCHES, len(batches)))
+        month = self.rng.choice([one["started_at"][:7] for one in sessions] or [""])
+        # The first versions, the second ones, and so on: between two batches, sessions move.
+        batches = worlds.rounds(one for one in sessions if one["started_at"].startswith(month))
         return Writer(lambda batch: write(self.life.store, batch, at_once=len(batch)), batches)
 
     def _ask_in_a_rush(self, rng: Random, number: int, writers: Sequence[Writer]) -> None:
