@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
-import functools
 import itertools
 import math
 import os
@@ -102,6 +101,34 @@ class Kept:
             conversion,
             threads,
         )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class KeptDomain:
+    """A domain in memory.
+
+    Attributes:
+        name: The domain.
+        sessions: The number of its sessions.
+        bytes: The bytes that they take.
+    """
+
+    name: str
+    sessions: int
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Memory:
+    """The domains in memory.
+
+    Attributes:
+        budget: The most bytes that they may take.
+        domains: The domains, those that take most first.
+    """
+
+    budget: int
+    domains: tuple[KeptDomain, ...]
 
 
 class _Entry:
@@ -229,6 +256,11 @@ class Residents:
         self._filler.shutdown(wait=True, cancel_futures=True)
         self._looking.close()
 
+    def memory(self) -> Memory:
+        """Return what is kept, in numbers."""
+        kept = [KeptDomain(domain, each.sessions, each.bytes) for domain, each in self.states().items()]
+        return Memory(self.budget, tuple(sorted(kept, key=lambda each: (-each.bytes, each.name))))
+
     def states(self) -> Mapping[str, Kept]:
         """Return what is kept, by domain."""
         with self._lock:
@@ -301,16 +333,13 @@ class Residents:
         while not self._closed.wait(_KEEP_UP_SECONDS):
             with self._lock:
                 kept = list(self._kept.items())
+            # One by one, as a question would.
             for domain, entry in kept:
-                # One by one: while a domain waits for its turn here, its questions are counted in memory.
-                with self._lock:
-                    if self._closing:
-                        return
-                    if domain in self._filling:
-                        continue
-                    self._filling.add(domain)
-                with contextlib.suppress(Exception):  # it is in the log
-                    self._run(domain, functools.partial(self._catch_up, domain, entry))
+                with self._at_work(_LOOK_SECONDS) as call, contextlib.suppress(CancelledError):
+                    try:
+                        self._bring_up(domain, entry, call)
+                    except PagerolesError as error:
+                        _log.warning("domain in memory not brought up to date", domain=domain, error=str(error))
 
     def _read_new(self, domain: str, entry: _Entry, now: Parts, call: Call) -> None:
         """Read the parts of a look that were not read, until nothing is missing; the call owns the entry."""
@@ -459,13 +488,9 @@ class Residents:
             self._filler.submit(self._run, domain, work)
 
     def _run(self, domain: str, work: Callable[[Call], object]) -> None:
-        call = self._store.call(_FILL_SECONDS)
-        with self._lock:
-            if self._closing:
-                return
-            self._background.add(call)
         try:
-            work(call)
+            with self._at_work(_FILL_SECONDS) as call:
+                work(call)
         except CancelledError:
             pass  # closed
         except PagerolesError as error:
@@ -474,10 +499,23 @@ class Residents:
             _log.exception("domain not kept in memory", domain=domain)
             raise
         finally:
+            with self._lock:
+                self._filling.discard(domain)
+
+    @contextlib.contextmanager
+    def _at_work(self, seconds: float) -> Iterator[Call]:
+        """Make a call for work that nobody waits for; closing cancels it."""
+        call = self._store.call(seconds)
+        with self._lock:
+            self._background.add(call)
+            if self._closing:
+                call.cancel()
+        try:
+            yield call
+        finally:
             call.finish()
             with self._lock:
                 self._background.discard(call)
-                self._filling.discard(domain)
 
 
 def _change(now: Parts, covered: Parts) -> New:
