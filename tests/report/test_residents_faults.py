@@ -251,9 +251,7 @@ def test_a_question_that_waited_takes_nothing_for_lost(kept: Kept, monkeypatch: 
     assert before.sessions == 2
 
 
-def test_a_question_waits_for_what_is_brought_up_without_one(
-    patient: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_question_waits_for_what_is_brought_up_without_one(patient: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(residents, "_KEEP_UP_SECONDS", 0.05)
     paused = Paused(names.feed, after=False)
     monkeypatch.setattr(residents, "feed", paused)

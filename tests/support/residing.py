@@ -8,6 +8,7 @@ to meanwhile it promises nothing, and is not compared.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -25,6 +26,7 @@ from pageroles.report.plan import InMemory
 from pageroles.report.run import Reporter
 from pageroles.v1 import pages_pb2
 from support import reference, worlds
+from support.endless import until
 from support.wire import message
 from support.worlds import NOW
 from support.writing import write
@@ -41,9 +43,8 @@ if TYPE_CHECKING:
 
 ASKERS = 3
 WRITERS = 2
-BATCHES = 3
-# Between two events nobody writes, and so many questions are asked.
-QUESTIONS = 12
+# Between two events nobody writes, and so many questions are asked; and so many after what happens then.
+QUESTIONS, QUESTIONS_AFTER = 8, 4
 # Others who fill the table write so many rows at once, of a domain that nobody asks about.
 _NOISE = (3, 50, 3000)
 _NOISY = "noise.example"
@@ -119,19 +120,24 @@ class Residing:
         """Ask while nobody writes, then let something happen that only a reporter notices."""
         for _ in range(QUESTIONS):
             self.ask(self.rng)
-        kept = self._reporter.residents.states().values()
-        assert sum(each.bytes for each in kept) <= self.memory, self.name
-        self.rng.choice((self.rush, self.restart, self.add_noise, self.insert_plainly))()
+        assert until(self._is_within_bounds), self.name
+        self.rng.choice((self.rush, self.move, self.move, self.restart, self.add_noise, self.insert_plainly))()
+        for _ in range(QUESTIONS_AFTER):
+            self.ask(self.rng)
 
     def ask(self, rng: Random) -> None:
         number = rng.randrange(len(self.life.worlds))
         who, asked = self._drawn(rng, number)
         self._agrees(who, asked, lambda: iter([self.life.came[number]]))
 
+    def _is_within_bounds(self) -> bool:
+        # What has grown is over the bound for a moment.
+        return sum(each.bytes for each in self._reporter.residents.states().values()) <= self.memory
+
     def settle(self) -> None:
         """Ask about each domain until it is counted in memory: nothing that is done in the background goes on."""
         for world, came in zip(self.life.worlds, self.life.came, strict=True):
-            for who in {one["domain"] for one in reference.written(came, NOW)}:
+            for who in sorted({one["domain"] for one in reference.written(came, NOW)}):
                 for _ in range(_SETTLING_QUESTIONS):
                     if isinstance(self._agrees(who, {}, lambda came=came: iter([came])), InMemory):  # type: ignore[misc]
                         break
@@ -173,6 +179,23 @@ class Residing:
         self.life.store.insert("sessions", worlds.to_store_rows(batch))
         self.life.note(batch)
 
+    def move(self) -> None:
+        """Load sessions again that have another user, or started at another time."""
+        number = self.rng.randrange(len(self.life.worlds))
+        there = reference.written(self.life.came[number], NOW)
+        if not there:
+            return
+        self.seen["moved"] += 1
+        batch = [self._moved(one, there) for one in self.rng.sample(there, self.rng.randint(1, min(6, len(there))))]
+        write(self.life.store, batch, at_once=len(batch))
+        self.life.note(batch)
+
+    def _moved(self, one: Session, others: Sequence[Session]) -> Session:
+        user, start = self.rng.choice(others)["user_id"], self.rng.choice(others)["started_at"]
+        version: Session = {**one, **self.rng.choice(({"user_id": user}, {"started_at": start}))}  # type: ignore[typeddict-item]
+        version.pop("written_at", None)
+        return version
+
     def _rewritten(self, one: Session, other: Session) -> Session:
         tag = self.rng.choice(("", "", f" by others {self.rng.random()}"))
         version: Session = {**other, **{name: one[name] for name in ("domain", "session_id", "user_id", "started_at")}}  # type: ignore[typeddict-item]
@@ -188,17 +211,22 @@ class Residing:
         number, *others = self.rng.sample(range(len(self.life.worlds)), len(self.life.worlds))
         writers = [self._writer(number, f"{self.rng.random()}") for _ in range(WRITERS)]
         work = [writer.run for writer in writers]
-        if others and self.rng.random() < 1 / 2:
-            # What is erased goes part by part: meanwhile nothing is promised of that world.
-            erased = others.pop()
-            work.append(lambda: self.life.erase_in(erased))
+        erased = others.pop() if others and self.rng.random() < 1 / 2 else None
+        if erased is not None:
+            work.append(functools.partial(self.life.erase_in, erased))
         askers = [Random(self.rng.random()) for _ in range(ASKERS)]
         stopping = threading.Event()
 
         def ask(rng: Random) -> None:
             while not stopping.is_set():
-                about = rng.choice((number, number, *others))
-                self._ask_in_a_rush(rng, about, writers if about == number else [])
+                about = rng.choice((number, number, *others, erased))
+                if about is None:
+                    continue
+                if about == erased:
+                    # It goes part by part: meanwhile nothing is promised but an answer.
+                    self._ask_in_vain(rng, about)
+                else:
+                    self._ask_in_a_rush(rng, about, writers if about == number else [])
 
         def merge() -> None:
             while not stopping.wait(0.1):
@@ -209,7 +237,7 @@ class Residing:
             self.life.note([*writer.written(writer.ended)])
 
     def _writer(self, number: int, tag: str) -> Writer:
-        """Make up who writes sessions of a world's domains: its users', each batch in one month.
+        """Make up who writes sessions of a world's domains: its users', all in one month.
 
         ClickHouse stores each month of a batch by itself, and so may show one without the others.
         """
@@ -229,15 +257,9 @@ class Residing:
         for one in sessions:
             one["domain"] = domains.setdefault(one["session_id"], one["domain"])
             one["user_id"] = people[one["user_id"]]
-        sessions.sort(key=lambda one: one["started_at"][:7])
-        batches = []
-        for _, month in itertools.groupby(sessions, key=lambda one: one["started_at"][:7]):
-            left = [*month]
-            while left:
-                size = self.rng.choice((1, 2, 5, 10))
-                batches.append(left[:size])
-                left = left[size:]
-        batches = self.rng.sample(batches, min(BATCHES, len(batches)))
+        month = self.rng.choice([one["started_at"][:7] for one in sessions] or [""])
+        # The first versions, the second ones, and so on: between two batches, sessions move.
+        batches = worlds.rounds(one for one in sessions if one["started_at"].startswith(month))
         return Writer(lambda batch: write(self.life.store, batch, at_once=len(batch)), batches)
 
     def _ask_in_a_rush(self, rng: Random, number: int, writers: Sequence[Writer]) -> None:
@@ -251,6 +273,12 @@ class Residing:
                 yield [*self.life.came[number], *itertools.chain.from_iterable(came)]
 
         self._agrees(who, asked, states)
+
+    def _ask_in_vain(self, rng: Random, number: int) -> None:
+        who, asked = self._drawn(rng, number)
+        with contextlib.suppress(InvalidArgumentError):
+            self._answer(to_query(message(asked), who, NOW))
+            self.seen["not compared"] += 1
 
     # ---- one question ----
 

@@ -335,11 +335,16 @@ class Residents:
                 kept = list(self._kept.items())
             # One by one, as a question would.
             for domain, entry in kept:
-                with self._at_work(_LOOK_SECONDS) as call, contextlib.suppress(CancelledError):
-                    try:
+                try:
+                    with self._at_work(_LOOK_SECONDS) as call:
                         self._bring_up(domain, entry, call)
-                    except PagerolesError as error:
-                        _log.warning("domain in memory not brought up to date", domain=domain, error=str(error))
+                except CancelledError:
+                    pass  # closed
+                except PagerolesError as error:
+                    _log.warning("domain in memory not brought up to date", domain=domain, error=str(error))
+                except Exception:
+                    # Who asks about it next is told.
+                    _log.exception("domain in memory not brought up to date", domain=domain)
 
     def _read_new(self, domain: str, entry: _Entry, now: Parts, call: Call) -> None:
         """Read the parts of a look that were not read, until nothing is missing; the call owns the entry."""
@@ -441,9 +446,9 @@ class Residents:
         if not self._make_room(entry.kept.bytes, rate.now()):
             return None
         with self._lock:
+            if entry.kept.bytes > self._free():
+                return None  # others have taken the room since
             self._kept[domain] = entry
-        # Others may have taken the room since.
-        self._make_room(0, math.inf)
         _tell(
             "domain kept in memory",
             entry,
@@ -461,13 +466,16 @@ class Residents:
         """Forget domains that are asked about less, until so many bytes are free; return whether they are."""
         while True:
             with self._lock:
-                free = self.budget - sum(entry.kept.bytes for entry in self._kept.values())
-                if needed <= free:
+                if needed <= self._free():
                     return True
                 least = min(self._kept.items(), key=lambda item: item[1].rate.now(), default=None)
             if least is None or least[1].rate.now() >= rate:
                 return False
             self._forget(*least, "room is needed")
+
+    def _free(self) -> int:
+        """Return how many bytes are free; the lock is held."""
+        return self.budget - sum(entry.kept.bytes for entry in self._kept.values())
 
     def _forget(self, domain: str, entry: _Entry, reason: str) -> None:
         with self._lock:
