@@ -340,11 +340,9 @@ class Residents:
                         self._bring_up(domain, entry, call)
                 except CancelledError:
                     pass  # closed
-                except PagerolesError as error:
-                    _log.warning("domain in memory not brought up to date", domain=domain, error=str(error))
-                except Exception:
+                except (PagerolesError, _core.CoreError) as error:
                     # Who asks about it next is told.
-                    _log.exception("domain in memory not brought up to date", domain=domain)
+                    _log.warning("domain in memory not brought up to date", domain=domain, error=str(error))
 
     def _read_new(self, domain: str, entry: _Entry, now: Parts, call: Call) -> None:
         """Read the parts of a look that were not read, until nothing is missing; the call owns the entry."""
