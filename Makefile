@@ -13,7 +13,7 @@ TABLES := pageroles/web/contract.js
 WRITE_TABLES := $(BIN)/python -c 'from pageroles.transport import explorer; print(explorer.contract_module(), end="")'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-quick bench-load bench-rest bench-twin load-test pictures test test-rust test-web test-python test-slow fuzz fuzz-rest check-instructions lint format suffixes proto publish-proto check-proto check-contract lock clean
+.PHONY: help setup demo bench bench-quick bench-load bench-many bench-rest bench-twin load-test pictures test test-rust test-web test-python test-slow fuzz fuzz-rest check-instructions lint format suffixes proto publish-proto check-proto check-contract lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,14 +77,17 @@ $(VENV)/.benchmarks: $(STAMP) benchmarks/requirements.txt
 bench: $(VENV)/.benchmarks ## pageroles beside SQL, DuckDB and Polars; writes docs/benchmarks.md (SIZE=1M, ROUNDS=3)
 	$(BIN)/python -m benchmarks run $(if $(SIZE),--size $(SIZE)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-quick: $(VENV)/.benchmarks ## The same at a million sessions, in a minute or two; writes into build/
+bench-quick: $(VENV)/.benchmarks ## The same at a million sessions, in a few minutes; writes into build/
 	$(BIN)/python -m benchmarks quick $(if $(SIZE),--size $(SIZE))
 
-build/bin/ghz:
-	GOBIN=$(abspath build/bin) GOFLAGS=-modcacherw go install github.com/bojand/ghz/cmd/ghz@v0.93.0
+build/bin/load-client: benchmarks/client/main.go benchmarks/client/go.mod benchmarks/client/go.sum
+	cd benchmarks/client && GOFLAGS=-modcacherw go build -o $(abspath $@) .
 
-load-test: $(VENV)/.benchmarks build/bin/ghz ## Many at once: small domains, large reports, both together (SIZE, SECONDS; needs Go)
+load-test: $(VENV)/.benchmarks build/bin/load-client ## Many at once: small domains, large reports, both together (SIZE, SECONDS; needs Go)
 	$(BIN)/python -m benchmarks load $(if $(SIZE),--size $(SIZE)) $(if $(SECONDS),--seconds $(SECONDS))
+
+bench-many: $(VENV)/.benchmarks ## A hundred million sessions in the core alone (SIZE; takes minutes and 8 GB)
+	$(BIN)/python -m benchmarks many $(if $(SIZE),--size $(SIZE))
 
 bench-twin: $(VENV)/.benchmarks ## A million sessions beside the slow SQL twin
 	$(BIN)/python -m benchmarks.twin
