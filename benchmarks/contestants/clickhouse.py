@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from typing import TYPE_CHECKING, Any, Self
 
 import clickhouse_connect
@@ -128,7 +129,13 @@ _FORMS = {
         ),
     ),
 }
+# An addition to the name of a form.
+_MATERIALIZED = ", materialized"
 FORMS = {name: form.description for name, form in _FORMS.items()}
+FORMS |= {
+    name + _MATERIALIZED: f"{form.description}; what it reads more than once is materialized"
+    for name, form in _FORMS.items()
+}
 
 _REPORT = """
 WITH
@@ -263,7 +270,8 @@ _PASSES = {
 
 def statement(form: str, question: Question) -> str:
     """Return the whole report that answers a question, in one of the forms."""
-    chosen = _FORMS[form.partition(";")[0]]
+    materialized = _MATERIALIZED in form
+    chosen = _FORMS[form.partition(";")[0].removesuffix(_MATERIALIZED)]
     # A session whose conversions don't match is none of the scope.
     scope = "none" if question.scope == "converting" or question.filters_conversions else question.scope
     passes = "1"
@@ -306,7 +314,13 @@ def statement(form: str, question: Question) -> str:
     if NO_FINAL in form:
         # No deletion marks of converting_sessions are left either.
         text = text.replace(" FINAL\n", "\n")
+    if materialized:
+        # For `any` alone, the sessions without a conversion are as many as are stored.
+        for part in ("history", "converting_now", "firsts", "places", *([] if scope == "any" else ["plain"])):
+            text = re.sub(rf"\b{part} AS(?=\s+\()", f"{part} AS MATERIALIZED", text)
     settings = [f"max_threads = {os.cpu_count()}", "do_not_merge_across_partitions_select_final = 1"]
+    if materialized:
+        settings.append("enable_materialized_cte = 1")
     if chosen.settings:
         settings.append(chosen.settings)
     return f"{text}SETTINGS {', '.join(settings)}"

@@ -146,7 +146,7 @@ class Polar:
         before = self._users.filter(pl.col("first_seen_at") < question.start_ms).select("user_key")
         if question.scope == "first":
             firsts = window.join(before, on="user_key", how="anti")
-            firsts = firsts.sort("started_at", "session_key").group_by("user_key").first()
+            firsts = _earliest(firsts)
             of_converting = firsts.filter(pl.col("converting")).select("user_key", "session_key")
             return (
                 firsts.filter(~pl.col("converting")),
@@ -193,10 +193,16 @@ def _matching(history: pl.LazyFrame, value: str) -> pl.LazyFrame:
     return history.drop(lists).join(matching, on=["user_key", "session_key"])
 
 
+def _earliest(sessions: pl.LazyFrame) -> pl.LazyFrame:
+    """Return each user's first session."""
+    for column in ("started_at", "session_key"):
+        sessions = sessions.filter(pl.col(column) == pl.col(column).min().over("user_key"))
+    return sessions
+
+
 def _converted(history: pl.LazyFrame) -> pl.LazyFrame:
     """Return when each user converted first."""
-    first = history.sort("started_at", "session_key").group_by("user_key").first()
-    return first.select("user_key", pl.col("started_at").alias("at"), pl.col("session_key").alias("key"))
+    return _earliest(history).select("user_key", pl.col("started_at").alias("at"), pl.col("session_key").alias("key"))
 
 
 def _later(started_at: str, session_key: str, than: str, key: str) -> pl.Expr:
