@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import grpc
 import structlog
 
-from benchmarks.cases import DAYS, FIRST_DAY
+from benchmarks.cases import DAYS, EMPTY_WINDOW, FIRST_DAY
 from benchmarks.threads import in_threads
 from pageroles import _core, serving
 from pageroles.access.keys import KeyStore
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.cases import Question
+    from pageroles.question.model import PagesQuery
+    from pageroles.report.plan import Plan
+    from pageroles.report.run import Report
     from pageroles.store.statement import Statement
 
 METHOD = "/pageroles.v1.PageRolesService/Pages"
@@ -93,6 +96,41 @@ def request(question: Question) -> pages_pb2.PagesRequest:
     if question.filter:
         setattr(asked, *question.filter)
     return asked
+
+
+# ---- reports in this process ----
+
+
+class Asking:
+    """Asks a reporter in this process about one domain."""
+
+    def __init__(self, store: Store, domain: str, reporter: Reporter) -> None:
+        """Ask a reporter of a store."""
+        self._store, self._domain, self._reporter = store, domain, reporter
+
+    def plan(self, question: Question) -> Plan:
+        """Find the facts, and plan."""
+        return self._reporter.plan(self._query(question), self._store.call(_SECONDS))
+
+    def run(self, question: Question, plan: Plan) -> Report:
+        """Make a report by a plan."""
+        return self._reporter.run(self._query(question), plan, self._store.call(_SECONDS))
+
+    def _query(self, question: Question) -> PagesQuery:
+        return to_query(request(question), self._domain, datetime.now(UTC))
+
+
+@contextlib.contextmanager
+def asking(store: Store, domain: str, source: str) -> Iterator[Asking]:
+    """Make reports in this process while the block runs: from `memory`, once the domain is there, or the `store`."""
+    reporter = Reporter(store, memory=0 if source == "store" else None)
+    try:
+        found = Asking(store, domain, reporter)
+        while found.plan(EMPTY_WINDOW).source != source:
+            time.sleep(0.1)
+        yield found
+    finally:
+        reporter.close()
 
 
 # ---- the server, in a process of its own ----

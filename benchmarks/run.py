@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from benchmarks import adapter, contestants, data, figures, processes, reports
+from benchmarks import adapter, contestants, data, figures, processes, reports, stages
 from benchmarks.cases import ANY, CASES, DOMAIN, EMPTY_WINDOW, MORE, Question, Traffic
+from benchmarks.stages import Stages  # noqa: TC001 - msgspec reads it
 from benchmarks.worker import Task, TaskResult
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Results:
     checked: list[str]
     measured: list[figures.Measurement]
     fed: list[figures.Fed]
+    stages: list[Stages] = dataclasses.field(default_factory=list)
 
 
 class WrongReportError(Exception):
@@ -138,6 +140,7 @@ def run(size: int, rounds: int, repeats: int, progress: Callable[[str], None], *
         checked=checked,
         measured=measured,
         fed=fed,
+        stages=_stages((small, large, many_pages), progress),
     )
 
 
@@ -156,7 +159,7 @@ def _try_forms(
         heats: list[Trial] = []
         for form, description in descriptions.items():
             progress(f"trying {contestants.NAMES[name]}: {form}")
-            found, seconds = _reports(_Entry(small, MERGED, name, _same(form)), repeats=2)
+            found, seconds = _reports(_Entry(small, MERGED, name, _same(form)), repeats=1)
             heats.append(Trial(name, form, description, small.traffic.name, MERGED, seconds, _fault(expected, found)))
         trials += heats
         right = [one for one in heats if one.fault is None]
@@ -340,6 +343,16 @@ def _fed(large: data.Dataset, progress: Callable[[str], None], *, merges: bool, 
             with server.fed(DOMAIN, _FED_PER_SECOND, _FED_BATCH):
                 busy = ask(server)
             return figures.Fed(merges, _FED_PER_SECOND, server.written, quiet, busy)
+
+
+def _stages(all_made: Iterable[data.Dataset], progress: Callable[[str], None]) -> list[Stages]:
+    """Measure the stages of a report of `any`, in memory and streamed."""
+    progress("the stages of a report")
+    return [
+        stages.measure(made.traffic.name, made.store(MERGED), source)
+        for made in all_made
+        for source in ("memory", "store")
+    ]
 
 
 def _machine(load_before: tuple[float, float, float]) -> dict[str, Any]:
