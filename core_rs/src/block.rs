@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 
-use crate::group::Keyed;
 use crate::journey::{Moment, mark};
 use crate::pages::PageId;
 use crate::roles::{Conversion, Ends};
@@ -26,12 +25,13 @@ pub(crate) struct Session {
     pub(crate) traffic: u32,
 }
 
-/// A session as a block takes it in a run of many.
-pub(crate) trait Row: Keyed {
-    /// Its pages.
-    fn ends(&self) -> Ends;
+/// A session as a block takes it in a run of many, without its time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) user: u64,
+    pub(crate) ends: Ends,
     /// The code of its traffic.
-    fn traffic(&self) -> u32;
+    pub(crate) traffic: u32,
 }
 
 /// The columns. Those of a value for each session have the same length, or none.
@@ -114,75 +114,59 @@ impl Block {
         self.user.len()
     }
 
-    /// Whether the next user belongs to another block.
-    pub(crate) fn is_full(&self) -> bool {
-        self.len() >= FULL
-    }
-
     /// Begins the next user, whose key is greater than those before.
     pub(crate) fn begin_user(&mut self, key: u64) {
-        self.begin_unnamed_user();
-        self.users.push(key);
-    }
-
-    /// Begins the next user, whose key is not needed.
-    pub(crate) fn begin_unnamed_user(&mut self) {
         // A block has less than 2^16 users: each but the last has a session, and the block is not full before.
         self.next_user = self.next_user.wrapping_add(1);
+        self.users.push(key);
     }
 
     /// Adds sessions whose time and users' keys are not needed, user by user.
     #[inline]
-    pub(crate) fn extend<R: Row>(&mut self, rows: &[R]) {
-        let Some(mut user) = rows.first().map(|row| !row.user()) else {
+    pub(crate) fn extend(&mut self, rows: &[Row]) {
+        let Some(mut user) = rows.first().map(|row| !row.user) else {
             return;
         };
         let mut next_user = self.next_user;
         self.user.extend(rows.iter().map(|row| {
-            next_user = next_user.wrapping_add(u16::from(row.user() != user));
-            user = row.user();
+            next_user = next_user.wrapping_add(u16::from(row.user != user));
+            user = row.user;
             next_user.wrapping_sub(1)
         }));
         self.next_user = next_user;
-        let ends = || rows.iter().map(Row::ends);
-        self.exit
-            .extend(ends().map(|ends| PageId::number(ends.exit)));
-        self.before_exit
-            .extend(ends().map(|ends| PageId::number(ends.before_exit)));
-        self.landing
-            .extend(ends().map(|ends| PageId::number(ends.landing)));
-        if !self.traffic.is_empty() || rows.iter().any(|row| row.traffic() != 0) {
+        let pages = |page: fn(&Ends) -> Option<PageId>| {
+            rows.iter().map(move |row| PageId::number(page(&row.ends)))
+        };
+        self.exit.extend(pages(|ends| ends.exit));
+        self.before_exit.extend(pages(|ends| ends.before_exit));
+        self.landing.extend(pages(|ends| ends.landing));
+        if !self.traffic.is_empty() || rows.iter().any(|row| row.traffic != 0) {
             self.traffic.resize(self.user.len() - rows.len(), 0);
-            self.traffic.extend(rows.iter().map(Row::traffic));
-        }
-    }
-
-    /// Adds a session of this user, whose time is not needed.
-    #[inline]
-    pub(crate) fn push_undated(&mut self, ends: Ends, traffic: u32) {
-        self.user.push(self.next_user.wrapping_sub(1));
-        self.exit.push(PageId::number(ends.exit));
-        self.before_exit.push(PageId::number(ends.before_exit));
-        self.landing.push(PageId::number(ends.landing));
-        if traffic != 0 || !self.traffic.is_empty() {
-            self.traffic.resize(self.user.len() - 1, 0);
-            self.traffic.push(traffic);
+            self.traffic.extend(rows.iter().map(|row| row.traffic));
         }
     }
 
     /// Adds a session of this user, later than those before.
     #[inline]
     pub(crate) fn push(&mut self, session: &Session) {
-        self.push_undated(session.ends, session.traffic);
+        let row = Row {
+            user: 0,
+            ends: session.ends,
+            traffic: session.traffic,
+        };
+        // A run of one, of the user that was begun.
+        self.next_user = self.next_user.wrapping_sub(1);
+        self.extend(&[row]);
         let (day, time) = day_and_time(session.moment.started_at);
         self.day.push(day);
         self.time.push(time);
         self.session.push(session.moment.session_key);
     }
 
-    /// Gives the last session its conversions, and the pages viewed, in order.
+    /// Gives the session at a place its conversions, and the pages viewed, in order. Those before it have theirs.
     pub(crate) fn convert(
         &mut self,
+        place: usize,
         views: impl IntoIterator<Item = Option<PageId>>,
         conversions: impl IntoIterator<Item = Conversion>,
     ) {
@@ -194,7 +178,7 @@ impl Block {
         let assisting = assisting.map(|conversion| conversion.assist_views).max();
         let views = views.into_iter().take(assisting.unwrap_or(0) as usize);
         converted.views.extend(views.map(PageId::number));
-        converted.end(self.user.len().saturating_sub(1));
+        converted.end(place);
     }
 
     /// Adds whole users of another block, whose keys are greater than those before.
@@ -358,36 +342,13 @@ pub(crate) fn day_and_time(ms: i64) -> (u16, u32) {
     clippy::cast_possible_truncation,
     reason = "a stream's arrays are checked, and a tally holds 2^32 sessions at most"
 )]
-fn small(length: usize) -> u32 {
+pub(crate) fn small(length: usize) -> u32 {
     length as u32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Debug, Clone, Copy)]
-    struct Plain {
-        user: u64,
-        ends: Ends,
-        traffic: u32,
-    }
-
-    impl Keyed for Plain {
-        fn user(&self) -> u64 {
-            self.user
-        }
-    }
-
-    impl Row for Plain {
-        fn ends(&self) -> Ends {
-            self.ends
-        }
-
-        fn traffic(&self) -> u32 {
-            self.traffic
-        }
-    }
 
     fn ends(landing: usize, exit: usize, before_exit: usize) -> Ends {
         Ends {
@@ -398,9 +359,9 @@ mod tests {
     }
 
     /// The first sessions have traffic of code 0, which leaves the column out for as long as there is no other.
-    fn rows(with_traffic: bool) -> Vec<Plain> {
+    fn rows(with_traffic: bool) -> Vec<Row> {
         let rows = [7, 7, 7, 8, 9, 9, u64::MAX, u64::MAX].into_iter().zip(0..);
-        rows.map(|(user, number)| Plain {
+        rows.map(|(user, number)| Row {
             user,
             ends: ends(number, number % 3, number % 2),
             traffic: u32::from(with_traffic && number == 4) * 5,
@@ -413,13 +374,24 @@ mod tests {
         for with_traffic in [false, true] {
             let rows = rows(with_traffic);
             let mut single = Block::default();
-            let mut last_user = None;
-            for row in &rows {
-                if last_user.replace(row.user) != Some(row.user) {
-                    single.begin_unnamed_user();
+            for of_user in rows.chunk_by(|one, next| one.user == next.user) {
+                single.begin_user(of_user[0].user);
+                for row in of_user {
+                    single.push(&Session {
+                        moment: Moment {
+                            started_at: 0,
+                            session_key: 0,
+                        },
+                        ends: row.ends,
+                        traffic: row.traffic,
+                    });
                 }
-                single.push_undated(row.ends, row.traffic);
             }
+            // A run leaves these out.
+            single.users.clear();
+            single.day.clear();
+            single.time.clear();
+            single.session.clear();
             assert_eq!(single.user, [0, 0, 0, 1, 2, 2, 3, 3]);
             assert_eq!(single.exit, [0, 1, 2, 0, 1, 2, 0, 1]);
             assert_eq!(single.before_exit, [0, 1, 0, 1, 0, 1, 0, 1]);
@@ -436,7 +408,7 @@ mod tests {
                 let mut start = 0;
                 for &end in cuts.iter().chain([&rows.len()]) {
                     block.extend(&rows[start..end]);
-                    block.extend::<Plain>(&[]);
+                    block.extend(&[]);
                     start = end;
                 }
                 assert_eq!(block, single, "cut at {cuts:?}");
@@ -470,15 +442,15 @@ mod tests {
         let mut block = Block::default();
         block.begin_user(3);
         block.push(&given[0]);
-        block.convert(views(), [conversion(1), conversion(3), conversion(0)]);
+        block.convert(0, views(), [conversion(1), conversion(3), conversion(0)]);
         block.push(&given[1]);
         block.begin_user(8);
         block.push(&given[2]);
         // A filter left none of its conversions.
-        block.convert(views(), []);
+        block.convert(2, views(), []);
         block.begin_user(u64::MAX);
         block.push(&given[3]);
-        block.convert([None, PageId::at(9)], [conversion(9)]);
+        block.convert(3, [None, PageId::at(9)], [conversion(9)]);
         block.seal(false);
 
         for (place, session) in given.iter().enumerate() {

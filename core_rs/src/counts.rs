@@ -457,7 +457,7 @@ mod tests {
     fn block_of(world: &[Made]) -> Block {
         let mut block = Block::default();
         for of_user in world.chunk_by(|one, next| one.user == next.user) {
-            block.begin_unnamed_user();
+            block.begin_user(of_user[0].user);
             for made in of_user {
                 let page = PageId::at(made.page as usize);
                 block.push(&Session {
@@ -478,7 +478,7 @@ mod tests {
                         assist_views: 1,
                         values,
                     });
-                    block.convert([page], conversions);
+                    block.convert(block.len() - 1, [page], conversions);
                 }
             }
         }

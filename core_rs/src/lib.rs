@@ -16,7 +16,7 @@
 //! | `group` | rows, dealt to partitions and sorted by user |
 //! | `block` | sessions in columns, grouped by user, in order of start |
 //! | `counts` | a block → sessions and distinct users of each page in each role |
-//! | [`streams`], `unit` | columns of the streams → rows of a unit → blocks |
+//! | [`streams`], `arrange`, `unit` | columns of the streams → rows of a unit → blocks |
 //! | [`answer`] | counts → rows in order → protobuf → JSON |
 //! | [`counted`] | one question's counts, and their names |
 //! | [`tally`] | streams → the counts of one question, unit by unit |
@@ -38,6 +38,7 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+mod arrange;
 mod block;
 pub mod counted;
 mod counts;

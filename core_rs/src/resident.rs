@@ -4,8 +4,8 @@
 //! as the store has them now, and each place takes the state that its row gives. So a row may come twice, and rows may
 //! come in any order of places; a row that is missing is what must not happen.
 //!
-//! Blocks never change: a change makes new ones of those that it touches. A count works on the blocks that are there when
-//! it begins, however many changes come meanwhile.
+//! Blocks never change: a change makes new ones of those that it touches. So a snapshot costs nothing, and a count works
+//! on the blocks that are there when it begins, however many changes come meanwhile.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -197,7 +197,7 @@ impl Rows {
 #[derive(Debug)]
 pub struct Resident {
     pages: SharedPages,
-    traffic: RwLock<Traffic>,
+    traffic: Arc<RwLock<Traffic>>,
     /// Held by who makes new blocks.
     changing: Mutex<()>,
     blocks: RwLock<Arc<Vec<Arc<Block>>>>,
@@ -315,9 +315,20 @@ impl Resident {
     pub fn with_seed(seed: u64) -> Self {
         Self {
             pages: SharedPages::new(Pages::with_seed(seed)),
-            traffic: RwLock::default(),
+            traffic: Arc::default(),
             changing: Mutex::default(),
             blocks: RwLock::default(),
+        }
+    }
+
+    /// The sessions as they are now, which stay so. Pages are shared, and so are their names.
+    #[must_use]
+    pub fn snapshot(&self) -> Self {
+        Self {
+            pages: self.pages.clone(),
+            traffic: Arc::clone(&self.traffic),
+            changing: Mutex::default(),
+            blocks: RwLock::new(self.now()),
         }
     }
 
@@ -334,7 +345,7 @@ impl Resident {
         places.reverse();
         let lists = (&views[..], &conversions[..]);
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.snapshot();
+        let old = self.now();
         let mut new = Vec::with_capacity(old.len());
         let mut rest = &places[..];
         for (number, block) in old.iter().enumerate() {
@@ -362,7 +373,7 @@ impl Resident {
     /// [`Error::TooMany`](crate::Error::TooMany).
     pub fn count(&self, question: &Question, threads: usize) -> Result<Counted> {
         // The blocks first: all that they refer to is there then.
-        let blocks = self.snapshot();
+        let blocks = self.now();
         let conversion_filter = question.conversion.iter().any(Option::is_some);
         let [start, end] = question.window;
         let mut included = Included::all(question.scope, conversion_filter).in_window(start, end);
@@ -410,19 +421,19 @@ impl Resident {
     /// Number of sessions.
     #[must_use]
     pub fn sessions(&self) -> usize {
-        self.snapshot().iter().map(|block| block.len()).sum()
+        self.now().iter().map(|block| block.len()).sum()
     }
 
     /// The bytes that all of it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let blocks: usize = self.snapshot().iter().map(|block| block.bytes()).sum();
+        let blocks: usize = self.now().iter().map(|block| block.bytes()).sum();
         let traffic = self.traffic.read().unwrap_or_else(PoisonError::into_inner);
         let of_code = 2 * size_of::<TrafficKeys>() + size_of::<u32>();
         blocks + traffic.keys.len() * of_code + self.pages.read().bytes()
     }
 
-    fn snapshot(&self) -> Arc<Vec<Arc<Block>>> {
+    fn now(&self) -> Arc<Vec<Arc<Block>>> {
         Arc::clone(&self.blocks.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -483,7 +494,11 @@ fn changed(
                 .unwrap_or_default();
             if !conversions.is_empty() {
                 let views = views.get(place.views.clone()).unwrap_or_default();
-                new.convert(views.iter().copied(), conversions.iter().copied());
+                new.convert(
+                    new.len() - 1,
+                    views.iter().copied(),
+                    conversions.iter().copied(),
+                );
             }
         }
         stay.for_each(|session| new.append_session(old, session));

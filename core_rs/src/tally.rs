@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
 
+use crate::arrange::INCLUDED;
 use crate::counted::{Counted, SharedPages};
 use crate::counts::{Counts, Included, Totals};
 use crate::error::{Error, Result};
@@ -12,7 +13,7 @@ use crate::journey::Scope;
 use crate::native::Reader;
 use crate::pages::{KeyWidth, PageId, Pages};
 use crate::streams::{ConversionColumns, SessionColumns, UserColumns};
-use crate::unit::{INCLUDED, Unit};
+use crate::unit::Unit;
 
 /// The counts of one question, over the units of one worker.
 ///
@@ -124,7 +125,9 @@ impl Tally {
         let included = Included::all(self.scope, self.conversion_filter).with_traffic(passes);
         let counts = &mut self.counts;
         self.unit
-            .each_block(self.conversion_filter, |block| counts.add(block, &included))?;
+            .each_block(self.scope.needs_order(), self.conversion_filter, |block| {
+                counts.add(block, &included)
+            })?;
         self.unit.clear();
         Ok(())
     }

@@ -1,126 +1,13 @@
 //! The rows of a unit, a set of users with all their rows, kept compact until the unit ends; then blocks are made of them,
 //! one after the other.
 
-use std::ops;
-
-use crate::block::{Block, DAY_MS, FULL, Row, Session};
-use crate::group::{Keyed, Partitions, Range};
+use crate::arrange::{Arranged, Converted, Dated, EVIDENCE, INCLUDED, Rest, Undated, Word};
+use crate::block::{Block, Row, small};
+use crate::group::{Partitions, Range};
 use crate::journey::Moment;
 use crate::pages::{PageId, Pages};
 use crate::roles::{Conversion, Ends};
 use crate::streams::{ConversionColumns, Inclusion, SessionColumns, UserColumns, not_full};
-
-/// The codes of traffic in a unit's blocks.
-pub(crate) const INCLUDED: u32 = 0;
-pub(crate) const EVIDENCE: u32 = 1;
-
-/// Eight bytes without alignment, which makes rows shorter.
-#[derive(Debug, Clone, Copy, Default)]
-struct Word([u8; 8]);
-
-impl Word {
-    #[inline]
-    const fn new(value: u64) -> Self {
-        Self(value.to_ne_bytes())
-    }
-
-    #[inline]
-    const fn get(self) -> u64 {
-        u64::from_ne_bytes(self.0)
-    }
-}
-
-/// A session without conversions whose time does not matter. There are millions.
-#[derive(Debug, Clone, Copy, Default)]
-struct Undated {
-    user: Word,
-    ends: Ends,
-}
-
-/// A version of a session, with its time.
-#[derive(Debug, Clone, Copy, Default)]
-struct Dated {
-    user: Word,
-    ends: Ends,
-    started_at: Word,
-    session_key: Word,
-    written_at: Word,
-    inclusion: Inclusion,
-}
-
-const _: () = assert!(size_of::<Undated>() == 20 && size_of::<Dated>() == 48);
-
-impl Keyed for Undated {
-    #[inline]
-    fn user(&self) -> u64 {
-        self.user.get()
-    }
-}
-
-impl Keyed for Dated {
-    #[inline]
-    fn user(&self) -> u64 {
-        self.user.get()
-    }
-}
-
-impl Dated {
-    fn moment(&self) -> Moment {
-        Moment {
-            started_at: self.started_at.get().cast_signed(),
-            session_key: self.session_key.get(),
-        }
-    }
-
-    /// What a session has once, apart from its user. Versions at different places are different sessions here: one of
-    /// them has left its place, and says so.
-    fn place(&self) -> (u64, i64) {
-        let moment = self.moment();
-        (moment.session_key, moment.started_at.div_euclid(DAY_MS))
-    }
-
-    fn written_at(&self) -> i64 {
-        self.written_at.get().cast_signed()
-    }
-}
-
-impl Row for Undated {
-    #[inline]
-    fn ends(&self) -> Ends {
-        self.ends
-    }
-
-    #[inline]
-    fn traffic(&self) -> u32 {
-        INCLUDED
-    }
-}
-
-impl Row for Dated {
-    #[inline]
-    fn ends(&self) -> Ends {
-        self.ends
-    }
-
-    #[inline]
-    fn traffic(&self) -> u32 {
-        if self.inclusion == Inclusion::Included {
-            INCLUDED
-        } else {
-            EVIDENCE
-        }
-    }
-}
-
-/// A session with conversions, of which a filter may leave none.
-#[derive(Debug, Clone)]
-struct Converted {
-    user: u64,
-    session: Session,
-    /// Its parts of the common buffers.
-    views: ops::Range<usize>,
-    conversions: ops::Range<usize>,
-}
 
 /// The rows of one unit. Its buffers are kept for the next.
 #[derive(Debug, Default)]
@@ -135,7 +22,7 @@ pub(crate) struct Unit {
     conversions: Vec<Conversion>,
     /// Users who have a session before the window.
     earlier: Vec<u64>,
-    latest: Vec<Dated>,
+    arranged: Arranged,
     block: Block,
 }
 
@@ -259,12 +146,8 @@ impl Unit {
             }
             let started_at = block.started_at.values().get(row).copied();
             self.converted.push(Converted {
-                user,
-                session: Session {
-                    moment: Moment {
-                        started_at: started_at.unwrap_or_default(),
-                        session_key: at(block.session_key.values()),
-                    },
+                row: Row {
+                    user,
                     ends: Ends {
                         landing: pages.id_of_whole(at(block.landing_key.values())),
                         exit: pages.id_of_whole(at(block.exit_key.values())),
@@ -272,8 +155,12 @@ impl Unit {
                     },
                     traffic: if included { INCLUDED } else { EVIDENCE },
                 },
-                views: first_view..self.views.len(),
-                conversions: first_conversion..self.conversions.len(),
+                moment: Moment {
+                    started_at: started_at.unwrap_or_default(),
+                    session_key: at(block.session_key.values()),
+                },
+                views: [first_view, self.views.len()].map(small),
+                conversions: [first_conversion, self.conversions.len()].map(small),
             });
         }
         not_full(pages)
@@ -290,194 +177,52 @@ impl Unit {
     /// out.
     pub(crate) fn each_block<E>(
         &mut self,
+        needs_order: bool,
         only_converting: bool,
         mut visit: impl FnMut(&Block) -> Result<(), E>,
     ) -> Result<(), E> {
         self.converted
-            .sort_unstable_by_key(|row| (row.user, row.session.moment));
+            .sort_unstable_by_key(|row| (row.row.user, row.moment));
         self.earlier.sort_unstable();
         let mut rest = Rest {
             converted: &self.converted,
             earlier: &self.earlier,
-            views: &self.views,
-            conversions: &self.conversions,
         };
-        let block = &mut self.block;
         for place in 0..Partitions::<Dated>::COUNT {
-            let mut of_place = rest.take(|user| self.range.is_up_to(place, user));
-            block.clear();
-            let mut visit = |block: &mut Block| {
-                block.seal(only_converting);
-                let visited = visit(block);
-                block.clear();
-                visited
-            };
-            if self.dated.len() > 0 {
-                let versions = self.dated.grouped(self.range, place);
-                latest(versions, self.has_versions, &mut self.latest);
-                of_place.lay_out(&self.latest, block, &mut visit)?;
+            let of_place = rest.take(|user| self.range.is_up_to(place, user));
+            if needs_order || self.dated.len() > 0 {
+                let dated = self.dated.grouped(self.range, place);
+                (self.arranged).fill_dated(dated, self.has_versions, needs_order, of_place);
             } else {
-                let rows = self.undated.grouped(self.range, place);
-                of_place.lay_out(rows, block, &mut visit)?;
+                let undated = self.undated.grouped(self.range, place);
+                self.arranged.fill_undated(undated, of_place);
             }
-            if block.len() > 0 {
-                visit(block)?;
+            let mut start = 0;
+            while start < self.arranged.rows.len() {
+                let end = self.arranged.end_of_block(start);
+                self.block.clear();
+                self.block.extend(&self.arranged.rows[start..end]);
+                for (place, row) in self.arranged.converted_within(start, end) {
+                    let views = part(&self.views, row.views).iter().copied();
+                    let conversions = part(&self.conversions, row.conversions).iter().copied();
+                    self.block.convert(place, views, conversions);
+                }
+                self.block.seal(only_converting);
+                visit(&self.block)?;
+                start = end;
             }
         }
         Ok(())
     }
 }
-
-/// What is needed beside the rows of the sessions stream, in the order of users.
-struct Rest<'a> {
-    converted: &'a [Converted],
-    earlier: &'a [u64],
-    views: &'a [Option<PageId>],
-    conversions: &'a [Conversion],
-}
-
-impl Rest<'_> {
-    /// Takes the rows of users from the front.
-    fn take(&mut self, belongs: impl Fn(u64) -> bool) -> Self {
-        Rest {
-            converted: take(&mut self.converted, |row| belongs(row.user)),
-            earlier: take(&mut self.earlier, |&user| belongs(user)),
-            ..*self
-        }
-    }
-
-    /// The first user of whom there is anything.
-    fn first_user(&self) -> Option<u64> {
-        let converted = self.converted.first().map(|row| row.user);
-        converted
-            .into_iter()
-            .chain(self.earlier.first().copied())
-            .min()
-    }
-
-    /// Lays all rows out in a block, the sessions of each user in order, and visits it each time that it is full.
-    fn lay_out<R: Row + Started, E>(
-        &mut self,
-        mut rows: &[R],
-        block: &mut Block,
-        visit: &mut impl FnMut(&mut Block) -> Result<(), E>,
-    ) -> Result<(), E> {
-        loop {
-            let user = self.first_user();
-            let mut run = take(&mut rows, |row| user.is_none_or(|user| row.user() < user));
-            while !run.is_empty() {
-                // Whole users, and no more than a few rows too many.
-                let end = run.len().min(FULL);
-                let last = run[end - 1].user();
-                let end = end
-                    + run[end..]
-                        .iter()
-                        .take_while(|row| row.user() == last)
-                        .count();
-                let (now, later) = run.split_at(end);
-                run = later;
-                block.extend(now);
-                if block.is_full() {
-                    visit(block)?;
-                }
-            }
-            let Some(user) = user else {
-                return Ok(());
-            };
-            block.begin_unnamed_user();
-            let of_user = self.take(|other| other == user);
-            if !of_user.earlier.is_empty() {
-                // Before all sessions of the window: one that is nowhere counted.
-                block.push_undated(Ends::default(), EVIDENCE);
-            }
-            let mut converted = of_user.converted.iter().peekable();
-            for row in take(&mut rows, |row| row.user() == user) {
-                while let Some(converted) =
-                    converted.next_if(|converted| row.follows(converted.session.moment))
-                {
-                    of_user.push(block, converted);
-                }
-                block.push_undated(row.ends(), row.traffic());
-            }
-            converted.for_each(|row| of_user.push(block, row));
-            if block.is_full() {
-                visit(block)?;
-            }
-        }
-    }
-
-    fn push(&self, block: &mut Block, row: &Converted) {
-        block.push_undated(row.session.ends, row.session.traffic);
-        let views = self.views.get(row.views.clone()).unwrap_or_default();
-        let conversions = self.conversions.get(row.conversions.clone());
-        block.convert(
-            views.iter().copied(),
-            conversions.unwrap_or_default().iter().copied(),
-        );
-    }
-}
-
-/// A row that may have a place in its user's journey.
-trait Started {
-    /// Whether it comes after that.
-    fn follows(&self, moment: Moment) -> bool;
-}
-
-impl Started for Undated {
-    fn follows(&self, _: Moment) -> bool {
-        false
-    }
-}
-
-impl Started for Dated {
-    fn follows(&self, moment: Moment) -> bool {
-        moment < self.moment()
-    }
-}
-
-/// Writes the latest version of each session, by user and in order of start, without those that are elsewhere.
-fn latest(versions: &[Dated], has_versions: bool, latest: &mut Vec<Dated>) {
-    /// From this number on, sorting is faster than to look for a later version of each version.
-    const MANY: usize = 16;
-    latest.clear();
-    for versions in versions.chunk_by(|one, next| one.user() == next.user()) {
-        let start = latest.len();
-        if !has_versions || versions.len() == 1 {
-            latest.extend_from_slice(versions);
-        } else if versions.len() < MANY {
-            let kept = versions.iter().enumerate().filter(|(number, version)| {
-                !versions.iter().enumerate().any(|(other_number, other)| {
-                    other.place() == version.place()
-                        && (other.written_at(), other_number) > (version.written_at(), *number)
-                })
-            });
-            latest.extend(kept.map(|(_, version)| *version));
-        } else {
-            let mut sorted = versions.to_vec();
-            // Stable: of versions written at the same time, the last one in the stream stays last.
-            sorted.sort_by_key(|version| (version.place(), version.written_at()));
-            let places = sorted.chunk_by(|one, next| one.place() == next.place());
-            latest.extend(places.filter_map(<[_]>::last));
-        }
-        if latest.len() - start > 1 {
-            latest[start..].sort_unstable_by_key(Dated::moment);
-        }
-    }
-    latest.retain(|row| row.inclusion != Inclusion::Elsewhere);
-}
-
-/// Takes rows from the front.
-#[inline]
-fn take<'a, R>(rows: &mut &'a [R], belongs: impl Fn(&R) -> bool) -> &'a [R] {
-    let run = rows.iter().take_while(|row| belongs(row)).count();
-    let (taken, rest) = rows.split_at(run);
-    *rows = rest;
-    taken
+fn part<T>(list: &[T], [start, end]: [u32; 2]) -> &[T] {
+    list.get(start as usize..end as usize).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::FULL;
 
     /// A block has a limit, which only a user of very many sessions may pass, and each user is in one block.
     #[test]
@@ -495,21 +240,24 @@ mod tests {
                 }
                 if user % 1_000 == 1 {
                     unit.converted.push(Converted {
-                        user: key(user),
-                        session: Session {
-                            moment: Dated::default().moment(),
+                        row: Row {
+                            user: key(user),
                             ends: Ends::default(),
                             traffic: INCLUDED,
                         },
-                        views: 0..0,
-                        conversions: 0..0,
+                        moment: Moment {
+                            started_at: 0,
+                            session_key: 0,
+                        },
+                        views: [0; 2],
+                        conversions: [0; 2],
                     });
                     sessions += 1;
                 }
                 sessions += of_user;
                 users += 1;
             }
-            let visited: Result<(), ()> = unit.each_block(false, |block| {
+            let visited: Result<(), ()> = unit.each_block(false, false, |block| {
                 let of_block = block.user.chunk_by(|one, next| one == next);
                 let most = of_block.clone().map(<[_]>::len).max().unwrap_or_default();
                 assert!(block.len() < 2 * FULL + most, "{} sessions", block.len());

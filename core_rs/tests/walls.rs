@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// All modules of the core, the root (which has no name) last. Each may import those before it and no other.
-const ROOMS: [&str; 27] = [
+const ROOMS: [&str; 28] = [
     "error",
     "wire",
     "keys",
@@ -23,6 +23,7 @@ const ROOMS: [&str; 27] = [
     "block",
     "counts",
     "streams",
+    "arrange",
     "unit",
     "answer::fields",
     "answer::parallel",

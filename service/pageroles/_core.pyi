@@ -231,6 +231,9 @@ class Resident:
     def __new__(cls) -> Resident:
         """Make a resident without sessions."""
 
+    def snapshot(self) -> Resident:
+        """Return the sessions as they are now, which stay so; pages and their names are shared."""
+
     def count(
         self,
         touch_scope: int,

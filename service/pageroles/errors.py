@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from pathlib import Path
 
 
 class Status(enum.Enum):
@@ -201,6 +202,15 @@ class StoreDamagedError(StoreError):
 
 
 class StoreLockedError(StoreError):
-    """Another process holds the embedded store."""
+    """Another process holds the embedded store.
+
+    Attributes:
+        folder: The folder of the store.
+    """
 
     status = Status.UNAVAILABLE
+
+    def __init__(self, message: str, folder: Path) -> None:
+        """Keep the folder."""
+        super().__init__(message)
+        self.folder = folder

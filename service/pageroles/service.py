@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pageroles.errors import QuotaState
+    from pageroles.report.residents import Memory
     from pageroles.report.run import Report
     from pageroles.store.call import Call
     from pageroles.store.store import Store
@@ -118,6 +119,11 @@ class PagesService:
         self._quotas.close()
         self._uses.close()
         self.watch.close()
+
+    @property
+    def memory(self) -> Memory:
+        """The domains in memory."""
+        return self._reporter.residents.memory()
 
     def reread(self) -> None:
         """Read keys and quotas again at the next request, however new the copies are."""

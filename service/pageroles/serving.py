@@ -6,9 +6,12 @@ import contextlib
 import dataclasses
 from typing import TYPE_CHECKING
 
+from pageroles.report.residents import Memory  # noqa: TC001 - msgspec reads it
 from pageroles.service import PagesService
+from pageroles.store.contents import Contents, contents
 from pageroles.store.recovery import recover
 from pageroles.store.retention import Retention
+from pageroles.transport import local_socket
 from pageroles.transport.backends import LocalBackend, RemoteBackend
 from pageroles.transport.grpc_server import GrpcServer
 from pageroles.transport.rest_app import application
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
     from pageroles.settings import ServerSettings
     from pageroles.store.store import Store
-    from pageroles.transport.backends import Backend
+from pageroles.transport.backends import Backend
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,6 +38,19 @@ class Served:
     grpc: str
     http: str | None
     service: PagesService
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Status:
+    """What a store holds, and a server keeps of it.
+
+    Attributes:
+        store: What the store holds.
+        memory: The domains in memory; None where no server says.
+    """
+
+    store: Contents
+    memory: Memory | None = None
 
 
 @contextlib.contextmanager
@@ -64,6 +80,8 @@ def serving(store: Store, settings: ServerSettings) -> Iterator[Served]:
         server = GrpcServer(service, settings.grpc_address)
         stack.callback(server.stop, settings.grace)
         http = stack.enter_context(_rest(LocalBackend(service), settings)) if settings.http_address else None
+        if store.folder is not None:
+            stack.enter_context(local_socket.serving(store.folder, lambda: Status(contents(store), service.memory)))
         if settings.keep_days:
             stack.enter_context(Retention(store, settings.keep_days))
         # The first thing at the end: health says so while requests in flight finish.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import stat
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -14,10 +16,12 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from pageroles import serving
+from pageroles.access.keys import KeyStore
 from pageroles.command import config
 from pageroles.command.app import app
 from pageroles.errors import SettingError
-from pageroles.settings import KEEP_DAYS_BOUNDS
+from pageroles.settings import KEEP_DAYS_BOUNDS, ServerSettings
 from pageroles.store.store import Store
 from support.clickhouse_standin import StandIn
 from support.endless import PATIENCE, until
@@ -43,6 +47,12 @@ def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
 
 def run(standin: StandIn, *args: str) -> Result:
     return CliRunner().invoke(app, [*args, "--store", standin.dsn], env=WIDE)
+
+
+def pageroles(*args: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    command = [str(Path(sys.executable).with_name("pageroles")), *args]
+    return subprocess.run(command, env=os.environ | WIDE, capture_output=True, text=True, check=False)
 
 
 # ---- keys ----
@@ -106,7 +116,9 @@ def test_a_domain_without_sessions_is_told(standin: StandIn, domain: str, says: 
 
 
 def test_status_tells_what_is_stored(standin: StandIn) -> None:
-    held = json.loads(run(standin, "status", "--json").stdout)
+    told = json.loads(run(standin, "status", "--json").stdout)
+    assert told["memory"] is None
+    held = told["store"]
     assert held["engine"] == "server"
     assert [(one["name"], one["sessions"], one["users"]) for one in held["domains"]] == [
         ("shop.example", 3, 2),
@@ -127,6 +139,25 @@ def test_status_of_an_empty_store(tmp_path: Path) -> None:
     with StandIn.start(tmp_path) as empty, Store.open(empty.dsn) as store:
         store.apply_schema()
         assert "no sessions are stored" in run(empty, "status").stdout
+
+
+def test_status_asks_the_server_that_holds_the_store(store: Store) -> None:
+    assert store.folder is not None
+    domain, command = "held.example.com", ["status", "--store", f"chdb://{store.folder}", "--rows", "100000"]
+    row = {"domain": domain, "session_id": "s", "user_id": "u", "started_at": "2025-07-03T10:00:00Z"}
+    store.insert("sessions", json.dumps(row).encode())
+    settings = ServerSettings(grpc_address="127.0.0.1:0", http_address=None, memory=1 << 30)
+    with serving.serving(store, settings) as served, Asked(served.grpc, KeyStore(store).create(domain)[0]) as asked:
+        asked.pages(start_date="2025-07-01", end_date="2025-07-31")
+        told = json.loads(pageroles(*command, "--json").stdout)
+        kept = told["memory"]["domains"]
+        assert [(one["name"], one["sessions"]) for one in kept] == [(domain, 1)]
+        assert 0 < kept[0]["bytes"] < told["memory"]["budget"] == 1 << 30
+        assert (domain, 1) in [(one["name"], one["sessions"]) for one in told["store"]["domains"]]
+        assert "of 1.1 GB" in pageroles(*command).stdout
+        assert stat.S_IMODE((store.folder / "server.sock").stat().st_mode) == 0o600
+    assert not (store.folder / "server.sock").exists()
+    assert "another process holds" in pageroles(*command).stderr
 
 
 # ---- configuration ----

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Each life takes five seconds or ten. One is lived again with `pytest -m "" -k "NAME and [SEED]"`.
 SEEDS, SLOW_SEEDS = range(1), range(1, 40)
+STEPS = 20
 AS_A_SERVER = "old_parts_lifetime = 480"
 
 
@@ -46,19 +47,20 @@ def other(standin: StandIn, empty_store: Store) -> Iterator[Store]:
 @pytest.mark.parametrize("seed", seeds())
 def test_a_copy_of_a_server_is_kept(empty_store: Store, other: Store, seed: int) -> None:
     life = Life(other, Kept(RealTable(empty_store, Looks(empty_store))), Random(f"server {seed}"))
-    life.live(40)
-    assert life.seen["compared"] > 5, life.kept.lost
+    life.live(STEPS if seed in SEEDS else 3 * STEPS)
+    assert life.seen["compared"] > 2, life.kept.lost
     assert life.kept.read > 0
 
 
 @pytest.mark.parametrize("seed", seeds())
 def test_a_copy_of_an_embedded_store_is_kept(tmp_path: Path, seed: int) -> None:
     """In a process of its own: this one has its store."""
-    command = [sys.executable, "-m", "support.kept_life", str(tmp_path / "store"), str(seed)]
+    steps = str(STEPS if seed in SEEDS else 3 * STEPS)
+    command = [sys.executable, "-m", "support.kept_life", str(tmp_path / "store"), steps, str(seed)]
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     seen = Counter(json.loads(done.stdout))
-    assert min(seen["compared"], seen["read"]) > 5, seen
+    assert min(seen["compared"], seen["read"]) > 2, seen
 
 
 def test_what_many_write_at_once_is_never_lost(empty_store: Store, other: Store, standin: StandIn) -> None:
@@ -70,12 +72,12 @@ def test_what_many_write_at_once_is_never_lost(empty_store: Store, other: Store,
     def write(number: int) -> None:
         with Store.open(standin.dsn) as store:
             life = Life(store, kept, Random(f"writer {number}"))
-            for _ in range(10):
+            for _ in range(6):
                 life.insert()
             if not number:
                 life.merge()
 
-    for _ in range(3):
+    for _ in range(2):
         with ThreadPoolExecutor(3) as pool:
             writers = [pool.submit(write, number) for number in range(3)]
             while not all(writer.done() for writer in writers):
@@ -85,7 +87,7 @@ def test_what_many_write_at_once_is_never_lost(empty_store: Store, other: Store,
         kept.refresh()
         assert kept.rows == table.all()
     assert kept.lost == []
-    assert kept.read > 3
+    assert kept.read > 1
 
 
 # ---- what ClickHouse does, one by one ----

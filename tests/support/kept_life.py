@@ -1,6 +1,6 @@
 """The life of a real table of which a copy is kept: what writers and operators do, drawn from a seed.
 
-    python -m support.kept_life FOLDER SEED…
+    python -m support.kept_life FOLDER STEPS SEED…
 
 lives in an embedded store, which a process has one of. When merges and mutations happen, ClickHouse decides.
 """
@@ -284,7 +284,7 @@ class Life:
 
 def main() -> None:
     """Live in an embedded store, once for each seed; print what happened as a line of JSON."""
-    folder, *seeds = sys.argv[1:]
+    folder, steps, *seeds = sys.argv[1:]
     from pageroles.store.parts import Looks  # noqa: PLC0415 - after the arguments
 
     with Store.open(f"chdb://{folder}") as store:
@@ -292,7 +292,7 @@ def main() -> None:
         seen: Counter[str] = Counter()
         for seed in seeds:
             life = Life(store, Kept(RealTable(store, looks)), Random(f"embedded {seed}"))
-            life.live(60)
+            life.live(int(steps))
             life.truncate()
             seen.update(life.seen)
             seen.update({"kept": life.kept.kept, "read": life.kept.read})

@@ -100,7 +100,7 @@ class Life:
         recovery.recover(self.store, before_writing=True)
         self._note_kept()
         write(self.store, batch, at_once=len(batch))
-        self._note(batch)
+        self.note(batch)
 
     def deliver_killed(self, batch: Sequence[Session]) -> None:
         """Load sessions, which fails within one of the tables; then finish it, or load the same again, or leave it."""
@@ -113,7 +113,7 @@ class Life:
         self.store.command(f"ALTER TABLE {table} DROP CONSTRAINT none_passes")
         if not writes.unfinished(self.store):
             # Nothing of it was for this table.
-            self._note(batch)
+            self.note(batch)
             return
         self._kept.append(batch)
         then = self.rng.choice(("recovered", "loaded again", "left"))
@@ -128,14 +128,15 @@ class Life:
         recovery.recover(self.store, of_all=True)
         self._note_kept()
 
-    def _note(self, batch: Sequence[Session]) -> None:
+    def note(self, batch: Sequence[Session]) -> None:
+        """Note that sessions have come, whoever wrote them."""
         for session in batch:
             self.came[self._number[session["domain"]]].append(session)
 
     def _note_kept(self) -> None:
         """Note that what was cut short has come: nothing came since."""
         for batch in self._kept:
-            self._note(batch)
+            self.note(batch)
         self._kept.clear()
 
     # ---- the engine ----
@@ -182,6 +183,15 @@ class Life:
             self.seen["came again"] += 1
             again = [one for one in came if one["domain"] in domains]
             self.deliver(self.rng.sample(again, (len(again) + 1) // 2))
+
+    def erase_in(self, number: int) -> None:
+        """Erase in a domain of a world, whole."""
+        came = [one for one in self.came[number] if not isinstance(one, Erase)]
+        if came:
+            wanted = drawn_erasure(self.rng, came)
+            self.seen.update(("erased", "erased in one domain"))
+            erasure.erase(self.store, to_erasure(wanted))
+            self.came[number].append(wanted)
 
     def _erase(self, wanted: Erasure) -> bool:
         """Erase, whole or cut short and finished; tell whether it had written down what to erase."""

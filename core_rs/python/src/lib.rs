@@ -151,6 +151,10 @@ impl Resident {
         Self(Arc::default())
     }
 
+    fn snapshot(&self) -> Self {
+        Self(Arc::new(self.0.snapshot()))
+    }
+
     #[expect(clippy::too_many_arguments, reason = "as a question has them")]
     fn count(
         &self,

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pageroles.access.quotas import DomainQuota
     from pageroles.client import Answer
     from pageroles.command.config import Setting
-    from pageroles.store.contents import Contents
+    from pageroles.report.residents import Memory
+    from pageroles.serving import Status
     from pageroles.store.damage import Finding
 
 
@@ -95,8 +96,9 @@ def quotas(records: list[DomainQuota]) -> Table:
     return table
 
 
-def contents(held: Contents, *, rows: int) -> RenderableType:
-    """Return what a store holds, with at most `rows` domains."""
+def status(found: Status, *, rows: int) -> RenderableType:
+    """Return what a store holds and a server keeps of it, with at most `rows` domains of each."""
+    held = found.store
     domains = Table(box=box.SIMPLE_HEAD)
     for column, justify in _DOMAIN_COLUMNS:
         domains.add_column(column, justify=justify)
@@ -120,7 +122,24 @@ def contents(held: Contents, *, rows: int) -> RenderableType:
         lines.append(Data(f"cut short: {held.cut_short:,}; run `pageroles check --repair`", "yellow"))
     if held.damaged:
         lines.append(Data(f"damaged: {counted(len(held.damaged), 'part')}; run `pageroles check`", "red"))
-    return Group(*lines, domains if held.domains else Text("\nno sessions are stored\n"), parts)
+    memory = [_memory(found.memory, rows)] if found.memory else []
+    return Group(*lines, domains if held.domains else Text("\nno sessions are stored\n"), parts, *memory)
+
+
+def _memory(memory: Memory, rows: int) -> Table:
+    """Return what is kept in memory."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("in memory")
+    for column in ("sessions", "bytes"):
+        table.add_column(column, justify="right")
+    for one in memory.domains[:rows]:
+        table.add_row(Data(one.name), f"{one.sessions:,}", filesize.decimal(one.bytes))
+    taken = sum(one.bytes for one in memory.domains)
+    table.caption = (
+        f"{counted(len(memory.domains), 'domain')}, {filesize.decimal(taken)} of {filesize.decimal(memory.budget)}"
+    )
+    table.caption_justify = "left"
+    return table
 
 
 _DOMAIN_COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (

@@ -11,18 +11,20 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, ClassVar
 
-from pageroles.report.statements import KeyRange, Reading, key_ranges
+from pageroles.report.statements import KeyRange, Reading, is_dated, key_ranges
 from pageroles.sentences import counted
 
 if TYPE_CHECKING:
+    from pageroles.question.model import PagesQuery
     from pageroles.report.facts import Facts
     from pageroles.report.residents import Kept
 
 # A domain with fewer rows is small: a second worker would cost more time than it saves.
 SMALL_ROWS = 100_000
 # Small enough that two units take far less than 250 MB, large enough that the queries of a unit cost little beside its
-# rows.
-ROWS_PER_UNIT = 2_000_000
+# rows. Rows with their time take more than twice the memory of those without.
+ROWS_PER_UNIT = 3_000_000
+DATED_ROWS_PER_UNIT = 1_500_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,20 +87,18 @@ class Streamed:
 Plan = InMemory | Streamed
 
 
-def make(facts: Facts, per_report: int) -> Plan:
-    """Return the plan for some facts.
+def make(query: PagesQuery, facts: Facts, per_report: int) -> Plan:
+    """Return the plan for a question and some facts.
 
     Args:
+        query: The question.
         facts: The facts about the domain's data.
         per_report: The most workers, or threads, for one report.
     """
     if facts.kept is not None:
         return InMemory(facts.kept, threads=per_report if facts.kept.sessions >= SMALL_ROWS else 1)
     large = max(facts.rows, facts.converting_rows) >= SMALL_ROWS
-    units = key_ranges(max(math.ceil(facts.rows / ROWS_PER_UNIT), per_report if large else 1))
-    return Streamed(
-        units=tuple(units),
-        workers=min(len(units), per_report),
-        reading=Reading(versions=large and not facts.merged, whole_keys=facts.ambiguous, history_apart=large),
-        large=large,
-    )
+    reading = Reading(versions=large and not facts.merged, whole_keys=facts.ambiguous, history_apart=large)
+    rows = DATED_ROWS_PER_UNIT if is_dated(query, reading) else ROWS_PER_UNIT
+    units = key_ranges(max(math.ceil(facts.rows / rows), per_report if large else 1))
+    return Streamed(tuple(units), min(len(units), per_report), reading, large)

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import enum
+import functools
 import itertools
 import math
 import os
@@ -25,7 +27,7 @@ import structlog
 from cachetools import LRUCache, TTLCache
 
 from pageroles import _core
-from pageroles.errors import PagerolesError
+from pageroles.errors import CancelledError, PagerolesError
 from pageroles.question.filters import FILTERS, TRAFFIC, Of
 from pageroles.question.model import PagesQuery, TouchScope, Window, to_milliseconds
 from pageroles.report import statements
@@ -45,7 +47,8 @@ _log = structlog.get_logger(__name__)
 SMALL_ROWS = 20_000
 # If more rows were written to a domain since its last question, they are read in the background.
 MOST_NEW_ROWS = 20_000
-# What a row takes, before it was read; and the rows that are read at once.
+# What a domain takes that has no sessions, and a row before it was read; and the rows that are read at once.
+DOMAIN_BYTES = 10_000
 ROW_BYTES = 52
 _ROWS_AT_ONCE = 500_000
 # Asking counts half after so many seconds.
@@ -56,8 +59,12 @@ _MOST_REMEMBERED = 10_000
 # What reading a domain may take.
 _FILL_SECONDS = 3600.0
 _NICENESS = 10
+# How often what is kept is brought up to date without a question; far less than `SILENCE_SECONDS`.
+_KEEP_UP_SECONDS = 20.0
 # The silence after which the connection of the looks is closed.
 _LOOK_SECONDS = 60.0
+# A thread that waits for another looks so often whether its call has ended.
+_PATIENCE_SECONDS = 0.1
 _ALWAYS = Window(*(datetime(year, 1, 1, tzinfo=UTC) for year in (1970, 2149, 2149)))
 _CONVERSION = tuple(
     next(each for each in FILTERS if each.of is Of.CONVERSION and each.column == column)
@@ -71,8 +78,8 @@ class Kept:
 
     Attributes:
         sessions: The number of sessions.
-        bytes: The bytes that they take.
-        resident: The sessions themselves.
+        bytes: The bytes that they take, and all that belongs to them.
+        resident: The sessions themselves, as they were at one moment.
     """
 
     sessions: int
@@ -97,27 +104,83 @@ class Kept:
         )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class KeptDomain:
+    """A domain in memory.
+
+    Attributes:
+        name: The domain.
+        sessions: The number of its sessions.
+        bytes: The bytes that they take.
+    """
+
+    name: str
+    sessions: int
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Memory:
+    """The domains in memory.
+
+    Attributes:
+        budget: The most bytes that they may take.
+        domains: The domains, those that take most first.
+    """
+
+    budget: int
+    domains: tuple[KeptDomain, ...]
+
+
 class _Entry:
     """A domain that is kept.
 
     Attributes:
-        lock: Held by the thread that changes what follows.
+        turn: Held by who reads what was written.
+        lock: Held for each change of what follows.
+        owner: The call that may change it. A worker goes on for a while when its request has ended, or for long where
+            the store does not answer; what it read is no longer wanted then.
         covered: The parts that were read.
         seen: The last look that brought nothing new.
+        is_changed: Whether something was read since `kept` was made.
         kept: What is kept, as it was after the last change.
         rate: How often the domain was asked about, older questions counting less.
     """
 
-    def __init__(self, resident: _core.Resident, covered: Parts, rate: _Rate) -> None:
+    def __init__(self, resident: _core.Resident, covered: Parts, rate: _Rate, owner: Call) -> None:
+        self.turn = threading.Lock()
         self.lock = threading.Lock()
+        self.owner = owner
         self.resident = resident
         self.covered = covered
         self.seen: Parts | None = None
         self.rate = rate
         self.measure()
 
+    @contextlib.contextmanager
+    def owned(self, call: Call) -> Iterator[None]:
+        """Let a call own it; wait while another does."""
+        while not self.turn.acquire(timeout=min(call.remaining(), _PATIENCE_SECONDS)):
+            pass
+        try:
+            with self.lock:
+                self.owner = call
+            yield
+        finally:
+            self.turn.release()
+
+    @contextlib.contextmanager
+    def changing(self, call: Call) -> Iterator[None]:
+        """Change it, which only its owner may."""
+        with self.lock:
+            if self.owner is not call:
+                raise CancelledError("the request has ended")
+            yield
+
     def measure(self) -> None:
-        self.kept = Kept(self.resident.sessions, self.resident.bytes, self.resident)
+        self.is_changed = False
+        snapshot = self.resident.snapshot()
+        self.kept = Kept(snapshot.sessions, DOMAIN_BYTES + snapshot.bytes, snapshot)
 
 
 class _Rate:
@@ -134,6 +197,14 @@ class _Rate:
     def add(self) -> None:
         """Count one more."""
         self._value, self._at = self.now() + 1, time.monotonic()
+
+
+class _Brought(enum.Enum):
+    """What became of a domain that was to be brought up to date."""
+
+    UP_TO_DATE = enum.auto()
+    LATER = enum.auto()
+    LOST = enum.auto()
 
 
 class _LostError(Exception):
@@ -163,15 +234,33 @@ class Residents:
         self._filling: set[str] = set()
         self._rates: LRUCache[str, _Rate] = LRUCache(_MOST_REMEMBERED)
         self._refused: TTLCache[str, bool] = TTLCache(_MOST_REMEMBERED, _REFUSED_SECONDS)
-        self._domains_in: LRUCache[str, frozenset[str]] = LRUCache(_MOST_REMEMBERED)
-        self._closing = threading.Event()
+        self._domains_in: LRUCache[tuple[tuple[int, int], str], frozenset[str]] = LRUCache(_MOST_REMEMBERED)
+        self._closing = False
+        self._closed = threading.Event()
+        # The calls of what is done in the background.
+        self._background: set[Call] = set()
         self._filler = ThreadPoolExecutor(1, thread_name_prefix="fill-memory", initializer=_be_nice)
+        self._keeper = threading.Thread(target=self._keep_up, name="keep-memory", daemon=True)
+        if budget:
+            self._keeper.start()
 
     def close(self) -> None:
-        """Stop reading in the background."""
-        self._closing.set()
+        """Stop reading in the background, at once."""
+        with self._lock:
+            self._closing = True
+            calls = list(self._background)
+        self._closed.set()
+        for call in calls:
+            call.cancel()
+        if self.budget:
+            self._keeper.join()
         self._filler.shutdown(wait=True, cancel_futures=True)
         self._looking.close()
+
+    def memory(self) -> Memory:
+        """Return what is kept, in numbers."""
+        kept = [KeptDomain(domain, each.sessions, each.bytes) for domain, each in self.states().items()]
+        return Memory(self.budget, tuple(sorted(kept, key=lambda each: (-each.bytes, each.name))))
 
     def states(self) -> Mapping[str, Kept]:
         """Return what is kept, by domain."""
@@ -192,80 +281,121 @@ class Residents:
             rate.add()
         if entry is None:
             return self._first(domain, rate, call)
-        try:
-            return entry.kept if self._is_brought_up(domain, entry, call) else None
-        except _LostError as reason:
-            self._forget(domain, entry, str(reason))
-            return self._first(domain, rate, call)
+        match self._bring_up(domain, entry, call):
+            case _Brought.UP_TO_DATE:
+                return entry.kept
+            case _Brought.LATER:
+                return None
+            case _Brought.LOST:
+                return self._first(domain, rate, call)
 
     # ---- keeping up ----
 
-    def _is_brought_up(self, domain: str, entry: _Entry, call: Call) -> bool:
-        """Read what was written since the last question; return False if that is left to the background."""
+    def _bring_up(self, domain: str, entry: _Entry, call: Call) -> _Brought:
+        """Read what was written since the last question, or leave that to the background."""
+        covered = entry.covered
         now = self._looks.now(call)
         if now is entry.seen:
-            return True
+            return _Brought.UP_TO_DATE
         with self._lock:
             if domain in self._filling:
-                return False
-        with _held(entry.lock, call):
-            return self._workers.run(call, lambda: self._is_read(domain, entry, now, call))
+                return _Brought.LATER
+        with entry.owned(call):
+            return self._workers.run(call, lambda: self._read_or_leave(domain, entry, covered, now, call))
 
-    def _is_read(self, domain: str, entry: _Entry, now: Parts, call: Call) -> bool:
-        change = _change(now, entry.covered)
-        if self._rows_of(change, now, domain, call) > MOST_NEW_ROWS:
-            self._in_background(domain, lambda call: self._catch_up(domain, entry, call))
-            return False
-        self._read_new(domain, entry, now, call)
-        return True
+    def _read_or_leave(self, domain: str, entry: _Entry, covered: Parts, now: Parts, call: Call) -> _Brought:
+        # What is lost is returned, not raised: an error in a worker would end the call.
+        try:
+            if entry.covered is not covered:
+                # Another question has read since, perhaps what is later than that look.
+                now = self._looks.now(call)
+            change = _change(now, entry.covered)
+            if self._rows_of(change, now, domain, call) > MOST_NEW_ROWS:
+                self._in_background(domain, lambda call: self._catch_up(domain, entry, call))
+                return _Brought.LATER
+            self._read_new(domain, entry, now, call)
+        except _LostError as reason:
+            self._forget(domain, entry, str(reason))
+            return _Brought.LOST
+        return _Brought.UP_TO_DATE
 
     def _catch_up(self, domain: str, entry: _Entry, call: Call) -> None:
-        with _held(entry.lock, call):
+        with entry.owned(call):
             try:
                 self._read_new(domain, entry, self._looks.now(call), call)
             except _LostError as reason:
                 self._forget(domain, entry, str(reason))
 
+    def _keep_up(self) -> None:
+        """Bring all that is kept up to date now and then, so that no question has much to read.
+
+        Besides, a server must be looked at: what nobody looks at for minutes can't be proved any more.
+        """
+        while not self._closed.wait(_KEEP_UP_SECONDS):
+            with self._lock:
+                kept = list(self._kept.items())
+            for domain, entry in kept:
+                # One by one: while a domain waits for its turn here, its questions are counted in memory.
+                with self._lock:
+                    if self._closing:
+                        return
+                    if domain in self._filling:
+                        continue
+                    self._filling.add(domain)
+                with contextlib.suppress(Exception):  # it is in the log
+                    self._run(domain, functools.partial(self._catch_up, domain, entry))
+
     def _read_new(self, domain: str, entry: _Entry, now: Parts, call: Call) -> None:
-        """Read the parts of a look that were not read, until nothing is missing; the entry's lock is held."""
-        changed = False
+        """Read the parts of a look that were not read, until nothing is missing; the call owns the entry."""
         while True:
             names = [name for names in _change(now, entry.covered).names.values() for name in names]
-            if own := [name for name in names if domain in self._domains_of(names, call).get(name, (domain,))]:
-                incoming = _core.Incoming(entry.resident)
-                feed(incoming.feed, self._store, statements.places(domain, parts=own), call)
-                incoming.apply()
-                changed = True
-            if not names:
+            domains = self._domains_of(names, now, call)
+            own = [name for name in names if domain in domains.get(name, (domain,))]
+            if not own:
                 break
-            now = self._looks.now(call)
+            incoming = _core.Incoming(entry.resident)
+            feed(incoming.feed, self._store, statements.places(domain, parts=own), call)
+            with entry.changing(call):
+                incoming.apply()
+                entry.is_changed = True
+            now = self._looks.now(call, anew=True)
             covered = entry.covered.covering(names, now)
             if isinstance(covered, Lost):
                 raise _LostError(covered.reason)
-            entry.covered = covered
-        entry.covered = entry.seen = now
+            with entry.changing(call):
+                entry.covered = covered
+        with entry.changing(call):
+            changed = entry.is_changed
+            if changed:
+                entry.measure()
+            # Whoever finds the look here takes what is kept, without the lock.
+            entry.covered = entry.seen = now
         if changed:
-            entry.measure()
             self._make_room(0, math.inf)
 
     def _rows_of(self, change: New, now: Parts, domain: str, call: Call) -> int:
         """Return how many rows new parts have, those left aside that have none of a domain."""
         names = {name for names in change.names.values() for name in names}
-        domains = self._domains_of(list(names), call)
+        domains = self._domains_of(list(names), now, call)
         return sum(
             part.rows for part in now.parts if part.name in names and domain in domains.get(part.name, (domain,))
         )
 
-    def _domains_of(self, names: Sequence[str], call: Call) -> Mapping[str, frozenset[str]]:
-        """Return which domains some parts have, of those that are still there; a part never changes."""
+    def _domains_of(self, names: Sequence[str], now: Parts, call: Call) -> Mapping[str, frozenset[str]]:
+        """Return which domains some parts of a look have, of those parts that are still there.
+
+        A part never changes. Another can have its name, in a table that was made or opened anew: something was lost
+        then.
+        """
         with self._lock:
-            found = {name: self._domains_in[name] for name in names if name in self._domains_in}
+            keys = {name: (now.losses, name) for name in names}
+            found = {name: self._domains_in[key] for name, key in keys.items() if key in self._domains_in}
         if missing := [name for name in names if name not in found]:
             rows = self._store.rows(statements.domains_in(missing), call)
             for name, group in itertools.groupby(sorted(map(_texts, rows)), key=lambda row: row[0]):
                 found[name] = frozenset(domain for _, domain in group)
             with self._lock:
-                self._domains_in.update({name: found[name] for name in missing if name in found})
+                self._domains_in.update({keys[name]: found[name] for name in missing if name in found})
         return found
 
     # ---- what is kept ----
@@ -294,7 +424,7 @@ class Residents:
         """Read a domain and keep it; return None if there is no room, or it can't be proved to be right."""
         began = time.monotonic()
         covered = self._looks.now(call)
-        if covered.unproved or not self._make_room(rows * ROW_BYTES, rate.now()):
+        if covered.unproved or not self._make_room(DOMAIN_BYTES + rows * ROW_BYTES, rate.now()):
             with self._lock:
                 self._refused[domain] = True
             return None
@@ -303,10 +433,9 @@ class Residents:
             incoming = _core.Incoming(resident)
             feed(incoming.feed, self._store, statements.places(domain, keys=keys), call)
             incoming.apply()
-        entry = _Entry(resident, covered, rate)
+        entry = _Entry(resident, covered, rate, call)
         try:
-            with entry.lock:
-                self._read_new(domain, entry, self._looks.now(call), call)
+            self._read_new(domain, entry, self._looks.now(call), call)
         except _LostError:
             return None
         if rows > SMALL_ROWS:
@@ -317,6 +446,8 @@ class Residents:
             return None
         with self._lock:
             self._kept[domain] = entry
+        # Others may have taken the room since.
+        self._make_room(0, math.inf)
         _log.info(
             "domain kept in memory",
             domain=domain,
@@ -351,7 +482,7 @@ class Residents:
     def _in_background(self, domain: str, work: Callable[[Call], object]) -> None:
         """Do something for a domain soon, unless something is done for it already."""
         with self._lock:
-            if domain in self._filling or self._closing.is_set():
+            if domain in self._filling or self._closing:
                 return
             self._filling.add(domain)
         with contextlib.suppress(RuntimeError):  # closed since
@@ -359,8 +490,14 @@ class Residents:
 
     def _run(self, domain: str, work: Callable[[Call], object]) -> None:
         call = self._store.call(_FILL_SECONDS)
+        with self._lock:
+            if self._closing:
+                return
+            self._background.add(call)
         try:
             work(call)
+        except CancelledError:
+            pass  # closed
         except PagerolesError as error:
             _log.warning("domain not kept in memory", domain=domain, error=str(error))
         except Exception:  # nobody waits for what it raises
@@ -369,6 +506,7 @@ class Residents:
         finally:
             call.finish()
             with self._lock:
+                self._background.discard(call)
                 self._filling.discard(domain)
 
 
@@ -382,17 +520,6 @@ def _change(now: Parts, covered: Parts) -> New:
 def _texts(row: Sequence[object]) -> tuple[str, str]:
     name, domain = row
     return str(name), str(domain)
-
-
-@contextlib.contextmanager
-def _held(lock: threading.Lock, call: Call) -> Iterator[None]:
-    """Hold a lock, for which a call waits no longer than it may take."""
-    while not lock.acquire(timeout=call.remaining()):
-        pass
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _be_nice() -> None:

@@ -103,7 +103,7 @@ class Reporter:
         Raises:
             PagerolesError: As for `report`.
         """
-        return planning.make(self._facts.find(query, call), self._workers.per_report)
+        return planning.make(query, self._facts.find(query, call), self._workers.per_report)
 
     def run(self, query: PagesQuery, plan: Plan, call: Call) -> Report:
         """Answer a question by a plan; every plan gives the same answer.

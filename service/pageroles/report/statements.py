@@ -118,6 +118,11 @@ class Reading:
     history_apart: bool = False
 
 
+def is_dated(query: PagesQuery, reading: Reading) -> bool:
+    """Tell whether the stream of sessions brings when each one started."""
+    return reading.versions or query.touch_scope not in {TouchScope.ANY, TouchScope.CONVERTING}
+
+
 def sessions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement | None:
     """Select the window's sessions without a conversion; None where the question includes none of them.
 
@@ -130,7 +135,7 @@ def sessions(query: PagesQuery, keys: KeyRange, reading: Reading) -> Statement |
     ordered = scope is not TouchScope.ANY
     passes = _conditions(query.conditions_of(Of.SESSION), "s.")
     columns = [*_KEYS[reading.whole_keys]]
-    if ordered or reading.versions:
+    if is_dated(query, reading):
         columns += [_STARTED_AT, _SESSION_KEY]
     if reading.versions:
         columns += _VERSION[reading.whole_keys]

@@ -56,7 +56,7 @@ class Embedded:
             raise SettingError(f"can't use {path} as the folder of an embedded store: {error.strerror}") from None
         refuse_if_locked(path)
         _keep_memory()
-        self._path = path
+        self._path = self.folder = path
         self.changes = Changes()
         self._clients: list[Client] = []
         try:
@@ -103,7 +103,7 @@ class Embedded:
 
     def apart(self, seconds: float) -> _Apart:  # noqa: ARG002 - a query in this process ends at its own limit
         """Return an engine with a client of its own; the store stays open until that is closed, too."""
-        return _Apart(_opened(self._path), self.changes)
+        return _Apart(_opened(self._path), self.changes, self._path)
 
     def in_place(self) -> bool:
         """Return whether the folder is still the one that was opened, and not a copy of it."""
@@ -121,9 +121,10 @@ class _Apart:
     embedded = True
     connections = 0
 
-    def __init__(self, client: Client, changes: Changes) -> None:
+    def __init__(self, client: Client, changes: Changes, folder: Path) -> None:
         self._client = client
         self.changes = changes
+        self.folder = folder
 
     @contextlib.contextmanager
     def _lend(self) -> Iterator[Client]:

@@ -42,6 +42,10 @@ class Engine(Protocol):
         """What counts the changes of an embedded store; None for a server, which others change, too."""
 
     @property
+    def folder(self) -> Path | None:
+        """The folder of an embedded store; None for a server."""
+
+    @property
     def connections(self) -> int:
         """How many connections to a server were made so far; a server that was restarted is reached by a new one."""
 

@@ -36,5 +36,6 @@ def locked(path: Path) -> StoreLockedError:
     """Return the error for a store that another process holds."""
     return StoreLockedError(
         f"another process holds the embedded store at {path}, perhaps a running `pageroles serve`, `demo` or `load`: "
-        "stop it first, give another folder with --store, or use a ClickHouse server, which many processes can share"
+        "stop it first, give another folder with --store, or use a ClickHouse server, which many processes can share",
+        path,
     )

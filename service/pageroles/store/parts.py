@@ -126,6 +126,8 @@ class Parts:
         losses = (self._loss(part, came.get(part.partition, ())) for parts in gone.values() for part in parts)
         if (reason := next(filter(None, losses), None)) is not None:
             return Lost(reason)
+        if self.losses != known.losses:
+            return Lost("something was lost between earlier looks")
         new = [part for parts in came.values() for part in parts if not _is_merge(part, gone.get(part.partition, ()))]
         last = {part.partition: part.last for part in sorted(known.parts)}
         if any(part.last <= last.get(part.partition, 0) for part in new):
@@ -175,8 +177,6 @@ class Parts:
             yield _TAKEN
         if any(part.version > known.highest for part in self.parts):
             yield _CHANGED
-        if self.losses != known.losses:
-            yield "something was lost between earlier looks"
 
     def _loss(self, part: Part, came: Iterable[Part]) -> str | None:
         """Tell why a part that was read and is gone is lost; None where another has all its rows."""

@@ -64,6 +64,8 @@ class Server:
                 f"can't reach ClickHouse at {without_password(dsn)}: {_reason(error)}"
             ) from error
 
+    folder = None
+
     @property
     def connections(self) -> int:
         """How many connections were made so far."""

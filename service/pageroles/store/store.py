@@ -99,6 +99,11 @@ class Store:
         return self._engine.embedded
 
     @property
+    def folder(self) -> Path | None:
+        """The folder of an embedded store; None for a server."""
+        return self._engine.folder
+
+    @property
     def connections(self) -> int:
         """How many connections to a server were made so far; a server that was restarted is reached by a new one."""
         return self._engine.connections

@@ -73,22 +73,22 @@ class HttpServer:
     """An HTTP server; it starts when it is created.
 
     Attributes:
-        port: The port that it listens on.
+        port: The port that it listens on; 0 for a socket in the file system.
     """
 
-    def __init__(self, application: Starlette, address: str, *, grace: float = 30.0) -> None:
+    def __init__(self, application: Starlette, address: str | socket.socket, *, grace: float = 30.0) -> None:
         """Listen at an address.
 
         Args:
             application: What answers the requests.
-            address: `host:port`; port 0 takes any free port.
+            address: `host:port`; port 0 takes any free port. Or a socket that listens, which the server closes.
             grace: Seconds that requests in flight get to finish when the server stops.
 
         Raises:
             SettingError: The address can't be used.
         """
-        self._socket = _listening_socket(address)
-        self.port: int = self._socket.getsockname()[1]
+        self._socket = _listening_socket(address) if isinstance(address, str) else address
+        self.port: int = 0 if self._socket.family is socket.AF_UNIX else self._socket.getsockname()[1]
         config = uvicorn.Config(
             application,
             http=_PromptProtocol,
