@@ -138,7 +138,7 @@ def make(traffic: Traffic, progress: Callable[[str], None], *, export: bool = Tr
         progress(f"{traffic.name}: loading")
         loading = _step("load", traffic)
         progress(f"{traffic.name}: merging")
-        shutil.copytree(folder / LOADED, folder / MERGED, symlinks=True)
+        copy(folder / LOADED, folder / MERGED)
         loading |= _step("merge", traffic)
         made = Dataset(traffic, folder, loading)
         (folder / _INFO).write_text(json.dumps({"mark": mark, "loading": loading}, indent=1))
@@ -156,10 +156,15 @@ def with_small_domains(made: Dataset, count: int, progress: Callable[[str], None
         part = made.folder / "with-domains.part"
         if part.exists():
             shutil.rmtree(part)
-        shutil.copytree(made.store(MERGED), part, symlinks=True)
+        copy(made.store(MERGED), part)
         _step("add", made.traffic, str(count))
         part.rename(folder)
     return folder
+
+
+def copy(store: Path, to: Path) -> None:
+    """Copy the folder of a store that nobody has open; a killed server may have left its socket there."""
+    shutil.copytree(store, to, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
 
 
 def small_domain(number: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
-import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -335,7 +334,7 @@ def _fed(large: data.Dataset, progress: Callable[[str], None], *, merges: bool, 
 
     with tempfile.TemporaryDirectory(dir=data.CACHE) as folder:
         store = Path(folder) / "store"
-        shutil.copytree(large.store(MERGED), store, symlinks=True)
+        data.copy(large.store(MERGED), store)
         with adapter.ServerProcess(store, merges=merges) as server:
             server.keep(adapter.request(EMPTY_WINDOW), DOMAIN)
             server.ask(question, DOMAIN)
