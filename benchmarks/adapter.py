@@ -5,21 +5,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import logging
 import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from collections import deque
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 import structlog
-from google.protobuf import descriptor_pb2
 
+from benchmarks.cases import DAYS, EMPTY_WINDOW, FIRST_DAY
 from benchmarks.threads import in_threads
 from pageroles import _core, serving
 from pageroles.access.keys import KeyStore
+from pageroles.ingest import loader
 from pageroles.question.request import to_query
 from pageroles.report.run import Reporter
 from pageroles.settings import ServerSettings
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.cases import Question
+    from pageroles.question.model import PagesQuery
+    from pageroles.report.plan import Plan
+    from pageroles.report.run import Report
     from pageroles.store.statement import Statement
 
 METHOD = "/pageroles.v1.PageRolesService/Pages"
@@ -92,20 +98,39 @@ def request(question: Question) -> pages_pb2.PagesRequest:
     return asked
 
 
-def descriptors() -> bytes:
-    """Return the contract and all that it imports, as a serialized FileDescriptorSet."""
-    files = descriptor_pb2.FileDescriptorSet()
-    seen: set[str] = set()
+# ---- reports in this process ----
 
-    def add(file: Any) -> None:
-        if file.name not in seen:
-            seen.add(file.name)
-            for needed in file.dependencies:
-                add(needed)
-            file.CopyToProto(files.file.add())
 
-    add(pages_pb2.DESCRIPTOR)
-    return files.SerializeToString()
+class Asking:
+    """Asks a reporter in this process about one domain."""
+
+    def __init__(self, store: Store, domain: str, reporter: Reporter) -> None:
+        """Ask a reporter of a store."""
+        self._store, self._domain, self._reporter = store, domain, reporter
+
+    def plan(self, question: Question) -> Plan:
+        """Find the facts, and plan."""
+        return self._reporter.plan(self._query(question), self._store.call(_SECONDS))
+
+    def run(self, question: Question, plan: Plan) -> Report:
+        """Make a report by a plan."""
+        return self._reporter.run(self._query(question), plan, self._store.call(_SECONDS))
+
+    def _query(self, question: Question) -> PagesQuery:
+        return to_query(request(question), self._domain, datetime.now(UTC))
+
+
+@contextlib.contextmanager
+def asking(store: Store, domain: str, source: str) -> Iterator[Asking]:
+    """Make reports in this process while the block runs: from `memory`, once the domain is there, or the `store`."""
+    reporter = Reporter(store, memory=0 if source == "store" else None)
+    try:
+        found = Asking(store, domain, reporter)
+        while found.plan(EMPTY_WINDOW).source != source:
+            time.sleep(0.1)
+        yield found
+    finally:
+        reporter.close()
 
 
 # ---- the server, in a process of its own ----
@@ -114,9 +139,20 @@ def descriptors() -> bytes:
 class ServerProcess:
     """A server in a process of its own, and a channel to it."""
 
-    def __init__(self, folder: Path, *, merges: bool, readers: int = READERS, http: bool = False) -> None:
-        """Start it on an embedded store, and wait until it serves."""
-        options = {"folder": str(folder), "merges": merges, "readers": readers, "http": http}
+    def __init__(
+        self, folder: Path, *, merges: bool, memory: int | None = None, readers: int = READERS, http: bool = False
+    ) -> None:
+        """Start it on an embedded store, and wait until it serves.
+
+        Args:
+            folder: Of the store.
+            merges: Whether parts are merged meanwhile.
+            memory: The most bytes of domains in memory; None: half of the machine's; 0: every report streams.
+            readers: The most queries at once.
+            http: Whether REST is served too.
+        """
+        most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2 if memory is None else memory
+        options = {"folder": str(folder), "merges": merges, "memory": most, "readers": readers, "http": http}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.adapter", json.dumps(options)],
             stdin=subprocess.PIPE,
@@ -143,6 +179,38 @@ class ServerProcess:
         answer: bytes = self._pages(question, metadata=metadata, timeout=_SECONDS)
         return answer
 
+    def keep(self, question: pages_pb2.PagesRequest, domain: str) -> dict[str, float]:
+        """Ask until a domain is in memory; return `sessions`, `bytes` and `seconds`, which reading it took.
+
+        Raises:
+            TimeoutError: It is not.
+        """
+        ends = time.monotonic() + _SECONDS
+        while time.monotonic() < ends:
+            self.ask(question, domain)
+            if found := self._command("kept", domain):
+                return found
+            time.sleep(0.1)
+        raise TimeoutError(f"{domain} is not kept in memory")
+
+    @contextlib.contextmanager
+    def fed(self, domain: str, per_second: int, batch: int) -> Iterator[None]:
+        """Have sessions written into a domain while the block runs, so many a second, in batches."""
+        self._command("feed", domain, per_second, batch)
+        try:
+            yield
+        finally:
+            self.written = int(self._command("rest")["sessions"])
+
+    def _command(self, *words: object) -> dict[str, float]:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(json.dumps(words) + "\n")
+        stdin.flush()
+        answer: dict[str, float] = json.loads(stdout.readline())
+        return answer
+
     def close(self) -> None:
         """End the server."""
         self._channel.close()
@@ -159,10 +227,76 @@ class ServerProcess:
         self.close()
 
 
-def _serve(folder: Path, *, merges: bool, readers: int, http: bool) -> None:
-    """Serve until standard input ends."""
+class _Kept:
+    """What the log says of the domains in memory."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, dict[str, float]] = {}
+
+    def __call__(self, _logger: object, _name: str, event: Any) -> Any:
+        if event["event"] == "domain kept in memory":
+            seconds = event["milliseconds"] / 1000
+            self.found[event["domain"]] = {
+                "sessions": event["sessions"],
+                "bytes": event["bytes"],
+                "seconds": seconds,
+            }
+        elif event["event"] == "domain forgotten":
+            self.found.pop(event["domain"], None)
+        if event["level"] in {"debug", "info"}:
+            raise structlog.DropEvent
+        return event
+
+
+class _Feed:
+    """Writes new sessions into a domain, as the loader does, until it is stopped."""
+
+    def __init__(self, store: Store, domain: str, per_second: int, batch: int) -> None:
+        self._store, self._domain = store, domain
+        self._per_second, self._batch = per_second, batch
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="feed")
+        self.sessions = 0
+        self._thread.start()
+
+    def stop(self) -> int:
+        """Stop, and return how many sessions were written."""
+        self._over.set()
+        self._thread.join()
+        return self.sessions
+
+    def _work(self) -> None:
+        began = time.monotonic()
+        while not self._over.wait(max(began + self.sessions / self._per_second - time.monotonic(), 0)):
+            numbers = range(self.sessions, self.sessions + self._batch)
+            loader.load_chunks(self._store, [session(self._domain, number) for number in numbers])
+            self.sessions += self._batch
+
+
+def session(domain: str, number: int) -> bytes:
+    """Return a new session of the traffic's days as a line that the loader reads; one in 25 converts."""
+    start = datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC) + timedelta(
+        milliseconds=number * 7919 * 104_729 % (DAYS * 86_400_000)
+    )
+    text = start.isoformat(timespec="milliseconds")
+    pages = [f"https://{domain}/catalogue/page-{number * by % 4999}" for by in (31, 77, 113)]
+    row = {
+        "domain": domain,
+        "session_id": f"fed-{number}",
+        "user_id": f"fed-{number // 2}",
+        "started_at": text,
+        "source": "google.com",
+        "page_views": [{"url": page, "viewed_at": text} for page in pages],
+        "conversions": [{"type": "custom", "id": "f", "occurred_at": text}] if number % 25 == 0 else [],
+    }
+    return json.dumps(row).encode() + b"\n"
+
+
+def _serve(folder: Path, *, merges: bool, memory: int, readers: int, http: bool) -> None:
+    """Serve until standard input ends; each of its lines is a command."""
+    kept = _Kept()
     structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        processors=[structlog.processors.add_log_level, kept, structlog.processors.JSONRenderer()],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     with (
@@ -174,79 +308,58 @@ def _serve(folder: Path, *, merges: bool, readers: int, http: bool) -> None:
                 http_address="127.0.0.1:0" if http else None,
                 max_seconds=_SECONDS,
                 grace=5,
+                memory=memory,
             ),
         ) as served,
     ):
         key, _ = KeyStore(store).create(None)
-        sys.stdout.write(json.dumps({"grpc": served.grpc, "http": served.http, "key": key}) + "\n")
-        sys.stdout.flush()
-        sys.stdin.read()
+        _say({"grpc": served.grpc, "http": served.http, "key": key})
+        feed: _Feed | None = None
+        for line in sys.stdin:
+            command, *words = json.loads(line)
+            if command == "kept":
+                _say(kept.found.get(words[0], {}))
+            elif command == "feed":
+                feed = _Feed(store, *words)
+                _say({})
+            elif feed is not None:
+                _say({"sessions": feed.stop()})
+
+
+def _say(answer: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
 
 
 # ---- the floor: a report's reading without the report ----
 
 
 class _RecordingStore:
-    """A store that keeps the statements that it is asked."""
+    """A store that keeps the statements whose streams it is asked for."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.statements: list[Statement] = []
-        self.asked: list[tuple[bool, Statement]] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
     def stream(self, statement: Statement, call: Any) -> Any:
         self.statements.append(statement)
-        self.asked.append((True, statement))
         return self._store.stream(statement, call)
-
-    def rows(self, statement: Statement, call: Any) -> Any:
-        self.asked.append((False, statement))
-        return self._store.rows(statement, call)
 
 
 def streams(store: Store, question: Question, domain: str) -> list[Statement]:
     """Return the statements whose streams a report reads, in the order in which it asks for them."""
-    return _recorded(store, question, domain).statements
-
-
-class Replay:
-    """All that a report asks of the store, asked again without a report."""
-
-    def __init__(self, store: Store, question: Question, domain: str) -> None:
-        """Make a report, and keep what it asks."""
-        self._store = store
-        self._asked = _recorded(store, question, domain).asked
-
-    def run(self) -> None:
-        """Ask for all of it in order, and drop the results."""
-        call = self._store.call(_SECONDS)
-        for is_stream, statement in self._asked:
-            if is_stream:
-                with self._store.stream(statement, call) as chunks:
-                    deque(chunks, maxlen=0)
-            else:
-                self._store.rows(statement, call)
-        call.finish()
-
-
-def _recorded(store: Store, question: Question, domain: str) -> _RecordingStore:
-    from datetime import UTC, datetime  # noqa: PLC0415
-
     recorder = _RecordingStore(store)
-    reporter = Reporter(recorder)  # type: ignore[arg-type]
+    reporter = Reporter(recorder, memory=0)  # type: ignore[arg-type]
     try:
-        # The first also asks what the reporter then remembers of the domain; the second shows what a report asks.
-        for _ in range(2):
-            recorder.statements, recorder.asked = [], []
-            reporter.report(to_query(request(question), domain, datetime.now(UTC)), store.call(_SECONDS))
+        reporter.report(to_query(request(question), domain, datetime.now(UTC)), store.call(_SECONDS))
     finally:
         reporter.close()
     if not recorder.statements:
         raise RuntimeError("the report reads no streams: change the floor as the report was changed")
-    return recorder
+    return recorder.statements
 
 
 def drain(store: Store, statements: list[Statement], threads: int) -> int:

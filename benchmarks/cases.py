@@ -40,7 +40,7 @@ class Traffic:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Question:
-    """A question to a store of one domain: whole days, a scope, at most one filter."""
+    """A question to a store of one domain: whole days, and either a scope or a filter."""
 
     name: str
     first_day: date = FIRST_DAY
@@ -59,6 +59,11 @@ class Question:
         return _milliseconds(self.last_day + timedelta(days=1)) - 1
 
     @property
+    def filters_conversions(self) -> bool:
+        """Whether it asks for some conversions only."""
+        return self.filter is not None and self.filter[0] in {"conversion_page", "meta_type", "meta_id"}
+
+    @property
     def days(self) -> int:
         """Length of the window, in days."""
         return (self.last_day - self.first_day).days + 1
@@ -68,27 +73,32 @@ ANY = Question("any")
 # No session lies in it: a contestant that has answered it has opened all files and holds no data.
 EMPTY_WINDOW = Question("empty window", date(2024, 1, 1), date(2024, 1, 2))
 
-SCOPES = tuple(Question(scope, scope=scope) for scope in ("first", "converting", "assist", "after"))
-FILTERS = tuple(
-    Question(f"{name}={value}" if len(value) < 20 else name, filter=(name, value))
-    for name, value in (
-        ("source", "google.com"),
-        ("medium", "email"),
-        ("campaign", "summer-3"),
-        ("content", "top-link"),
-        ("term", "running shoes"),
-        ("landing_page", f"https://{DOMAIN}/catalogue/page-0"),
-        ("conversion_page", f"https://{DOMAIN}/thanks"),
-        ("meta_type", "hubspot_form"),
-        ("meta_id", "form-7"),
-    )
-)
 _SECOND_HALF = FIRST_DAY + timedelta(days=15)
-WINDOWS = (
-    Question("any, last 15 days", _SECOND_HALF),
+# All contestants are asked these.
+CASES = (
+    ANY,
+    *(Question(scope, scope=scope) for scope in ("first", "converting", "assist", "after")),
+    Question("source", filter=("source", "google.com")),
+    Question("landing page", filter=("landing_page", f"https://{DOMAIN}/catalogue/page-0")),
+    Question("type of conversion", filter=("meta_type", "hubspot_form")),
+    Question("last 15 days", _SECOND_HALF),
+)
+# pageroles is asked these, too.
+MORE = (
+    *(
+        Question(name, filter=(name, value))
+        for name, value in (
+            ("medium", "email"),
+            ("campaign", "summer-3"),
+            ("content", "top-link"),
+            ("term", "running shoes"),
+            ("conversion_page", f"https://{DOMAIN}/thanks"),
+            ("meta_id", "form-7"),
+        )
+    ),
     Question("first, last 15 days", _SECOND_HALF, scope="first"),
-    Question("any, 7 days", FIRST_DAY + timedelta(days=10), FIRST_DAY + timedelta(days=16)),
-    Question("any, 1 day", FIRST_DAY + timedelta(days=10), FIRST_DAY + timedelta(days=10)),
+    Question("7 days", FIRST_DAY + timedelta(days=10), FIRST_DAY + timedelta(days=16)),
+    Question("1 day", FIRST_DAY + timedelta(days=10), FIRST_DAY + timedelta(days=10)),
 )
 
 

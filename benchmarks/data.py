@@ -33,6 +33,8 @@ _PAGES_OF_SMALL = 200
 _INFO = "made.json"
 # Raised when the statement below changes what it makes.
 _EDITION = 1
+# Raised when the exports below change.
+_EXPORT_EDITION = 2
 
 _INSERT = """
 INSERT INTO sessions (domain, session_id, user_id, started_at, source, medium, referrer, utm_source, utm_medium,
@@ -109,7 +111,12 @@ class Dataset:
     @property
     def exported(self) -> Path:
         """Return the folder of the Parquet files."""
-        return self.folder / "parquet"
+        return exported(self.folder)
+
+
+def exported(folder: Path) -> Path:
+    """Return the folder of the Parquet files of some traffic."""
+    return folder / f"parquet-{_EXPORT_EDITION}"
 
 
 def make(traffic: Traffic, progress: Callable[[str], None], *, export: bool = True) -> Dataset:
@@ -131,7 +138,7 @@ def make(traffic: Traffic, progress: Callable[[str], None], *, export: bool = Tr
         progress(f"{traffic.name}: loading")
         loading = _step("load", traffic)
         progress(f"{traffic.name}: merging")
-        shutil.copytree(folder / LOADED, folder / MERGED, symlinks=True)
+        copy(folder / LOADED, folder / MERGED)
         loading |= _step("merge", traffic)
         made = Dataset(traffic, folder, loading)
         (folder / _INFO).write_text(json.dumps({"mark": mark, "loading": loading}, indent=1))
@@ -149,10 +156,15 @@ def with_small_domains(made: Dataset, count: int, progress: Callable[[str], None
         part = made.folder / "with-domains.part"
         if part.exists():
             shutil.rmtree(part)
-        shutil.copytree(made.store(MERGED), part, symlinks=True)
+        copy(made.store(MERGED), part)
         _step("add", made.traffic, str(count))
         part.rename(folder)
     return folder
+
+
+def copy(store: Path, to: Path) -> None:
+    """Copy the folder of a store that nobody has open; a killed server may have left its socket there."""
+    shutil.copytree(store, to, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
 
 
 def small_domain(number: int) -> str:
@@ -241,12 +253,15 @@ def _parameters(traffic: Traffic, first: int, count: int, *, whole: bool) -> dic
 
 # ---- for the contestants without ClickHouse ----
 
+_PLACE = "toUnixTimestamp64Milli(s.started_at) AS started_at, session_key"
 _EXPORTS = {
-    "sessions": "SELECT day, user_key, landing_key, exit_key, before_exit_key, converting, page_keys "
-    "FROM sessions FINAL WHERE domain = {domain:String}",
-    "converting_sessions": "SELECT toDate(s.started_at) AS day, user_key, toUnixTimestamp64Milli(s.started_at) AS "
-    "started_at, session_id, landing_key, exit_key, before_exit_key, page_keys, conversion_keys, assist_views "
-    "FROM converting_sessions AS s FINAL WHERE domain = {domain:String}",
+    "sessions": f"SELECT day, user_key, {_PLACE}, landing_key, exit_key, before_exit_key, converting, "
+    "effective_source AS source FROM sessions AS s FINAL WHERE domain = {domain:String}",
+    "converting_sessions": f"SELECT toDate(s.started_at) AS day, user_key, {_PLACE}, landing_key, exit_key, "
+    "before_exit_key, page_keys, conversion_keys, assist_views, conversions.type AS conversion_types, "
+    "effective_source AS source FROM converting_sessions AS s FINAL WHERE domain = {domain:String}",
+    "users": "SELECT user_key, toUnixTimestamp64Milli(min(first_seen_at)) AS first_seen_at FROM users "
+    "WHERE domain = {domain:String} GROUP BY user_key",
     "pages": "SELECT page_key, any(url) AS url FROM pages WHERE domain = {domain:String} GROUP BY page_key",
 }
 
@@ -261,7 +276,7 @@ def _export(_: Traffic, folder: Path) -> dict[str, Any]:
         for name, text in _EXPORTS.items():
             path = (part / f"{name}.parquet").resolve()
             store.command(f"INSERT INTO FUNCTION file('{path}', 'Parquet') {text}", {"domain": DOMAIN})
-    part.rename(folder / "parquet")
+    part.rename(exported(folder))
     return {}
 
 

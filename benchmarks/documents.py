@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import math
 import re
-import statistics
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from benchmarks import figures, tables
 from benchmarks.figures import MIB, Measurement
+from benchmarks.many import Many
+from benchmarks.stages import Stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,98 +27,113 @@ DOCS = Path(__file__).parent.parent / "docs"
 PAGES = ("performance.md", "scaling.md")
 _BLOCK = re.compile(r"(<!-- figures: ([a-z ]+) -->\n\n).*?(\n<!-- end of figures -->)", re.DOTALL)
 _BILLION = 1_000_000_000
-_TARGET_SECONDS = (60, 10, 5, 3)
+_TARGET_SECONDS = (30, 10, 5, 3, 1)
 
 
 class Figures:
-    """What the benchmarks and the load test measured."""
+    """What the benchmarks, the load test and the count of many sessions measured."""
 
     def __init__(self, docs: Path = DOCS) -> None:
         """Read the raw figures beside the pages."""
-        results = json.loads((docs / "benchmarks" / "results.json").read_text())
-        self.load: dict[str, Any] = json.loads((docs / "benchmarks" / "load.json").read_text())
+        results, self.load, many = (
+            json.loads((docs / "benchmarks" / f"{name}.json").read_text()) for name in ("results", "load", "many")
+        )
+        self.many = msgspec.convert(many, Many)
         self.measured = msgspec.convert(results["measured"], list[Measurement])
         self.sizes = msgspec.convert(results["sizes"], figures.Sizes)
         self.size: int = results["size"]
+        self.stages = msgspec.convert(results["stages"], list[Stages])
 
-    def of(self, traffic: str, state: str = "merged", contestant: str = "pageroles") -> Measurement:
+    def of(self, traffic: str, contestant: str = "pageroles", state: str = "merged") -> Measurement:
         """Return one measurement."""
         return figures.find(self.measured, traffic, state, contestant)
 
-    def rate(self, state: str) -> float:
-        """Return the sessions of the large traffic that a core counts in a second, for `any`."""
-        return self.size / _cpu(self.of(self.sizes.large, state))
+    def streamed_rate(self, state: str = "merged") -> float:
+        """Return the sessions of the large traffic that a core streams and counts in a second, for `any`."""
+        return self.size / self.of(self.sizes.large, "streamed", state).work()
 
-    def bytes_per_session(self) -> float:
-        """Return the bytes that reach the service for each session of the large traffic, for `any`."""
-        return msgspec.convert(self.of(self.sizes.large, "merged", "floor").facts["bytes"], int) / self.size
+    def streamed_bytes(self) -> float:
+        """Return the bytes that reach the service for each session of the large traffic, for `any` that streams."""
+        return msgspec.convert(self.of(self.sizes.large, "floor").facts["bytes"], int) / self.size
+
+    def counting_ns(self) -> float:
+        """Return the nanoseconds of one core for each of many sessions in memory, for `any`."""
+        return self.many.threads * self.many.median("any") * 1e9 / self.many.sessions
 
 
 def where_the_time_goes(found: Figures) -> str:
-    """Return the times of `any` beside the floor, and of what is slower than it."""
+    """Return the times of questions in memory and streamed, beside the floor."""
     large, many, small = found.sizes.large, found.sizes.many_pages, found.sizes.small
     rows = []
     for what, traffic, state, question in (
         ("`any`", large, "merged", "any"),
         ("`any`, as loaded", large, "loaded", "any"),
         ("`first`", large, "merged", "first"),
-        ("`any`, half a million pages", many, "merged", "any"),
+        ("a source", large, "merged", "source"),
+        ("`any`, many pages", many, "merged", "any"),
         ("`any`, a tenth of the sessions", small, "merged", "any"),
     ):
-        ours, floor = found.of(traffic, state), found.of(traffic, state, "floor")
+        ours, streamed = (found.of(traffic, name, state) for name in ("pageroles", "streamed"))
+        floor = found.of(traffic, "floor", state) if question == "any" else None
         rows.append(
             [
                 what,
                 traffic,
-                f"{ours.median(question):.2f}",
-                f"{_cpu(ours, question):.2f}",
-                f"{floor.median():.2f}" if question == "any" else "",
-                f"{_cpu(floor):.2f}" if question == "any" else "",
+                f"{ours.median(question) * 1000:.1f}",
+                f"{streamed.median(question):.2f}",
+                f"{streamed.work(question):.2f}",
+                f"{floor.median():.2f}" if floor else "",
+                f"{floor.work():.2f}" if floor else "",
             ]
         )
-    return tables.markdown(
-        ["", "traffic", "seconds", "processor seconds", "floor, seconds", "floor, processor seconds"], rows
-    )
+    columns = ["", "traffic", "in memory, ms", "streamed, s", "streamed, processor s", "floor, s", "floor, processor s"]
+    return tables.markdown(columns, rows)
+
+
+def stages(found: Figures) -> str:
+    """Return what the stages of a report take."""
+    names = list(found.stages[0].seconds)
+    rows = [
+        [
+            f"{one.traffic}, {'in memory' if one.source == 'memory' else 'streamed'}",
+            *(f"{one.seconds[name] * 1000:.1f} ({one.cpu[name] * 1000:.1f})" for name in names),
+        ]
+        for one in found.stages
+    ]
+    return tables.markdown(["ms, and processor ms", *names], rows)
 
 
 def rates(found: Figures) -> str:
     """Return the rates that the calculation for a billion sessions takes from the benchmarks."""
-    large, many, small = (found.of(name) for name in (found.sizes.large, found.sizes.many_pages, found.sizes.small))
-    floor = found.of(found.sizes.large, "merged", "floor")
+    large, many = found.of(found.sizes.large), found.of(found.sizes.many_pages)
+    streamed = found.of(found.sizes.large, "streamed")
     served = found.load["served"][-1]
-    size = f"{found.size // 1_000_000} million"
+    size, counted = _millions(found.size), _millions(found.many.sessions)
     rows = [
         [
-            "sent from ClickHouse to the service, `any`",
-            f"{found.bytes_per_session():.0f} bytes a session",
-            f"floor, {size}",
+            "memory",
+            f"{large.bytes_per_session:.0f} bytes a session; many pages: {many.bytes_per_session:.0f}",
+            f"what is kept, {size}",
+        ],
+        ["counted in memory, `any`", f"{found.counting_ns():.1f} ns of a core a session", f"the core alone, {counted}"],
+        [
+            "read into memory",
+            f"{large.filled('sessions') / large.filled('seconds') / 1e6:.2f} million sessions a second",
+            f"{size} in {large.filled('seconds'):.1f} s, in the background",
         ],
         *(
             [
-                f"`any`, {name}",
-                f"{found.rate(state) / 1e6:.1f} million sessions a core-second",
-                f"{size} in {_cpu(found.of(found.sizes.large, state)):.2f} s of work",
+                f"streamed, `any`, {name}",
+                f"{found.streamed_rate(state) / 1e6:.1f} million sessions a core-second",
+                f"{size} in {found.of(found.sizes.large, 'streamed', state).work():.2f} s of work",
             ]
             for name, state in (("merged", "merged"), ("as loaded", "loaded"))
         ),
+        ["sent from ClickHouse, `any`, streamed", f"{found.streamed_bytes():.0f} bytes a session", f"floor, {size}"],
+        ["memory above idle of a streamed report", f"{streamed.peak / MIB:,.0f} MiB", f"peaks, {size}"],
         [
-            "of `any`, merged: ClickHouse reading and handing over",
-            f"{_cpu(floor) / _cpu(large):.0%}",
-            f"floor, {_cpu(floor):.2f} s of work",
-        ],
-        [
-            "ten times the sessions",
-            f"{large.median() / small.median():.1f} times the time",
-            f"{small.median():.3f} s and {large.median():.3f} s",
-        ],
-        [
-            "memory above idle",
-            f"{large.peak / MIB:,.0f} MiB; half a million pages: {many.peak / MIB:,.0f} MiB",
-            f"peaks, {size}",
-        ],
-        [
-            f"small domains ({served['at_once']} requests at once)",
-            f"{served['per_second']:.0f} reports a second, two cores",
+            f"small domains in memory ({served['at_once']} requests at once)",
+            f"{served['per_second']:,.0f} reports a second, two cores",
             "the load test",
         ],
     ]
@@ -125,22 +141,25 @@ def rates(found: Figures) -> str:
 
 
 def a_billion(found: Figures) -> str:
-    """Return the cores and the network that one domain of a billion sessions needs, for several answer times."""
-    core_seconds = _BILLION / found.rate("merged")
-    gigabytes = _BILLION * found.bytes_per_session() / 1e9
+    """Return the cores that one domain of a billion sessions needs, for several answer times."""
+    gigabytes = _BILLION * found.of(found.sizes.large).bytes_per_session / 1e9
+    core_seconds = _BILLION * found.counting_ns() / 1e9
+    streamed = _BILLION / found.streamed_rate()
+    sent = _BILLION * found.streamed_bytes() / 1e9
     rows = [
-        [f"{target} s", f"{math.ceil(core_seconds / target)}", f"{gigabytes / target:.1f} GB"]
+        [f"{target} s", _cores(core_seconds / target), _cores(streamed / target), f"{sent / target:.1f} GB"]
         for target in _TARGET_SECONDS
     ]
     head = (
-        f"`any` over 30 days needs {core_seconds:.0f} core-seconds and sends {gigabytes:.0f} GB from ClickHouse to the "
-        "service.\n\n"
+        f"In memory it takes {gigabytes:.0f} GB, and `any` over 30 days {core_seconds:.1f} core-seconds. Streamed, "
+        f"`any` needs {streamed:.0f} core-seconds and sends {sent:.0f} GB from ClickHouse to the service.\n\n"
     )
-    return head + tables.markdown(["answer in", "cores", "sent a second"], rows)
+    return head + tables.markdown(["answer in", "cores, in memory", "cores, streamed", "sent a second, streamed"], rows)
 
 
 SECTIONS: dict[str, Callable[[Figures], str]] = {
     "where the time goes": where_the_time_goes,
+    "stages": stages,
     "rates": rates,
     "a billion": a_billion,
 }
@@ -177,8 +196,12 @@ def stale(docs: Path = DOCS) -> list[str]:
     return [name for name, page in pages.items() if written(page, found) != page]
 
 
-def _cpu(one: Measurement, question: str = "any") -> float:
-    return statistics.median(one.cpu[question])
+def _millions(number: int) -> str:
+    return f"{number // 1_000_000} million"
+
+
+def _cores(number: float) -> str:
+    return f"{math.ceil(number)}"
 
 
 if __name__ == "__main__":

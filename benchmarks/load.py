@@ -1,18 +1,14 @@
 """The load test: many small requests, large ones at once, and both together. Loopback only, bounded in time.
 
-ghz sends the small requests over gRPC (its settings are in ghz/small.json). They are compared with a bare loop: the
-queries of the same reports, in as many threads, from the same store, without a server.
+A client of its own (client/main.go) sends the small requests and leaves the answers as bytes: a client that reads them
+takes more of the two cores than the server. They are compared with a bare gRPC server whose answers are as large.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import random
-import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -21,8 +17,9 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from benchmarks import adapter, data, memory, processes
+from benchmarks import adapter, data, figures, memory
 from benchmarks.cases import ANY, DOMAIN, EMPTY_WINDOW, Traffic
+from benchmarks.echo import EchoProcess
 from benchmarks.figures import MIB
 from benchmarks.tables import Table
 from benchmarks.threads import in_threads
@@ -30,13 +27,11 @@ from benchmarks.threads import in_threads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SETTINGS = Path(__file__).parent / "ghz" / "small.json"
-_GHZ = Path("build/bin/ghz")
+_CLIENT = Path("build/bin/load-client")
 DOMAINS = 1000
 _AT_ONCE = (1, 8)
 _LARGE_AT_ONCE = 8
-# The bare loop first makes a report of so many domains, to know its queries.
-_LOOPED_DOMAINS = 50
+_WARM_UP_SECONDS = 2
 
 
 class SmallRequests(msgspec.Struct):
@@ -49,6 +44,7 @@ class SmallRequests(msgspec.Struct):
         per_second: Answered a second.
         p50_ms: Median latency, in milliseconds.
         p99_ms: 99th percentile of the latency, in milliseconds.
+        answer_bytes: Of an answer, on average.
     """
 
     at_once: int
@@ -57,6 +53,7 @@ class SmallRequests(msgspec.Struct):
     per_second: float
     p50_ms: float
     p99_ms: float
+    answer_bytes: int
 
 
 class LargeRequests(msgspec.Struct):
@@ -67,20 +64,45 @@ class LargeRequests(msgspec.Struct):
     peak_bytes: int
 
 
+class Large(msgspec.Struct):
+    """What large requests took, in memory or streamed."""
+
+    in_turn: LargeRequests
+    at_once: LargeRequests
+
+
 class Load(msgspec.Struct):
-    """All that the load test measured."""
+    """All that the load test measured.
+
+    Attributes:
+        sessions: Of the large domain.
+        domains: How many small domains there are.
+        seconds: How long each load of small requests lasted.
+        load_before: The load averages before.
+        load_after: The load averages after.
+        first: Small requests about domains that are not in memory yet.
+        served: Small requests about domains in memory.
+        echo: The same, to a bare server.
+        beside_large: Small requests while a large one is always running.
+        large_meanwhile: Seconds of those.
+        in_memory: Large requests about a domain in memory.
+        streamed: Large requests where nothing is kept.
+        resident_bytes: The memory above idle with all small domains in it, and with the large one as well.
+    """
 
     sessions: int
     domains: int
     seconds: int
     load_before: tuple[float, float, float]
     load_after: tuple[float, float, float]
+    first: SmallRequests
     served: list[SmallRequests]
-    bare: list[SmallRequests]
-    at_once: LargeRequests
-    in_turn: LargeRequests
+    echo: list[SmallRequests]
     beside_large: SmallRequests
     large_meanwhile: list[float]
+    in_memory: Large
+    streamed: Large
+    resident_bytes: tuple[int, int]
 
 
 def run(sessions: int, seconds: int, progress: Callable[[str], None]) -> Load:
@@ -91,105 +113,98 @@ def run(sessions: int, seconds: int, progress: Callable[[str], None]) -> Load:
         seconds: How long each load of small requests lasts.
         progress: Is told what is done.
     """
-    ghz = _ghz()
+    if not _CLIENT.exists():
+        raise SystemExit("the client is missing: `make load-test` builds it with Go")
     load_before = os.getloadavg()
     made = data.make(Traffic(sessions), progress, export=False)
     folder = data.with_small_domains(made, DOMAINS, progress)
 
-    bare: list[SmallRequests] = []
-    for at_once in _AT_ONCE:
-        progress(f"bare loop of the same queries, {at_once} at once")
-        bare.append(_bare(folder, at_once, seconds))
+    with adapter.ServerProcess(folder, merges=False, memory=0) as server:
+        idle = _idle(server)
+        progress(f"{_LARGE_AT_ONCE} large requests that stream")
+        streamed = Large(_large(server, 1, idle), _large(server, _LARGE_AT_ONCE, idle))
     with adapter.ServerProcess(folder, merges=False) as server:
-        server.ask(adapter.request(EMPTY_WINDOW), DOMAIN)
-        idle = memory.resident(server.pid)
-        _small(ghz, server, _AT_ONCE[-1], 2)
+        idle = _idle(server)
+        progress(f"a first question about each of {DOMAINS:,} small domains")
+        first = _first(server)
+        small_bytes = memory.resident(server.pid) - idle
+        _small(server, _AT_ONCE[-1], _WARM_UP_SECONDS)
         served: list[SmallRequests] = []
         for at_once in _AT_ONCE:
-            progress(f"small requests over gRPC, {at_once} at once")
-            served.append(_small(ghz, server, at_once, seconds))
-        progress(f"{_LARGE_AT_ONCE} large requests in turn")
-        in_turn = _large(server, 1, idle)
-        progress(f"{_LARGE_AT_ONCE} large requests at once")
-        together = _large(server, _LARGE_AT_ONCE, idle)
+            progress(f"small requests in memory, {at_once} at once")
+            served.append(_small(server, at_once, seconds))
+        progress("reading the large domain")
+        server.keep(adapter.request(EMPTY_WINDOW), DOMAIN)
+        all_bytes = memory.resident(server.pid) - idle
+        progress(f"{_LARGE_AT_ONCE} large requests in memory")
+        in_memory = Large(_large(server, 1, idle), _large(server, _LARGE_AT_ONCE, idle))
         progress("small requests beside a large one that always runs")
         with _AlwaysLarge(server) as large:
-            beside = _small(ghz, server, _AT_ONCE[-1], seconds)
+            beside = _small(server, _AT_ONCE[-1], seconds)
+    echo: list[SmallRequests] = []
+    with EchoProcess(served[0].answer_bytes) as bare:
+        _small(bare, _AT_ONCE[-1], _WARM_UP_SECONDS)
+        for at_once in _AT_ONCE:
+            progress(f"a bare server, {at_once} at once")
+            echo.append(_small(bare, at_once, seconds))
     return Load(
         sessions=sessions,
         domains=DOMAINS,
         seconds=seconds,
         load_before=load_before,
         load_after=os.getloadavg(),
+        first=first,
         served=served,
-        bare=bare,
-        at_once=together,
-        in_turn=in_turn,
+        echo=echo,
         beside_large=beside,
         large_meanwhile=large.seconds,
+        in_memory=in_memory,
+        streamed=streamed,
+        resident_bytes=(small_bytes, all_bytes),
     )
+
+
+def _idle(server: adapter.ServerProcess) -> int:
+    """Return the resident bytes of a server that has opened its files."""
+    server.ask(adapter.request(EMPTY_WINDOW), "no-site.example")
+    return memory.resident(server.pid)
 
 
 # ---- small requests ----
 
 
-def _small(ghz: Path, server: adapter.ServerProcess, at_once: int, seconds: int) -> SmallRequests:
-    """Have ghz ask for reports of small domains, picked at random."""
-    metadata = {"authentication": server.key, "domain": f"site-{{{{randomInt 0 {DOMAINS - 1}}}}}.example"}
+def _small(server: adapter.ServerProcess | EchoProcess, at_once: int, seconds: int) -> SmallRequests:
+    """Have the client ask for reports of small domains, picked at random."""
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "found.json"
-        contract = Path(folder) / "contract"
-        contract.write_bytes(adapter.descriptors())
-        settings = Path(folder) / "settings.json"
-        settings.write_text(json.dumps(json.loads(_SETTINGS.read_text()) | {"metadata": metadata}))
-        command = [str(ghz), "--config", str(settings), "--protoset", str(contract)]
-        command += ["--concurrency", str(at_once), "--connections", str(min(at_once, 4))]
-        command += ["--duration", f"{seconds}s", "--duration-stop", "wait", "--format", "json"]
-        command += ["--output", str(output), server.target]
+        request = Path(folder) / "request"
+        request.write_bytes(adapter.request(ANY).SerializeToString())
+        options = {
+            "target": server.target,
+            "method": adapter.METHOD,
+            "key": server.key,
+            "request": request,
+            "domains": DOMAINS,
+            "callers": at_once,
+            "seconds": seconds,
+        }
+        command = [str(_CLIENT), *(f"-{name}={value}" for name, value in options.items())]
         # It ends by itself; should it hang, `run` ends it, by its process id.
-        subprocess.run(command, check=True, timeout=seconds + 60)
-        found = json.loads(output.read_text())
-    times = {one["percentage"]: one["latency"] / 1e6 for one in found["latencyDistribution"]}
-    good = found["statusCodeDistribution"].get("OK", 0)
-    return SmallRequests(at_once, good, found["count"] - good, good / (found["total"] / 1e9), times[50], times[99])
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=seconds + 90)
+    return msgspec.json.decode(done.stdout, type=SmallRequests)
 
 
-def _ghz() -> Path:
-    if _GHZ.exists():
-        return _GHZ.resolve()
-    if found := shutil.which("ghz"):
-        return Path(found)
-    raise SystemExit("ghz is missing: `make load-test` builds it with Go, or put it on PATH")
-
-
-def _bare(folder: Path, at_once: int, seconds: int) -> SmallRequests:
-    """Run the loop in a process of its own: only one at a time can open the store."""
-    return processes.call("load", [str(folder), str(at_once), str(seconds)], SmallRequests, seconds=seconds + 120)
-
-
-def _loop(folder: Path, at_once: int, seconds: int) -> SmallRequests:
-    rng = random.Random(1)
+def _first(server: adapter.ServerProcess) -> SmallRequests:
+    """Ask for each small domain once, one after the other."""
+    question = adapter.request(ANY)
     times: list[float] = []
-    with adapter.open_store(folder, merges=False) as store:
-        replays = [
-            adapter.Replay(store, ANY, data.small_domain(number))
-            for number in rng.sample(range(DOMAINS), _LOOPED_DOMAINS)
-        ]
-        ends = time.perf_counter() + seconds
-
-        def work(seed: int) -> None:
-            mine = random.Random(seed)
-            while (began := time.perf_counter()) < ends:
-                mine.choice(replays).run()
-                times.append((time.perf_counter() - began) * 1000)
-
+    answered = 0
+    for number in range(DOMAINS):
         began = time.perf_counter()
-        in_threads(work, at_once)
-        took = time.perf_counter() - began
-    times.sort()
-    return SmallRequests(
-        at_once, len(times), 0, len(times) / took, statistics.median(times), times[int(len(times) * 0.99)]
-    )
+        answered += len(server.ask(question, data.small_domain(number)))
+        times.append((time.perf_counter() - began) * 1000)
+    per_second = len(times) / (sum(times) / 1000)
+    p99 = figures.percentile(times, 99)
+    return SmallRequests(1, len(times), 0, per_second, statistics.median(times), p99, answered // len(times))
 
 
 # ---- large requests ----
@@ -197,6 +212,7 @@ def _loop(folder: Path, at_once: int, seconds: int) -> SmallRequests:
 
 def _large(server: adapter.ServerProcess, at_once: int, idle: int) -> LargeRequests:
     question = adapter.request(ANY)
+    server.ask(question, DOMAIN)
     memory.reset_peak(server.pid)
     each: list[float] = []
     left = list(range(_LARGE_AT_ONCE))
@@ -245,27 +261,26 @@ def tables(load: Load) -> list[Table]:
     """Return the tables of a load test."""
 
     def small(name: str, one: SmallRequests) -> list[str]:
-        return [name, f"{one.per_second:,.0f}", f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}", f"{one.failed}"]
+        return [name, f"{one.per_second:,.0f}", f"{one.p50_ms:.2f}", f"{one.p99_ms:.2f}", f"{one.failed}"]
 
-    rows: list[list[str]] = []
-    for served, bare in zip(load.served, load.bare, strict=True):
-        rows.append(small(f"served over gRPC, {served.at_once} at once", served))
-        rows.append(small(f"the same queries in a bare loop, {bare.at_once} at once", bare))
-    rows.append(small(f"served, {load.beside_large.at_once} at once beside a large one", load.beside_large))
+    rows = [small("first questions, 1 at once", load.first)]
+    for served, echo in zip(load.served, load.echo, strict=True):
+        rows.append(small(f"in memory, {served.at_once} at once", served))
+        rows.append(small(f"a bare server, {echo.at_once} at once", echo))
+    rows.append(small(f"in memory, {load.beside_large.at_once} at once beside a large one", load.beside_large))
     large = [
-        [name, f"{one.seconds:.2f}", f"{one.mean_seconds:.2f}", f"{one.peak_bytes / MIB:,.0f}"]
-        for name, one in (
-            (f"{_LARGE_AT_ONCE} in turn", load.in_turn),
-            (f"{_LARGE_AT_ONCE} at once", load.at_once),
-        )
+        [f"{name}, {_LARGE_AT_ONCE} {how}", f"{one.seconds:.2f}", f"{one.mean_seconds:.3f}", _mib(one.peak_bytes)]
+        for name, kind in (("in memory", load.in_memory), ("streamed", load.streamed))
+        for how, one in (("in turn", kind.in_turn), ("at once", kind.at_once))
     ]
     if load.large_meanwhile:
-        large.append(["one always running, beside small ones", "", f"{statistics.mean(load.large_meanwhile):.2f}", ""])
+        mean = statistics.mean(load.large_meanwhile)
+        large.append(["in memory, one always running, beside small ones", "", f"{mean:.3f}", ""])
     return [
         Table("Small requests", ["", "a second", "p50 ms", "p99 ms", "failed"], rows),
         Table("Large requests", ["", "seconds, all", "seconds, each", "memory above idle MiB"], large),
     ]
 
 
-if __name__ == "__main__":
-    processes.reply(_loop(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+def _mib(size: int) -> str:
+    return f"{size / MIB:,.0f}"

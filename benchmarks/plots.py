@@ -42,7 +42,7 @@ def draw(results: Results, folder: Path) -> dict[str, str]:
             f"Memory above idle for any, {size} sessions",
             _contestants(results, lambda one: one.peak / figures.MIB, "MiB"),
         ),
-        "questions": (f"Seconds of pageroles for each question, {size} sessions", _questions(results)),
+        "questions": (f"Milliseconds of pageroles in memory for each question, {size} sessions", _questions(results)),
         "growth": ("Seconds for any by size", _growth(results)),
     }
     for name, (_, figure) in drawn.items():
@@ -67,8 +67,7 @@ def _contestants(results: Results, value: Any, unit: str) -> Figure:
 def _questions(results: Results) -> Figure:
     ours = figures.find(results.measured, results.sizes.large, "merged", "pageroles")
     names = list(ours.seconds)
-    colours = [_OURS if name == "any" else _OTHERS for name in names]
-    return _bars(names, [ours.median(name) for name in names], colours, "s")
+    return _bars(names, [ours.median(name) * 1000 for name in names], [_OURS for _ in names], "ms")
 
 
 def _bars(names: list[str], values: list[float], colours: list[str], unit: str) -> Figure:
@@ -77,7 +76,7 @@ def _bars(names: list[str], values: list[float], colours: list[str], unit: str) 
     axes.barh(places, values, color=colours, height=0.62)
     axes.set_yticks(places, names)
     for place, value in zip(places, values, strict=True):
-        text = f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+        text = f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if unit == "ms" else f"{value:.3f}"
         axes.annotate(f"{text} {unit}", (value, place), (4, 0), textcoords="offset points", va="center", color=_INK)
     axes.set_xlim(0, max(values) * 1.14)
     axes.set_ylim(-0.6, len(names) - 0.4)
@@ -95,17 +94,24 @@ def _growth(results: Results) -> Figure:
             for traffic in (results.sizes.small, results.sizes.large)
             for one in results.measured
             if (one.traffic, one.state, one.contestant) == (traffic, "merged", name)
-            and contestants.ARRAYS not in one.form
         ]
         if len(found) == len(sizes):
             times = [one.median() for one in found]
-            axes.plot(sizes, times, color=_colour(found[0]), marker="o", linewidth=2 if name == "pageroles" else 1.4)
+            axes.plot(
+                sizes,
+                times,
+                color=_colour(found[0]),
+                marker="o",
+                linewidth=2 if name in {"pageroles", "streamed"} else 1.4,
+            )
             ends.append((times[-1], tables.label(found[-1])))
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.minorticks_off()
     axes.set_xticks(sizes, [f"{short(size)} sessions" for size in sizes])
-    ticks = [tick for tick in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if _spans(axes, tick)]
+    ticks = [
+        tick for tick in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if _spans(axes, tick)
+    ]
     axes.set_yticks(ticks, [f"{tick:g} s" for tick in ticks])
     axes.set_xlim(sizes[0] / 1.15, sizes[1] * 3.2)
     axes.yaxis.grid(visible=True, color=_GRID, linewidth=0.8)
@@ -141,7 +147,7 @@ def _page(height: float) -> tuple[Figure, Any]:
 
 
 def _colour(one: Measurement) -> str:
-    return {"pageroles": _OURS, "floor": _FLOOR}.get(one.contestant, _OTHERS)
+    return {"pageroles": _OURS, "streamed": _OURS, "floor": _FLOOR}.get(one.contestant, _OTHERS)
 
 
 def _with_dark_scheme(svg: str) -> str:

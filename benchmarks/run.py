@@ -6,46 +6,51 @@ import dataclasses
 import os
 import platform
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from benchmarks import adapter, contestants, data, figures, processes, reports
-from benchmarks.cases import ANY, FILTERS, SCOPES, WINDOWS, Traffic
+from benchmarks import adapter, contestants, data, figures, processes, reports, stages
+from benchmarks.cases import ANY, CASES, DOMAIN, EMPTY_WINDOW, MORE, Question, Traffic
+from benchmarks.stages import Stages  # noqa: TC001 - msgspec reads it
 from benchmarks.worker import Task, TaskResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 LOADED, MERGED = data.LOADED, data.MERGED
 # So many forms are tried on the large traffic after the small.
-_BEST = 3
+_BEST = 2
+# Sessions written a second into a domain that is asked about, and how many at once.
+_FED_PER_SECOND, _FED_BATCH = 500, 125
+_NO_FORMS = {question.name: "" for question in CASES}
+
+
+def _same(form: str) -> dict[str, str]:
+    return {question.name: form for question in CASES}
+
+
 # The best forms of earlier runs; they compete where none are tried.
 _KNOWN = {
-    ("sql", MERGED): "pairs first",
-    ("sql", LOADED): "grouping sets",
-    ("duckdb", MERGED): "pairs first",
-    ("duckdb", contestants.ARRAYS): "pairs first" + contestants.ARRAYS,
-    ("polars", MERGED): "n_unique per role, streaming engine, memory",
-    ("polars", contestants.ARRAYS): "n_unique per role, streaming engine, memory" + contestants.ARRAYS,
+    ("sql", MERGED): _same("pairs first, materialized"),
+    ("sql", LOADED): _same("grouping sets, materialized"),
+    ("duckdb", MERGED): _same("pairs first, memory"),
+    ("polars", MERGED): _same("n_unique per role, streaming engine, memory"),
 }
-
-
-def _known(name: str) -> list[str]:
-    return [form for (contestant, state), form in _KNOWN.items() if contestant == name and state in {LOADED, MERGED}]
 
 
 @dataclasses.dataclass(slots=True)
 class Trial:
-    """A form of a query that was tried: how long it took on some traffic, or what was wrong with its report."""
+    """A form of a query that was tried: how long each question took on some traffic, and what was wrong."""
 
     contestant: str
     form: str
     description: str
     traffic: str
     state: str
-    seconds: float
+    seconds: dict[str, float]
     fault: str | None = None
 
 
@@ -62,7 +67,8 @@ class Results:
     trials: list[Trial]
     checked: list[str]
     measured: list[figures.Measurement]
-    targets: list[figures.Target]
+    fed: list[figures.Fed]
+    stages: list[Stages] = dataclasses.field(default_factory=list)
 
 
 class WrongReportError(Exception):
@@ -71,16 +77,31 @@ class WrongReportError(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
-    """A contestant in a state of the traffic, with the form of its query."""
+    """A contestant in a state of the traffic, with the form of its query for each question."""
 
     made: data.Dataset
     state: str
     contestant: str
-    form: str
+    forms: dict[str, str]
 
-    def task(self, **more: Any) -> Task:
-        """Return a task for it."""
-        return Task(self.contestant, str(self.made.folder), self.state, self.form, **{"questions": [ANY], **more})
+    @property
+    def questions(self) -> list[Question]:
+        """Return what it is asked."""
+        return [question for question in (*CASES, *MORE) if question.name in self.forms]
+
+    def tasks(self, **more: Any) -> list[Task]:
+        """Return a task for each of its forms."""
+        return [
+            Task(
+                self.contestant,
+                str(self.made.folder),
+                self.state,
+                form,
+                [question for question in self.questions if self.forms[question.name] == form],
+                **more,
+            )
+            for form in dict.fromkeys(self.forms[question.name] for question in self.questions)
+        ]
 
 
 def run(size: int, rounds: int, repeats: int, progress: Callable[[str], None], *, quick: bool = False) -> Results:
@@ -103,10 +124,10 @@ def run(size: int, rounds: int, repeats: int, progress: Callable[[str], None], *
     sizes = figures.Sizes(small.traffic.name, large.traffic.name, many_pages.traffic.name)
 
     trials, best = ([], _KNOWN) if quick else _try_forms(small, large, progress)
-    entries = _entries(small, large, many_pages, best, quick=quick)
-    checked = _check(entries, progress)
-    measured = _measure(entries, rounds, repeats, progress)
-    _measure_every_question(measured, large, rounds, progress)
+    groups = _entries(small, large, many_pages, best, quick=quick)
+    checked = _check(groups, progress)
+    measured = _measure(groups, rounds, repeats, progress)
+    fed = [_fed(large, progress, merges=merges, seconds=10 if quick else 40) for merges in (True, False)]
     return Results(
         size=size,
         rounds=rounds,
@@ -117,7 +138,8 @@ def run(size: int, rounds: int, repeats: int, progress: Callable[[str], None], *
         trials=trials,
         checked=checked,
         measured=measured,
-        targets=figures.targets(measured, sizes),
+        fed=fed,
+        stages=_stages((small, large, many_pages), progress),
     )
 
 
@@ -126,58 +148,66 @@ def run(size: int, rounds: int, repeats: int, progress: Callable[[str], None], *
 
 def _try_forms(
     small: data.Dataset, large: data.Dataset, progress: Callable[[str], None]
-) -> tuple[list[Trial], dict[tuple[str, str], str]]:
-    """Try all forms on the small traffic and the best on the large; the best of those compete."""
-    expected, _ = _report(_Entry(small, MERGED, "pageroles", ""))
+) -> tuple[list[Trial], dict[tuple[str, str], dict[str, str]]]:
+    """Try all forms on the small traffic, and of each question the best on the large; the best of those compete."""
+    expected, _ = _reports(_Entry(small, MERGED, "pageroles", _NO_FORMS))
     trials: list[Trial] = []
-    best: dict[tuple[str, str], str] = {}
-    for name in ("sql", "duckdb", "polars"):
-        forms = contestants.forms(name)
+    best: dict[tuple[str, str], dict[str, str]] = {}
+    for name in contestants.OTHERS:
+        descriptions = contestants.forms(name)
         heats: list[Trial] = []
-        for form in forms:
+        for form, description in descriptions.items():
             progress(f"trying {contestants.NAMES[name]}: {form}")
-            entry = _Entry(small, MERGED, name, form)
-            report, seconds = _report(entry, repeats=2)
-            fault = reports.difference(expected, report)
-            heats.append(Trial(name, form, forms[form], small.traffic.name, MERGED, seconds, fault))
+            found, seconds = _reports(_Entry(small, MERGED, name, _same(form)), repeats=1)
+            heats.append(Trial(name, form, description, small.traffic.name, MERGED, seconds, _fault(expected, found)))
         trials += heats
-        right = sorted((one for one in heats if one.fault is None), key=_time)
-        # The best of earlier runs are tried on the large, too, whatever their times on the small.
-        final = list(dict.fromkeys([*(one.form for one in right[:_BEST]), *_known(name)]))
-        if name == "sql":
-            plain = [form + contestants.NO_FINAL for form in final]
-            loaded = _finals([_Entry(large, LOADED, name, form) for form in final], forms, progress)
-            best[name, LOADED] = min(loaded, key=_time).form
-            trials += loaded
-            final += plain
-        finals = _finals([_Entry(large, MERGED, name, form) for form in final], forms, progress)
-        trials += finals
-        best[name, MERGED] = min(finals, key=_time).form
-        arrays = best[name, MERGED].partition(";")[0] + contestants.ARRAYS
-        if name != "sql":
-            best[name, contestants.ARRAYS] = arrays
-        trials += _finals([_Entry(large, MERGED, name, arrays)], forms, progress)
+        right = [one for one in heats if one.fault is None]
+        finalists: dict[str, list[Question]] = {}
+        for question in CASES:
+            fastest = sorted(right, key=lambda one, name=question.name: one.seconds[name])[:_BEST]  # type: ignore[misc]
+            # The best of earlier runs are tried on the large, too, whatever their times on the small.
+            known = [forms[question.name] for (each, _), forms in _KNOWN.items() if each == name]
+            for form in dict.fromkeys([*(one.form for one in fastest), *known]):
+                finalists.setdefault(form, []).append(question)
+        for state in (LOADED, MERGED) if name == "sql" else (MERGED,):
+            finals = dict(finalists)
+            if (name, state) == ("sql", MERGED):
+                finals |= {form + contestants.NO_FINAL: questions for form, questions in finalists.items()}
+            tried = _finals(large, state, name, finals, progress)
+            trials += tried
+            best[name, state] = {
+                question.name: min(
+                    (one for one in tried if question.name in one.seconds),
+                    key=lambda one, name=question.name: one.seconds[name],  # type: ignore[misc]
+                ).form
+                for question in CASES
+            }
     return trials, best
 
 
-def _finals(entries: list[_Entry], forms: dict[str, str], progress: Callable[[str], None]) -> list[Trial]:
-    """Time forms alternately in two rounds, and take the best time of each."""
-    times: list[list[float]] = [[] for _ in entries]
+def _finals(
+    large: data.Dataset, state: str, name: str, finals: dict[str, list[Question]], progress: Callable[[str], None]
+) -> list[Trial]:
+    """Time forms alternately in two rounds, and take the best time of each question."""
+    descriptions = contestants.forms(name)
+    found = {
+        form: Trial(name, form, descriptions[form.partition(";")[0]], large.traffic.name, state, {}) for form in finals
+    }
     for _ in range(2):
-        for entry, seconds in zip(entries, times, strict=True):
-            seconds.extend(_run(entry.task(repeats=2)).seconds[ANY.name])
-    found: list[Trial] = []
-    for entry, seconds in zip(entries, times, strict=True):
-        description = forms[entry.form.partition(";")[0]]
-        found.append(
-            Trial(entry.contestant, entry.form, description, entry.made.traffic.name, entry.state, min(seconds))
-        )
-        progress(f"tried {contestants.NAMES[entry.contestant]}: {entry.form}, {entry.state}: {min(seconds):.2f} s")
-    return found
+        for form, questions in finals.items():
+            progress(f"trying {contestants.NAMES[name]} on {large.traffic.name}, {state}: {form}")
+            for task in _Entry(large, state, name, {question.name: form for question in questions}).tasks(repeats=1):
+                for question, seconds in _run(task).seconds.items():
+                    best = found[form].seconds.get(question, seconds[0])
+                    found[form].seconds[question] = min(best, *seconds)
+    return list(found.values())
 
 
-def _time(trial: Trial) -> float:
-    return trial.seconds
+def _fault(expected: dict[str, reports.Report], found: dict[str, reports.Report]) -> str | None:
+    for question, report in expected.items():
+        if (difference := reports.difference(report, found[question])) is not None:
+            return f"{question}: {difference}"
+    return None
 
 
 # ---- the contestants on each traffic ----
@@ -187,24 +217,30 @@ def _entries(
     small: data.Dataset,
     large: data.Dataset,
     many_pages: data.Dataset,
-    best: dict[tuple[str, str], str],
+    best: dict[tuple[str, str], dict[str, str]],
     *,
     quick: bool,
 ) -> list[list[_Entry]]:
-    """Return groups of contestants that are measured alternately."""
+    """Return groups of contestants that are measured alternately.
+
+    All cases are asked of the others on the large traffic, merged; elsewhere `any` alone.
+    """
     groups: list[list[_Entry]] = []
+    ours = _NO_FORMS | {question.name: "" for question in MORE}
+    only_any: Callable[[dict[str, str]], dict[str, str]] = lambda forms: {ANY.name: forms[ANY.name]}  # noqa: E731
     for made in (small, large, many_pages):
-        if quick and made is not large:
-            groups.append([_Entry(made, MERGED, "pageroles", "")])
-            continue
-        merged = [_Entry(made, MERGED, name, best.get((name, MERGED), "")) for name in contestants.NAMES]
-        if made is large:
-            merged += [_Entry(made, MERGED, name, best[name, contestants.ARRAYS]) for name in ("duckdb", "polars")]
-        groups.append(merged)
-        if made is not many_pages:
-            groups.append(
-                [_Entry(made, LOADED, name, best.get((name, LOADED), "")) for name in contestants.OF_THE_STORE]
-            )
+        for state in (MERGED,) if made is many_pages else (MERGED, LOADED):
+            in_full = made is large and state == MERGED
+            group: list[_Entry] = []
+            for name in contestants.NAMES if state == MERGED else contestants.OF_THE_STORE:
+                if name in {"pageroles", "streamed"}:
+                    group.append(_Entry(made, state, name, ours if in_full else _NO_FORMS))
+                elif name == "floor":
+                    group.append(_Entry(made, state, name, {ANY.name: ""}))
+                elif in_full or not quick:
+                    forms = best[name, state]
+                    group.append(_Entry(made, state, name, forms if in_full else only_any(forms)))
+            groups.append(group)
     return groups
 
 
@@ -212,30 +248,37 @@ def _check(groups: list[list[_Entry]], progress: Callable[[str], None]) -> list[
     """Compare the reports of all contestants, whole."""
     checked: list[str] = []
     for made in {entry.made.traffic.name: entry.made for group in groups for entry in group}.values():
-        expected: reports.Report | None = None
-        entries = [entry for group in groups for entry in group if entry.made is made and entry.contestant != "floor"]
-        for entry in entries:
+        expected: dict[str, reports.Report] = {}
+        compared = 0
+        for entry in (each for group in groups for each in group if each.made is made and each.contestant != "floor"):
             progress(f"checking {contestants.NAMES[entry.contestant]} on {made.traffic.name}, {entry.state}")
-            report, _ = _report(entry)
-            expected = expected or report
-            if (difference := reports.difference(expected, report)) is not None:
-                raise WrongReportError(
-                    f"{entry.contestant} ({entry.form}) on {made.traffic.name}, {entry.state}: {difference}"
-                )
-        assert expected is not None
+            found, _ = _reports(entry)
+            for question, report in found.items():
+                if (difference := reports.difference(expected.setdefault(question, report), report)) is not None:
+                    raise WrongReportError(
+                        f"{entry.contestant} ({entry.forms[question]}) on {made.traffic.name}, {entry.state}, "
+                        f"{question}: {difference}"
+                    )
+            compared += len(found)
+        whole = expected[ANY.name]
         checked.append(
-            f"{made.traffic.name}: {len(entries)} answers of {len(expected.pages):,} rows are the same; "
-            f"{expected.totals[0]:,} sessions of {expected.totals[1]:,} users"
+            f"{made.traffic.name}: {compared} answers to {len(expected)} questions agree; that of `any` has "
+            f"{len(whole.pages):,} rows for {whole.totals[0]:,} sessions of {whole.totals[1]:,} users"
         )
     return checked
 
 
-def _report(entry: _Entry, repeats: int = 0) -> tuple[reports.Report, float]:
-    """Return a contestant's report, and the best time of some repeats."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "report"
-        found = _run(entry.task(report=str(path), repeats=repeats))
-        return reports.read(path), min(found.seconds[ANY.name], default=0.0)
+def _reports(entry: _Entry, repeats: int = 0) -> tuple[dict[str, reports.Report], dict[str, float]]:
+    """Return a contestant's reports by question, and of each the best time of some repeats."""
+    found: dict[str, reports.Report] = {}
+    seconds: dict[str, float] = {}
+    for task in entry.tasks(repeats=repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            result = _run(msgspec.structs.replace(task, reports=folder))
+            for nth, question in enumerate(task.questions):
+                found[question.name] = reports.read(Path(folder) / str(nth))
+        seconds |= {name: min(times, default=0.0) for name, times in result.seconds.items()}
+    return found, seconds
 
 
 # ---- the measurements ----
@@ -253,40 +296,62 @@ def _measure(
                     f"{contestants.NAMES[entry.contestant]}"
                 )
                 one = measured.setdefault(
-                    entry, figures.Measurement(entry.made.traffic.name, entry.state, entry.contestant, entry.form)
+                    entry, figures.Measurement(entry.made.traffic.name, entry.state, entry.contestant, entry.forms)
                 )
-                _add(one, _run(entry.task(repeats=repeats)))
+                for task in entry.tasks(repeats=repeats):
+                    _add(one, task.questions, _run(task))
     return list(measured.values())
-
-
-def _measure_every_question(
-    measured: list[figures.Measurement], large: data.Dataset, rounds: int, progress: Callable[[str], None]
-) -> None:
-    """Ask pageroles every question."""
-    ours = figures.find(measured, large.traffic.name, MERGED, "pageroles")
-    questions = [ANY, *SCOPES, *FILTERS, *WINDOWS]
-    for nth in range(rounds):
-        progress(f"{large.traffic.name}: round {nth + 1} of {rounds}, all questions")
-        found = _run(_Entry(large, MERGED, "pageroles", "").task(questions=questions, repeats=2))
-        _add_times(ours, found)
-        ours.facts["peak of all questions"] = found.peak_of_all - found.idle
 
 
 def _run(task: Task) -> TaskResult:
     return processes.call("worker", [msgspec.json.encode(task).decode()], TaskResult)
 
 
-def _add(one: figures.Measurement, found: TaskResult) -> None:
-    _add_times(one, found)
-    one.peaks.append(found.peak - found.idle)
-    one.idle = found.idle
-    one.facts |= found.facts
-
-
-def _add_times(one: figures.Measurement, found: TaskResult) -> None:
+def _add(one: figures.Measurement, questions: Iterable[Question], found: TaskResult) -> None:
     for name, seconds in found.seconds.items():
         one.seconds.setdefault(name, []).extend(seconds)
         one.cpu.setdefault(name, []).append(found.cpu[name])
+    one.facts |= found.facts
+    if found.filling:
+        one.filling.append(found.filling)
+    if ANY in questions:
+        one.peaks.append(found.peak - found.idle)
+        one.idle = found.idle
+
+
+def _fed(large: data.Dataset, progress: Callable[[str], None], *, merges: bool, seconds: float) -> figures.Fed:
+    """Ask `any` again and again, first alone and then while sessions are written into the same domain."""
+    progress(f"{large.traffic.name}: written to while it is asked about, merges {'on' if merges else 'off'}")
+    question = adapter.request(ANY)
+
+    def ask(server: adapter.ServerProcess) -> list[float]:
+        times: list[float] = []
+        ends = time.perf_counter() + seconds
+        while (began := time.perf_counter()) < ends:
+            server.ask(question, DOMAIN)
+            times.append(time.perf_counter() - began)
+        return times
+
+    with tempfile.TemporaryDirectory(dir=data.CACHE) as folder:
+        store = Path(folder) / "store"
+        data.copy(large.store(MERGED), store)
+        with adapter.ServerProcess(store, merges=merges) as server:
+            server.keep(adapter.request(EMPTY_WINDOW), DOMAIN)
+            server.ask(question, DOMAIN)
+            quiet = ask(server)
+            with server.fed(DOMAIN, _FED_PER_SECOND, _FED_BATCH):
+                busy = ask(server)
+            return figures.Fed(merges, _FED_PER_SECOND, server.written, quiet, busy)
+
+
+def _stages(all_made: Iterable[data.Dataset], progress: Callable[[str], None]) -> list[Stages]:
+    """Measure the stages of a report of `any`, in memory and streamed."""
+    progress("the stages of a report")
+    return [
+        stages.measure(made.traffic.name, made.store(MERGED), source)
+        for made in all_made
+        for source in ("memory", "store")
+    ]
 
 
 def _machine(load_before: tuple[float, float, float]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Task(msgspec.Struct, frozen=True):
         form: Of the contestant's query.
         questions: What to ask.
         repeats: How often to time each question.
-        report: Where to write the report that answers the first question, to be compared.
+        reports: The folder to write reports to that answer the questions, to be compared; their names are numbers.
     """
 
     contestant: str
@@ -34,7 +34,7 @@ class Task(msgspec.Struct, frozen=True):
     form: str
     questions: list[Question]
     repeats: int = 1
-    report: str | None = None
+    reports: str | None = None
 
 
 class TaskResult(msgspec.Struct):
@@ -45,35 +45,36 @@ class TaskResult(msgspec.Struct):
         cpu: Processor seconds of all threads, of each question on average.
         idle: Bytes resident before the first real question.
         peak: The most bytes resident while the first question was asked, the first time included.
-        peak_of_all: The same of all questions.
         facts: Versions, threads, and the like.
+        filling: What filling the memory took, for a contestant that does it.
     """
 
     seconds: dict[str, list[float]] = {}
     cpu: dict[str, float] = {}
     idle: int = 0
     peak: int = 0
-    peak_of_all: int = 0
     facts: dict[str, object] = {}
+    filling: dict[str, float] = {}
 
 
 def run(task: Task) -> TaskResult:
     """Do a task in this process."""
     opened = contestants.open_contestant(task.contestant, Path(task.folder), state=task.state, form=task.form)
     with opened as contestant:
-        if task.report is not None:
-            contestant.read(contestant.ask(task.questions[0])).write(Path(task.report))
         result = TaskResult()
         contestant.ask(EMPTY_WINDOW)
         result.idle = memory.resident(contestant.pid)
+        result.filling = contestant.prepare()
+        if task.reports is not None:
+            for nth, question in enumerate(task.questions):
+                contestant.read(contestant.ask(question)).write(Path(task.reports) / str(nth))
         memory.reset_peak(contestant.pid)
         for question in task.questions:
             contestant.ask(question)
             cpu_before = memory.cpu_seconds(contestant.pid)
             result.seconds[question.name] = [_seconds(contestant, question) for _ in range(task.repeats)]
             result.cpu[question.name] = (memory.cpu_seconds(contestant.pid) - cpu_before) / max(task.repeats, 1)
-            result.peak_of_all = memory.peak(contestant.pid)
-            result.peak = result.peak or result.peak_of_all
+            result.peak = result.peak or memory.peak(contestant.pid)
         result.facts = contestant.facts()
         return result
 

@@ -17,6 +17,9 @@ class Contestant(Protocol):
     pid: int
     """The process whose memory and processor time are measured."""
 
+    def prepare(self) -> dict[str, float]:
+        """Bring into memory what questions are answered from, and return what that took."""
+
     def ask(self, question: Question) -> Any:
         """Return the answer in the contestant's own form: message, blocks, table. This is what is timed."""
 
@@ -34,17 +37,18 @@ class Contestant(Protocol):
 
 
 NAMES = {
-    "pageroles": "pageroles, over gRPC",
+    "pageroles": "pageroles, in memory",
+    "streamed": "pageroles, streamed",
     "sql": "ClickHouse SQL",
     "duckdb": "DuckDB",
     "polars": "Polars",
     "floor": "floor: the bytes, uncounted",
 }
-# Additions to the name of a form. Page arrays: pages come from the arrays of page keys, not from the ready columns. No
-# FINAL: right only where all is merged.
-ARRAYS, NO_FINAL = "; page arrays", "; no FINAL"
+OTHERS = ("sql", "duckdb", "polars")
+# An addition to the name of a form, right only where all is merged.
+NO_FINAL = "; no FINAL"
 # These read the store itself. The others have copies of their own, which are the same in either state of the store.
-OF_THE_STORE = ("pageroles", "sql", "floor")
+OF_THE_STORE = ("pageroles", "streamed", "sql", "floor")
 
 
 def open_contestant(name: str, folder: Path, *, state: str, form: str) -> Contestant:
@@ -56,10 +60,10 @@ def open_contestant(name: str, folder: Path, *, state: str, form: str) -> Contes
         state: `loaded` or `merged`, for those that read the store.
         form: The form of its query, for those that have several.
     """
-    if name == "pageroles":
+    if name in {"pageroles", "streamed"}:
         from benchmarks.contestants.served import Served  # noqa: PLC0415 - each process imports only its own
 
-        return Served(folder / state)
+        return Served(folder / state, in_memory=name == "pageroles")
     if name == "sql":
         from benchmarks.contestants.clickhouse import ClickHouse  # noqa: PLC0415
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from typing import TYPE_CHECKING, Any, Self
 
 import clickhouse_connect
 
 from benchmarks.cases import DOMAIN
-from benchmarks.contestants import ARRAYS, NO_FINAL
-from benchmarks.contestants.roles import READY, union_of_roles
+from benchmarks.contestants import NO_FINAL
+from benchmarks.contestants.roles import union_of_roles
 from benchmarks.reports import Report
 
 if TYPE_CHECKING:
@@ -128,27 +129,32 @@ _FORMS = {
         ),
     ),
 }
+# An addition to the name of a form.
+_MATERIALIZED = ", materialized"
 FORMS = {name: form.description for name, form in _FORMS.items()}
+FORMS |= {
+    name + _MATERIALIZED: f"{form.description}; what it reads more than once is materialized"
+    for name, form in _FORMS.items()
+}
 
 _REPORT = """
 WITH
     history AS
     (
-        SELECT *, row_number() OVER (PARTITION BY user_key ORDER BY started_at, session_id) AS nth
+        SELECT *, row_number() OVER (PARTITION BY user_key ORDER BY started_at, session_key) AS nth
         FROM
         (
-            SELECT user_key, started_at, session_id, landing_key, exit_key, before_exit_key, page_keys,
-                conversion_keys, assist_views
+            SELECT user_key, started_at, session_key, landing_key, exit_key, before_exit_key, page_keys,
+                CONVERSION_KEYS AS conversion_keys, ASSIST_VIEWS AS assist_views, effective_source
             FROM converting_sessions FINAL
-            WHERE domain = {domain:String} AND started_at < toDateTime64({last_day:Date} + 1, 3, 'UTC')
+            WHERE domain = {domain:String} AND HISTORY
         )
     ),
-    converting_now AS (SELECT * FROM history WHERE started_at >= toDateTime64({first_day:Date}, 3, 'UTC')),
+    converting_now AS (SELECT * FROM history WHERE started_at BETWEEN FIRST AND LAST AND CONVERTING),
+    PLAIN,
     leaving AS
     (
-        SELECT user_key, PAGES
-        FROM sessions FINAL
-        WHERE domain = {domain:String} AND day BETWEEN {first_day:Date} AND {last_day:Date} AND NOT converting
+        SELECT user_key, landing_key, exit_key, before_exit_key FROM plain
         UNION ALL
         SELECT user_key, landing_key, exit_key, before_exit_key FROM converting_now WHERE nth > 1
     ),RANKED
@@ -179,12 +185,7 @@ WHERE key != 0
 GROUP BY side, url
 UNION ALL
 SELECT 0 AS side, '' AS url, sessions_1, users_1, sessions_2, users_2, 0 AS sessions_3, 0 AS users_3
-FROM
-(
-    SELECT count() AS sessions_1, uniqExact(user_key) AS users_1
-    FROM sessions FINAL
-    WHERE domain = {domain:String} AND day BETWEEN {first_day:Date} AND {last_day:Date}
-) AS all_of_them
+FROM (SELECT count() AS sessions_1, uniqExact(user_key) AS users_1 FROM (ALL_OF_THEM)) AS all_of_them
 CROSS JOIN
 (
     SELECT sum(length(conversion_keys)) AS sessions_2, uniqExact(user_key) AS users_2 FROM converting_now
@@ -195,22 +196,131 @@ _RANKED = """
     ranks AS (SELECT user_key, toUInt32(rowNumberInAllBlocks()) AS rank FROM leaving GROUP BY user_key),
     ranked AS (SELECT leaving.*, rank FROM leaving INNER JOIN ranks USING user_key),"""
 
-
-_FROM_ARRAYS = (
-    "page_keys[1] AS landing_key, page_keys[-1] AS exit_key, "
-    "arrayLast(key -> key != page_keys[-1], page_keys) AS before_exit_key"
+_FIRST, _LAST = (
+    "toDateTime64({first_day:Date}, 3, 'UTC')",
+    "toDateTime64({last_day:Date} + 1, 3, 'UTC') - toIntervalMillisecond(1)",
 )
+_WINDOW = "sessions FINAL\n        WHERE domain = {domain:String} AND day BETWEEN {first_day:Date} AND {last_day:Date}"
+# Sessions of the window without a conversion, by scope.
+_PLAIN = {
+    "any": f"""plain AS
+    (
+        SELECT user_key, landing_key, exit_key, before_exit_key
+        FROM {_WINDOW} AND NOT converting AND PASSES
+    )""",
+    "none": """plain AS
+    (
+        SELECT user_key, landing_key, exit_key, before_exit_key FROM converting_now WHERE 0
+    )""",
+    "first": f"""firsts AS
+    (
+        SELECT user_key, argMin(
+            (landing_key, exit_key, before_exit_key, converting, session_key), (started_at, session_key)) AS earliest
+        FROM {_WINDOW}
+            AND user_key NOT IN (SELECT user_key FROM users WHERE domain = {{domain:String}} AND first_seen_at < FIRST)
+        GROUP BY user_key
+    ),
+    plain AS
+    (
+        SELECT user_key, earliest.1 AS landing_key, earliest.2 AS exit_key, earliest.3 AS before_exit_key
+        FROM firsts WHERE NOT earliest.4
+    )""",
+    "assist": f"""places AS
+    (
+        SELECT user_key, landing_key, exit_key, before_exit_key, converting, (started_at, session_key) AS place,
+            min(place) OVER (PARTITION BY user_key) AS first_place
+        FROM {_WINDOW}
+            AND user_key IN (SELECT user_key FROM history)
+    ),
+    plain AS
+    (
+        SELECT places.* FROM places
+        INNER JOIN (SELECT user_key, min((started_at, session_key)) AS converted_at FROM history GROUP BY user_key)
+            AS converted USING user_key
+        WHERE place < converted_at AND (place > first_place OR user_key IN
+            (SELECT user_key FROM users WHERE domain = {{domain:String}} AND first_seen_at < FIRST))
+    )""",
+    "after": f"""places AS
+    (
+        SELECT user_key, landing_key, exit_key, before_exit_key, (started_at, session_key) AS place
+        FROM {_WINDOW} AND NOT converting
+            AND user_key IN (SELECT user_key FROM history)
+    ),
+    plain AS
+    (
+        SELECT places.* FROM places
+        INNER JOIN (SELECT user_key, min((started_at, session_key)) AS converted_at FROM history GROUP BY user_key)
+            AS converted USING user_key
+        WHERE place > converted_at
+    )""",
+}
+# Which sessions of the window with a conversion, by scope.
+_CONVERTING = {
+    "any": "PASSES",
+    "none": "PASSES",
+    "first": "nth = 1 AND (user_key, session_key) IN (SELECT user_key, earliest.5 FROM firsts WHERE earliest.4)",
+    "assist": "0",
+    "after": "nth > 1",
+}
+_PASSES = {
+    "source": "effective_source = {value:String}",
+    "landing_page": "landing_key = sipHash64({value:String})",
+}
 
 
-def statement(form: str) -> str:
-    """Return the whole report in one of the forms."""
-    chosen = _FORMS[form.partition(";")[0]]
-    text = _REPORT.replace("DROP_OFF", chosen.text).replace("RANKED", _RANKED if "ranked" in chosen.text else "")
-    text = text.replace("PAGES", _FROM_ARRAYS if ARRAYS in form else READY)
+def statement(form: str, question: Question) -> str:
+    """Return the whole report that answers a question, in one of the forms."""
+    materialized = _MATERIALIZED in form
+    chosen = _FORMS[form.partition(";")[0].removesuffix(_MATERIALIZED)]
+    # A session whose conversions don't match is none of the scope.
+    scope = "none" if question.scope == "converting" or question.filters_conversions else question.scope
+    passes = "1"
+    if question.filter is not None and not question.filters_conversions:
+        passes = _PASSES[question.filter[0]]
+    matching = {name: name for name in ("conversion_keys", "assist_views")}
+    history = "1" if scope == "assist" else "started_at <= LAST"
+    if question.filters_conversions:
+        matching = {
+            name: f"arrayFilter((one, type) -> type = {{value:String}}, {name}, conversions.type)" for name in matching
+        }
+        history += " AND has(conversions.type, {value:String})"
+    everything = (
+        f"SELECT user_key FROM {_WINDOW} AND PASSES"
+        if scope == "any"
+        else "SELECT user_key FROM plain UNION ALL SELECT user_key FROM converting_now"
+    )
+    plain, converting = _PLAIN[scope], _CONVERTING[scope]
+    if scope == "first":
+        # Before the sessions that convert, which ask for it.
+        first, plain = plain.split(",\n    plain AS")
+        plain = "plain AS" + plain
+        text = _REPORT.replace("WITH\n", f"WITH\n    {first},\n", 1)
+    else:
+        text = _REPORT
+    for name, value in (
+        ("DROP_OFF", chosen.text),
+        ("RANKED", _RANKED if "ranked" in chosen.text else ""),
+        ("PLAIN", plain),
+        ("ALL_OF_THEM", everything),
+        ("HISTORY", history),
+        ("CONVERSION_KEYS", matching["conversion_keys"]),
+        ("ASSIST_VIEWS", matching["assist_views"]),
+        ("CONVERTING", converting),
+        ("PASSES", passes),
+        ("FIRST", _FIRST),
+        ("LAST", _LAST),
+    ):
+        text = text.replace(name, value)
     if NO_FINAL in form:
         # No deletion marks of converting_sessions are left either.
         text = text.replace(" FINAL\n", "\n")
+    if materialized:
+        # For `any` alone, the sessions without a conversion are as many as are stored.
+        for part in ("history", "converting_now", "firsts", "places", *([] if scope == "any" else ["plain"])):
+            text = re.sub(rf"\b{part} AS(?=\s+\()", f"{part} AS MATERIALIZED", text)
     settings = [f"max_threads = {os.cpu_count()}", "do_not_merge_across_partitions_select_final = 1"]
+    if materialized:
+        settings.append("enable_materialized_cte = 1")
     if chosen.settings:
         settings.append(chosen.settings)
     return f"{text}SETTINGS {', '.join(settings)}"
@@ -223,7 +333,7 @@ class ClickHouse:
         self.pid = os.getpid()
         self._client = clickhouse_connect.get_client(dsn=f"chdb://{store.resolve()}")
         self._client.command("SYSTEM STOP MERGES")
-        self._text = statement(form)
+        self._form = form
 
     def __enter__(self) -> Self:
         return self
@@ -231,13 +341,19 @@ class ClickHouse:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
+    def prepare(self) -> dict[str, float]:
+        return {}
+
     def ask(self, question: Question) -> tuple[Question, bytes]:
         """Return blocks of Native: no row becomes an object."""
-        return question, self._client.raw_query(self._text, parameters=_parameters(question), fmt="Native")
+        text = statement(self._form, question)
+        return question, self._client.raw_query(text, parameters=_parameters(question), fmt="Native")
 
     def read(self, answer: tuple[Question, bytes]) -> Report:
         """Ask again, for rows as objects."""
-        rows: Any = self._client.query(self._text, parameters=_parameters(answer[0])).result_rows
+        question, _ = answer
+        text = statement(self._form, question)
+        rows: Any = self._client.query(text, parameters=_parameters(question)).result_rows
         (totals,) = (row for row in rows if row[0] == 0)
         return Report.of(totals[2:6], [tuple(row) for row in rows if row[0] != 0])
 
@@ -246,4 +362,5 @@ class ClickHouse:
 
 
 def _parameters(question: Question) -> dict[str, Any]:
-    return {"domain": DOMAIN, "first_day": question.first_day, "last_day": question.last_day}
+    value = question.filter[1] if question.filter else ""
+    return {"domain": DOMAIN, "first_day": question.first_day, "last_day": question.last_day, "value": value}

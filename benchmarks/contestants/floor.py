@@ -32,6 +32,9 @@ class Floor:
     def __exit__(self, *_: object) -> None:
         self._opening.__exit__(None, None, None)
 
+    def prepare(self) -> dict[str, float]:
+        return {}
+
     def ask(self, question: Question) -> None:
         # The first time, which is not timed, a report is made, to see what it reads.
         if question not in self._statements:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import polars as pl
 
-from benchmarks.contestants import ARRAYS
+from benchmarks import data
 from benchmarks.contestants.roles import KEYS
 from benchmarks.reports import Report
 
@@ -72,13 +72,14 @@ class Polar:
 
     def __init__(self, folder: Path, form: str) -> None:
         self.pid = os.getpid()
-        _, place, self._engine, self._way = _FORMS[form.partition(";")[0]]
-        self._from_arrays = ARRAYS in form
-        frames = [pl.scan_parquet(folder / "parquet" / f"{name}.parquet") for name in _FILES]
+        _, place, self._engine, self._way = _FORMS[form]
+        frames = [
+            pl.scan_parquet(data.exported(folder) / f"{name}.parquet")
+            for name in ("sessions", "converting_sessions", "users", "pages")
+        ]
         if place == "memory":
-            frames[0] = frames[0].drop([] if self._from_arrays else ["page_keys"])
             frames = [frame.collect().lazy() for frame in frames]
-        self._sessions, self._converting, self._pages = frames
+        self._sessions, self._converting, self._users, self._pages = frames
 
     def __enter__(self) -> Self:
         return self
@@ -86,20 +87,12 @@ class Polar:
     def __exit__(self, *_: object) -> None:
         pass
 
+    def prepare(self) -> dict[str, float]:
+        return {}
+
     def ask(self, question: Question) -> tuple[pl.DataFrame, pl.DataFrame]:
-        in_window = pl.col("day").is_between(question.first_day, question.last_day)
-        window = self._sessions.filter(in_window)
-        history = self._converting.filter(pl.col("day") <= question.last_day)
-        nth = pl.struct("started_at", "session_id").rank("ordinal").over("user_key")
-        converting = history.with_columns(nth.alias("nth")).filter(in_window)
-        pages = ["user_key", "landing_key", "exit_key", "before_exit_key"]
-        plain = window.filter(~pl.col("converting"))
-        leaving = pl.concat(
-            [
-                plain.select("user_key", *_FROM_ARRAYS) if self._from_arrays else plain.select(pages),
-                converting.filter(pl.col("nth") > 1).select(pages),
-            ]
-        )
+        plain, converting = self._included(question)
+        leaving = pl.concat([plain.select(_PAGES), converting.filter(pl.col("nth") > 1).select(_PAGES)])
         roles = pl.concat(_conversion_side(converting) + self._way(leaving)).filter(pl.col("key") != 0)
         counts = [
             pl.col(what).filter(pl.col("role") == role).sum().alias(f"{what}_{role}")
@@ -113,9 +106,10 @@ class Polar:
             .drop("key")
             .sort("side", "sessions_1", "sessions_2", "sessions_3", "url", descending=[False, True, True, True, False])
         )
+        everything = pl.concat([plain.select("user_key"), converting.select("user_key")])
         totals = pl.concat(
             [
-                window.select(pl.len().alias("sessions"), pl.col("user_key").n_unique().alias("users")),
+                everything.select(pl.len().alias("sessions"), pl.col("user_key").n_unique().alias("users")),
                 converting.select(
                     pl.col("conversion_keys").list.len().sum().cast(pl.UInt32).alias("sessions"),
                     pl.col("user_key").n_unique().alias("users"),
@@ -124,6 +118,52 @@ class Polar:
         )
         found = pl.collect_all([table, totals], engine=self._engine)
         return found[0], found[1]
+
+    def _included(self, question: Question) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+        """Return the sessions that a question includes: those without a conversion, and those with one."""
+        in_window = pl.col("day").is_between(question.first_day, question.last_day)
+        window = self._sessions.filter(in_window)
+        history = self._converting
+        if question.scope != "assist":
+            history = history.filter(pl.col("day") <= question.last_day)
+        if question.filters_conversions:
+            history = _matching(history, question.filter[1] if question.filter else "")
+        elif question.filter is not None:
+            passes = self._passes(*question.filter)
+            window = window.filter(passes)
+        nth = _PLACE.rank("ordinal").over("user_key")
+        converting = history.with_columns(nth.alias("nth")).filter(in_window)
+        if question.filter is not None and not question.filters_conversions:
+            converting = converting.filter(passes)
+        plain = window.filter(~pl.col("converting"))
+        if question.filters_conversions or question.scope == "converting":
+            return plain.head(0), converting
+        if question.scope == "any":
+            return plain, converting
+        if question.scope == "after":
+            after = plain.join(_converted(history), on="user_key")
+            return after.filter(_later("started_at", "session_key", "at", "key")), converting.filter(pl.col("nth") > 1)
+        before = self._users.filter(pl.col("first_seen_at") < question.start_ms).select("user_key")
+        if question.scope == "first":
+            firsts = window.join(before, on="user_key", how="anti")
+            firsts = _earliest(firsts)
+            of_converting = firsts.filter(pl.col("converting")).select("user_key", "session_key")
+            return (
+                firsts.filter(~pl.col("converting")),
+                converting.filter(pl.col("nth") == 1).join(of_converting, on=["user_key", "session_key"], how="semi"),
+            )
+        # Whether a session is its user's first is a matter of all of them.
+        users = _converted(history)
+        seen = before.with_columns(pl.lit(value=True).alias("seen"))
+        places = window.join(users, on="user_key").with_columns(_PLACE.rank("ordinal").over("user_key").alias("nth"))
+        places = places.filter(_later("at", "key", "started_at", "session_key")).join(seen, on="user_key", how="left")
+        return places.filter((pl.col("nth") > 1) | pl.col("seen").fill_null(value=False)), converting.head(0)
+
+    def _passes(self, name: str, value: str) -> pl.Expr:
+        if name == "source":
+            return pl.col("source") == value
+        keys = self._pages.filter(pl.col("url") == value).select("page_key").collect()
+        return pl.col("landing_key") == pl.lit(keys.item())
 
     def read(self, answer: tuple[pl.DataFrame, pl.DataFrame]) -> Report:
         table, totals = answer
@@ -136,16 +176,38 @@ class Polar:
         return {"version": pl.__version__, "threads": pl.thread_pool_size()}
 
 
-_FILES = ("sessions", "converting_sessions", "pages")
+_PAGES = ("user_key", "landing_key", "exit_key", "before_exit_key")
+_PLACE = pl.struct("started_at", "session_key")
 
 
-_VIEWED = pl.col("page_keys")
-_OTHERS = _VIEWED.list.eval(pl.element().filter(pl.element() != pl.element().last()))
-_FROM_ARRAYS = (
-    _VIEWED.list.first().alias("landing_key"),
-    _VIEWED.list.last().alias("exit_key"),
-    _OTHERS.list.last().fill_null(0).alias("before_exit_key"),
-)
+def _matching(history: pl.LazyFrame, value: str) -> pl.LazyFrame:
+    """Return the sessions with a conversion of a type, and of each session only those conversions."""
+    lists = ("conversion_keys", "assist_views", "conversion_types")
+    matching = (
+        history.select("user_key", "session_key", *lists)
+        .explode(lists)
+        .filter(pl.col("conversion_types") == value)
+        .group_by("user_key", "session_key")
+        .agg(pl.col("conversion_keys"), pl.col("assist_views"))
+    )
+    return history.drop(lists).join(matching, on=["user_key", "session_key"])
+
+
+def _earliest(sessions: pl.LazyFrame) -> pl.LazyFrame:
+    """Return each user's first session."""
+    for column in ("started_at", "session_key"):
+        sessions = sessions.filter(pl.col(column) == pl.col(column).min().over("user_key"))
+    return sessions
+
+
+def _converted(history: pl.LazyFrame) -> pl.LazyFrame:
+    """Return when each user converted first."""
+    return _earliest(history).select("user_key", pl.col("started_at").alias("at"), pl.col("session_key").alias("key"))
+
+
+def _later(started_at: str, session_key: str, than: str, key: str) -> pl.Expr:
+    same = pl.col(started_at) == pl.col(than)
+    return (pl.col(started_at) > pl.col(than)) | (same & (pl.col(session_key) > pl.col(key)))
 
 
 def _conversion_side(converting: pl.LazyFrame) -> list[pl.LazyFrame]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 # Each drop-off role and the column with its page.
 KEYS = ((1, "exit_key"), (2, "before_exit_key"), (3, "landing_key"))
-READY = "landing_key, exit_key, before_exit_key"
 
 
 def union_of_roles(form: str) -> str:

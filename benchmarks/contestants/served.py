@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Self
 
-from benchmarks import adapter
-from benchmarks.cases import DOMAIN
+from benchmarks import adapter, memory
+from benchmarks.cases import DOMAIN, EMPTY_WINDOW
 from benchmarks.reports import Report
 from pageroles.v1 import pages_pb2
 
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 
 class Served:
-    """A server and its client."""
+    """A server and its client; the domain is in memory, or each report streams from the store."""
 
-    def __init__(self, store: Path) -> None:
-        self._server = adapter.ServerProcess(store, merges=False)
+    def __init__(self, store: Path, *, in_memory: bool) -> None:
+        self._in_memory = in_memory
+        self._server = adapter.ServerProcess(store, merges=False, memory=None if in_memory else 0)
         self.pid = self._server.pid
 
     def __enter__(self) -> Self:
@@ -30,6 +31,14 @@ class Served:
 
     def __exit__(self, *_: object) -> None:
         self._server.close()
+
+    def prepare(self) -> dict[str, float]:
+        """Ask until the domain is in memory; no question that is asked meanwhile has a session to read."""
+        if not self._in_memory:
+            return {}
+        before = memory.resident(self.pid)
+        kept = self._server.keep(adapter.request(EMPTY_WINDOW), DOMAIN)
+        return {**kept, "resident": memory.resident(self.pid) - before}
 
     def ask(self, question: Question) -> bytes:
         return self._server.ask(adapter.request(question), DOMAIN)

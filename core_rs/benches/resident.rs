@@ -13,24 +13,12 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use pageroles_core::{Incoming, Question, Resident, Scope};
-
-const DAY_MS: i64 = 86_400_000;
-const FIRST_DAY: i64 = 20_000;
-/// All days, and the second half of them.
-const MONTH: [i64; 2] = [FIRST_DAY * DAY_MS, (FIRST_DAY + 30) * DAY_MS - 1];
-const HALF: [i64; 2] = [(FIRST_DAY + 15) * DAY_MS, (FIRST_DAY + 30) * DAY_MS - 1];
-
-fn apply(resident: &Arc<Resident>, rows: &[traffic::Session]) {
-    let mut incoming = Incoming::new(Arc::clone(resident));
-    incoming.feed(&traffic::places(rows)).unwrap();
-    incoming.apply().unwrap();
-}
+use pageroles_core::Resident;
 
 fn filled(sessions: &[traffic::Session]) -> Arc<Resident> {
     let resident = Arc::default();
     for rows in sessions.chunks(1 << 18) {
-        apply(&resident, rows);
+        traffic::apply(&resident, &traffic::places(rows)).unwrap();
     }
     resident
 }
@@ -48,54 +36,7 @@ fn residents(criterion: &mut Criterion) {
             "{pages} pages: {:.1} bytes a session",
             resident.bytes() as f64 / sessions.len() as f64
         );
-        let all = Question {
-            scope: Scope::Any,
-            window: MONTH,
-            traffic: [None; 5],
-            landing: None,
-            conversion: [None; 3],
-        };
-        let source = traffic::source(3);
-        let questions = [
-            ("any", all),
-            (
-                "half of the days",
-                Question {
-                    window: HALF,
-                    ..all
-                },
-            ),
-            (
-                "one source of ten",
-                Question {
-                    traffic: [Some(source), None, None, None, None],
-                    ..all
-                },
-            ),
-            (
-                "first",
-                Question {
-                    scope: Scope::First,
-                    ..all
-                },
-            ),
-            (
-                "assist",
-                Question {
-                    scope: Scope::Assist,
-                    ..all
-                },
-            ),
-            (
-                "one type of conversion of three",
-                Question {
-                    scope: Scope::After,
-                    conversion: [None, Some(traffic::conversion_type(1)), None],
-                    ..all
-                },
-            ),
-        ];
-        for (name, question) in questions {
+        for (name, question) in traffic::questions() {
             assert!(
                 resident.count(&question, 1).unwrap().totals().sessions > 0,
                 "{name}"
@@ -117,7 +58,7 @@ fn residents(criterion: &mut Criterion) {
                         .take(100)
                         .copied()
                         .collect();
-                    apply(&resident, &rows);
+                    traffic::apply(&resident, &traffic::places(&rows)).unwrap();
                 });
             });
         }

@@ -5,44 +5,64 @@
 //! CARGO_PROFILE_RELEASE_DEBUG=1 cargo build --release --locked --example count_instructions
 //! valgrind --tool=callgrind --toggle-collect='*measured_*' \
 //!     --callgrind-out-file=target/callgrind.out target/release/examples/count_instructions
+//! callgrind_annotate --inclusive=yes target/callgrind.out
 //! ```
 //!
-//! `Collected` is the number. It includes neither the start of the process nor the making of the traffic. The target
-//! `check-instructions` of the Makefile compares it with a bound.
+//! The functions `measured_*` are what counts: neither the start of the process nor the making of the traffic. The
+//! target `check-instructions` of the Makefile compares each with a bound.
 
 #[path = "../benches/traffic/mod.rs"]
 mod traffic;
 
 use std::hint::black_box;
+use std::sync::Arc;
 
-use pageroles_core::{Counted, JsonAnswer, KeyWidth, Result, Scope, Tally};
+use pageroles_core::{Counted, Incoming, JsonAnswer, KeyWidth, Resident, Result, Scope, Tally};
 use traffic::Form;
 
 const SESSIONS: usize = 100_000;
 const PAGES: u64 = 5_000;
+const SEED: u64 = 0x5eed;
+const CHANGED: usize = 100;
 
 fn main() -> Result<()> {
-    let forms = [
-        (Form::Once, Scope::Any),
-        (Form::Versions, Scope::Any),
-        (Form::Dated, Scope::First),
-        (Form::Versions, Scope::First),
-    ];
     let conversions = traffic::conversions(SESSIONS - SESSIONS / 17, PAGES);
-    for (form, scope) in forms {
+    for (form, scope) in [(Form::Once, Scope::Any), (Form::Versions, Scope::First)] {
         let sessions = traffic::sessions(SESSIONS, PAGES, form);
-        let mut tally = Tally::with_seed(scope, false, 0x5eed).with_keys(KeyWidth::Leading);
-        measured_count(&mut tally, &sessions, &conversions)?;
+        let mut tally = Tally::with_seed(scope, false, SEED).with_keys(KeyWidth::Leading);
+        measured_stream(&mut tally, &sessions, &conversions)?;
         assert!(tally.totals().conversion_users > 0);
-        let mut counted = tally.take()?;
-        let names = traffic::names(&counted.missing_pages());
+    }
+
+    let mut rows = traffic::days(SESSIONS, PAGES);
+    rows.sort_unstable();
+    let resident = Arc::new(Resident::with_seed(SEED));
+    measured_build(&resident, &traffic::places(&rows))?;
+    assert_eq!(resident.sessions(), SESSIONS);
+    let some: Vec<_> = rows.iter().step_by(SESSIONS / CHANGED).copied().collect();
+    measured_change(&resident, &traffic::places(&some))?;
+    assert_eq!(resident.sessions(), SESSIONS);
+
+    let asked = [
+        "any",
+        "one source of ten",
+        "one type of conversion of three",
+    ];
+    for (name, question) in traffic::questions() {
+        if !asked.contains(&name) {
+            continue;
+        }
+        let mut counted = measured_count(&resident, &question)?;
+        assert!(counted.totals().sessions > 0);
+        let names = traffic::names_of_whole(&counted.missing_pages());
         black_box(measured_answer(&mut counted, &names)?);
     }
     Ok(())
 }
 
+/// A streamed report's unit: bytes to blocks to counts.
 #[inline(never)]
-fn measured_count(tally: &mut Tally, sessions: &[u8], conversions: &[u8]) -> Result<()> {
+fn measured_stream(tally: &mut Tally, sessions: &[u8], conversions: &[u8]) -> Result<()> {
     for chunk in sessions.chunks(traffic::CHUNK) {
         tally.feed_sessions(chunk)?;
     }
@@ -50,6 +70,29 @@ fn measured_count(tally: &mut Tally, sessions: &[u8], conversions: &[u8]) -> Res
     tally.finish_unit()
 }
 
+/// A domain that is read into memory: bytes to blocks.
+#[inline(never)]
+fn measured_build(resident: &Arc<Resident>, places: &[u8]) -> Result<()> {
+    let mut incoming = Incoming::new(Arc::clone(resident));
+    for chunk in places.chunks(traffic::CHUNK) {
+        incoming.feed(chunk)?;
+    }
+    incoming.apply()
+}
+
+/// A few places that change, in most of the blocks.
+#[inline(never)]
+fn measured_change(resident: &Arc<Resident>, places: &[u8]) -> Result<()> {
+    traffic::apply(resident, places)
+}
+
+/// A question about a domain in memory: blocks to counts.
+#[inline(never)]
+fn measured_count(resident: &Resident, question: &pageroles_core::Question) -> Result<Counted> {
+    resident.count(question, 1)
+}
+
+/// Counts to message and JSON.
 #[inline(never)]
 fn measured_answer(counted: &mut Counted, names: &[u8]) -> Result<Vec<u8>> {
     counted.feed_pages(names)?;

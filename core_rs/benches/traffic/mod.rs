@@ -4,7 +4,10 @@
 #[path = "../../tests/support/blocks.rs"]
 mod blocks;
 
+use std::sync::Arc;
+
 use blocks::{Values, block};
+use pageroles_core::{Incoming, Question, Resident, Result, Scope};
 
 /// Sessions of one unit.
 pub const SESSIONS: usize = 1_000_000;
@@ -59,10 +62,25 @@ impl Session {
 /// The sessions of each day, sorted by user. A user has two sessions on average; half of the sessions have one page
 /// only.
 pub fn days(sessions: usize, pages: u64) -> Vec<Session> {
+    days_from(0, sessions, pages)
+}
+
+/// The sessions of one of several ranges of users, sorted by user.
+pub fn range_of_users(nth: usize, ranges: usize, sessions: usize, pages: u64) -> Vec<Session> {
+    let width = (u64::MAX >> 4) / ranges as u64;
+    let mut rows = days_from(nth * sessions, sessions, pages);
+    for row in &mut rows {
+        row.user = nth as u64 * width + row.user % width;
+    }
+    rows.sort_unstable();
+    rows
+}
+
+fn days_from(first: usize, sessions: usize, pages: u64) -> Vec<Session> {
     let users = sessions as u64 / 2;
     let mut rows = Vec::with_capacity(sessions);
     for day in 0..DAYS {
-        let numbers = day * sessions / DAYS..(day + 1) * sessions / DAYS;
+        let numbers = first + day * sessions / DAYS..first + (day + 1) * sessions / DAYS;
         let mut run: Vec<_> = numbers
             .map(|number| {
                 let seed = number as u64 * 4;
@@ -242,15 +260,60 @@ pub fn places(rows: &[Session]) -> Vec<u8> {
     block(&columns)
 }
 
+/// Gives places of a domain in memory the state of these sessions.
+pub fn apply(resident: &Arc<Resident>, places: &[u8]) -> Result<()> {
+    let mut incoming = Incoming::new(Arc::clone(resident));
+    incoming.feed(places)?;
+    incoming.apply()
+}
+
+/// What a domain in memory is asked.
+pub fn questions() -> [(&'static str, Question); 6] {
+    const DAY_MS: i64 = 86_400_000;
+    let day = |nth: i64| (20_000 + nth) * DAY_MS;
+    let any = Question {
+        scope: Scope::Any,
+        window: [day(0), day(30) - 1],
+        traffic: [None; 5],
+        landing: None,
+        conversion: [None; 3],
+    };
+    let of_scope = |scope| Question { scope, ..any };
+    let half = Question {
+        window: [day(15), day(30) - 1],
+        ..any
+    };
+    let of_source = Question {
+        traffic: [Some(source(3)), None, None, None, None],
+        ..any
+    };
+    let of_type = Question {
+        scope: Scope::After,
+        conversion: [None, Some(conversion_type(1)), None],
+        ..any
+    };
+    [
+        ("any", any),
+        ("half of the days", half),
+        ("one source of ten", of_source),
+        ("first", of_scope(Scope::First)),
+        ("assist", of_scope(Scope::Assist)),
+        ("one type of conversion of three", of_type),
+    ]
+}
+
 /// Names for these pages. `keys` are the leading bits of their keys.
 pub fn names(keys: &[u64]) -> Vec<u8> {
+    let whole: Vec<_> = keys.iter().map(|key| key << DROPPED_BITS).collect();
+    names_of_whole(&whole)
+}
+
+/// Names for the pages of these keys.
+pub fn names_of_whole(keys: &[u64]) -> Vec<u8> {
     let url = |key: &u64| format!("https://www.example.com/shop/articles/{key:016x}").into_bytes();
     let blocks = keys.chunks(BLOCK).map(|keys| {
         let columns = [
-            (
-                "page_key",
-                Values::U64(keys.iter().map(|key| key << DROPPED_BITS).collect()),
-            ),
+            ("page_key", Values::U64(keys.to_vec())),
             ("url", Values::Text(keys.iter().map(url).collect())),
         ];
         block(&columns)

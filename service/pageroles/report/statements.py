@@ -230,6 +230,7 @@ def places(domain: str, *, keys: KeyRange | None = None, parts: Sequence[str] = 
             counts.
     """
     where = ["s.domain = {domain:String}"]
+    looked_at_first = ""
     parameters: dict[str, object] = {"domain": domain}
     if keys is not None:
         where += [_IN_BUCKETS, _IN_KEYS]
@@ -239,10 +240,14 @@ def places(domain: str, *, keys: KeyRange | None = None, parts: Sequence[str] = 
         written = "FROM sessions AS s WHERE s.domain = {domain:String} AND s._part IN {parts:Array(String)}"
         for column in ("day", "user_sixteenth", "user_key", "session_key"):
             where.append(f"s.{column} IN (SELECT s.{column} {written})")
+        # With FINAL, ClickHouse reads all columns of what the index leaves, which is nearly all of a domain, unless it
+        # is told what to look at first. All versions at a place have the same user, so no version is missed.
+        looked_at_first = f"PREWHERE s.user_key IN (SELECT s.user_key {written}) "
         parameters["parts"] = list(parts)
     else:
         where.append("s.gone = 0")
-    return Statement(f"SELECT {', '.join(_PLACE)} FROM sessions AS s FINAL WHERE {_all(where)}", parameters)
+    source = f"sessions AS s FINAL {looked_at_first}WHERE {_all(where)}"
+    return Statement(f"SELECT {', '.join(_PLACE)} FROM {source}", parameters)
 
 
 def domains_in(parts: Sequence[str]) -> Statement:
