@@ -168,7 +168,7 @@ def looks(standin: StandIn) -> int:
 
 
 def test_a_cluster_streams(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "cluster", "prod")
+    monkeypatch.setattr(kept.reporter.residents._looks, "_on_cluster", True)
     assert [kept.is_right() for _ in range(3)] == [Streamed] * 3
     assert not kept.reporter.residents.states()
 

@@ -229,6 +229,7 @@ class Looks:
             clock: Returns the time in seconds.
         """
         self._store = store
+        self._on_cluster = store.cluster is not None
         self._silence_seconds = silence_seconds
         self._clock = clock
         self._turn = threading.Condition()
@@ -299,7 +300,7 @@ class Looks:
     def _look(self, call: Call) -> Parts:
         began, changes = self._clock(), self._store.changes
         number, removals = (changes.number, changes.removals) if changes else (None, 0)
-        if self._store.cluster is not None:
+        if self._on_cluster:
             return Parts(unproved="the store is on a cluster")
         try:
             rows = self._store.rows(_LOOK if changes is None else _LOOK_EMBEDDED, call)

@@ -57,7 +57,8 @@ def serving(folder: Path, status: Callable[[], Any]) -> Iterator[None]:
         yield
     finally:
         server.stop()
-        with _named(folder) as path, contextlib.suppress(FileNotFoundError):
+        # The folder may be gone, too.
+        with contextlib.suppress(FileNotFoundError), _named(folder) as path:
             path.unlink()
 
 
