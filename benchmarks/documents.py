@@ -10,6 +10,7 @@ import json
 import math
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,9 +153,13 @@ def a_billion(found: Figures) -> str:
     ]
     head = (
         f"In memory it takes {gigabytes:.0f} GB, and `any` over 30 days {core_seconds:.1f} core-seconds. Streamed, "
-        f"`any` needs {streamed:.0f} core-seconds and sends {sent:.0f} GB from ClickHouse to the service.\n\n"
+        f"`any` needs {streamed:.0f} core-seconds and sends {sent:.0f} GB from ClickHouse to the service."
     )
-    return head + tables.markdown(["answer in", "cores, in memory", "cores, streamed", "sent a second, streamed"], rows)
+    return (
+        textwrap.fill(head, 120)
+        + "\n\n"
+        + tables.markdown(["answer in", "cores, in memory", "cores, streamed", "sent a second, streamed"], rows)
+    )
 
 
 SECTIONS: dict[str, Callable[[Figures], str]] = {
