@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import grpc
 import structlog
 
-from benchmarks.cases import DAYS, EMPTY_WINDOW, FIRST_DAY
+from benchmarks.cases import EMPTY_WINDOW, LAST_DAY
 from benchmarks.threads import in_threads
 from pageroles import _core, serving
 from pageroles.access.keys import KeyStore
@@ -274,9 +274,9 @@ class _Feed:
 
 
 def session(domain: str, number: int) -> bytes:
-    """Return a new session of the traffic's days as a line that the loader reads; one in 25 converts."""
-    start = datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC) + timedelta(
-        milliseconds=number * 7919 * 104_729 % (DAYS * 86_400_000)
+    """Return a new session of the traffic's last day as a line that the loader reads; one in 25 converts."""
+    start = datetime(LAST_DAY.year, LAST_DAY.month, LAST_DAY.day, tzinfo=UTC) + timedelta(
+        milliseconds=number * 7919 % 86_400_000
     )
     text = start.isoformat(timespec="milliseconds")
     pages = [f"https://{domain}/catalogue/page-{number * by % 4999}" for by in (31, 77, 113)]
