@@ -15,6 +15,7 @@
 //! | [`journey`] | where a session stands in its user's journey; which ones a scope includes |
 //! | `group` | rows, dealt to partitions and sorted by user |
 //! | `block` | sessions in columns, grouped by user, in order of start |
+//! | `included` | which sessions of a block count, whatever is asked |
 //! | `counts` | a block → sessions and distinct users of each page in each role |
 //! | [`streams`], `arrange`, `unit` | columns of the streams → rows of a unit → blocks |
 //! | [`answer`] | counts → rows in order → protobuf → JSON |
@@ -44,6 +45,7 @@ pub mod counted;
 mod counts;
 pub mod error;
 mod group;
+mod included;
 mod index;
 pub mod journey;
 pub mod keys;

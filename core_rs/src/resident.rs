@@ -16,8 +16,9 @@ use std::{panic, thread};
 
 use crate::block::{Block, FULL, Session, day_and_time};
 use crate::counted::{Counted, SharedPages};
-use crate::counts::{Counts, Included};
+use crate::counts::Counts;
 use crate::error::Result;
+use crate::included::Included;
 use crate::index::BATCH;
 use crate::journey::{Moment, Scope};
 use crate::native::{Arrays, Fixed, Reader, layout};

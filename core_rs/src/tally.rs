@@ -5,9 +5,10 @@ use std::mem;
 
 use crate::arrange::INCLUDED;
 use crate::counted::{Counted, SharedPages};
-use crate::counts::{Counts, Included, Totals};
+use crate::counts::{Counts, Totals};
 use crate::error::{Error, Result};
 use crate::group::Range;
+use crate::included::Included;
 use crate::index::BATCH;
 use crate::journey::Scope;
 use crate::native::Reader;

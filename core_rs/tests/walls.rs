@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// All modules of the core, the root (which has no name) last. Each may import those before it and no other.
-const ROOMS: [&str; 28] = [
+const ROOMS: [&str; 29] = [
     "error",
     "wire",
     "keys",
@@ -21,6 +21,7 @@ const ROOMS: [&str; 28] = [
     "journey",
     "group",
     "block",
+    "included",
     "counts",
     "streams",
     "arrange",
