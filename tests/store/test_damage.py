@@ -170,7 +170,8 @@ def test_commands_on_a_damaged_store(tmp_path: Path) -> None:
 
     refused = run("serve", "--grpc-address", "127.0.0.1:0", "--no-http")
     assert refused.returncode == 1
-    log, sentence = refused.stderr.splitlines()
+    # The log is written by a thread of its own.
+    sentence, log = sorted(refused.stderr.splitlines(), key=lambda line: line.startswith("{"))
     assert json.loads(log)["parts"][0].startswith("sessions: broken-on-start_2025")
     assert sentence.startswith("pageroles: the store is damaged, and answers would lack rows of sessions")
     assert "`pageroles check`" in sentence
