@@ -182,8 +182,8 @@ impl Arranged {
     ) {
         self.clear();
         loop {
-            let first = versions.first().map(Keyed::user);
-            let Some(user) = first.into_iter().chain(rest.first_user()).min() else {
+            let (first, first_of_rest) = (versions.first().map(Keyed::user), rest.first_user());
+            let Some(user) = first.into_iter().chain(first_of_rest).min() else {
                 return;
             };
             let mut of_user = take(&mut versions, |row| row.user() == user);
@@ -200,7 +200,7 @@ impl Arranged {
             let of_user = of_user
                 .iter()
                 .filter(|row| row.inclusion != Inclusion::Elsewhere);
-            if rest.first_user() != Some(user) {
+            if first_of_rest != Some(user) {
                 self.rows.extend(of_user.map(Dated::row));
                 continue;
             }

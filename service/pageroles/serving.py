@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pageroles.settings import ServerSettings
     from pageroles.store.store import Store
-from pageroles.transport.backends import Backend
+    from pageroles.transport.backends import Backend
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
