@@ -66,6 +66,9 @@ impl Counted {
     #[must_use]
     pub fn missing_pages(&self) -> Vec<u64> {
         let pages = self.pages.read();
+        if pages.are_named() {
+            return Vec::new();
+        }
         self.with_role(&pages)
             .filter(|&page| pages.name(page).is_none())
             .map(|page| pages.key(page))

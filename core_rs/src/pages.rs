@@ -98,6 +98,10 @@ pub struct Pages {
     text: String,
     /// Where the name of each page lies in the text.
     names: Vec<Option<Span>>,
+    /// How many pages have a name.
+    named: usize,
+    /// With how many bytes of the first name all others begin.
+    shared_start: usize,
 }
 
 impl Pages {
@@ -113,6 +117,8 @@ impl Pages {
             is_ambiguous: false,
             text: String::new(),
             names: Vec::new(),
+            named: 0,
+            shared_start: 0,
         }
     }
 
@@ -286,6 +292,11 @@ impl Pages {
         self.text.get(span.range())
     }
 
+    /// Whether all pages have a name.
+    pub(crate) fn are_named(&self) -> bool {
+        self.named == self.keys.len()
+    }
+
     /// The URL of a page as bytes. Empty where it is not known.
     pub(crate) fn name_bytes(&self, page: PageId) -> &[u8] {
         let span = self.names.get(page.index() - 1).copied().flatten();
@@ -295,17 +306,7 @@ impl Pages {
 
     /// Number of bytes that all names begin with.
     pub(crate) fn shared_start(&self) -> usize {
-        let mut names = self.names.iter().flatten();
-        let mut names = names
-            .by_ref()
-            .filter_map(|span| self.text.get(span.range()));
-        let Some(first) = names.next().map(str::as_bytes) else {
-            return 0;
-        };
-        names.fold(first.len(), |shared, name| {
-            let same = first.iter().zip(name.as_bytes()).take(shared);
-            same.take_while(|(one, other)| one == other).count()
-        })
+        self.shared_start
     }
 
     /// Takes the names of known pages. Bytes that are not UTF-8 are replaced: a protobuf string must be valid, and one
@@ -362,6 +363,16 @@ impl Pages {
             return;
         }
         *whole_key = whole;
+        self.shared_start = if self.named == 0 {
+            name.len()
+        } else {
+            let first = self.text.bytes().take(self.shared_start);
+            first
+                .zip(name.bytes())
+                .take_while(|(one, other)| one == other)
+                .count()
+        };
+        self.named += 1;
         *span = Some(Span {
             start: self.text.len(),
             length: name.len(),
