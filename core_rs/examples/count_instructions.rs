@@ -39,7 +39,8 @@ fn main() -> Result<()> {
     let resident = Arc::new(Resident::with_seed(SEED));
     measured_build(&resident, &traffic::places(&rows))?;
     assert_eq!(resident.sessions(), SESSIONS);
-    let some: Vec<_> = rows.iter().step_by(SESSIONS / CHANGED).copied().collect();
+    let turned = rows.iter().filter_map(|row| row.turned());
+    let some: Vec<_> = turned.step_by(SESSIONS / 2 / CHANGED).collect();
     measured_change(&resident, &traffic::places(&some))?;
     assert_eq!(resident.sessions(), SESSIONS);
 

@@ -173,10 +173,8 @@ impl Block {
         let converted = &mut self.converted;
         let start = converted.conversions.len();
         converted.conversions.extend(conversions);
-        // The views before a conversion are the first ones. So those before the last one contain all others.
-        let assisting = converted.conversions[start..].iter();
-        let assisting = assisting.map(|conversion| conversion.assist_views).max();
-        let views = views.into_iter().take(assisting.unwrap_or(0) as usize);
+        let assisting = assisting(&converted.conversions[start..]);
+        let views = views.into_iter().take(assisting);
         converted.views.extend(views.map(PageId::number));
         converted.end(place);
     }
@@ -269,6 +267,39 @@ impl Block {
         (day, key)
     }
 
+    /// Tells whether a session is as it would be if it were added with these views and conversions.
+    pub(crate) fn is(
+        &self,
+        session: usize,
+        other: &Session,
+        views: &[Option<PageId>],
+        conversions: &[Conversion],
+    ) -> bool {
+        let of = |column: &[u32]| column.get(session).copied().unwrap_or_default();
+        let ends = other.ends;
+        let converted = self.converted.session.binary_search(&small(session));
+        let (kept_views, kept_conversions) =
+            converted.map_or_else(|_| Default::default(), |nth| self.converted.of(nth));
+        let views = views.iter().take(assisting(conversions));
+        self.moment(session) == other.moment
+            && of(&self.traffic) == other.traffic
+            && of(&self.exit) == PageId::number(ends.exit)
+            && of(&self.before_exit) == PageId::number(ends.before_exit)
+            && of(&self.landing) == PageId::number(ends.landing)
+            && kept_conversions == conversions
+            && views
+                .map(|&page| PageId::number(page))
+                .eq(kept_views.iter().copied())
+    }
+
+    /// The sessions of a user.
+    pub(crate) fn sessions_of(&self, user: u64) -> Range<usize> {
+        match self.users.binary_search(&user) {
+            Ok(user) => self.first_session_of(user)..self.first_session_of(user + 1),
+            Err(_) => 0..0,
+        }
+    }
+
     /// The place of the first session of a user or of later ones.
     pub(crate) fn first_session_of(&self, user: usize) -> usize {
         self.user
@@ -313,6 +344,13 @@ impl Converted {
             part(&self.conversions, &self.conversions_end, nth),
         )
     }
+}
+
+/// How many of a session's views are kept. The views before a conversion are the first ones, so those before the last one
+/// contain all others.
+fn assisting(conversions: &[Conversion]) -> usize {
+    let views = conversions.iter().map(|conversion| conversion.assist_views);
+    views.max().unwrap_or(0) as usize
 }
 
 #[inline]

@@ -153,13 +153,19 @@ pub struct Incoming {
 #[derive(Debug, Default)]
 struct Rows {
     places: Vec<Place>,
+    lists: Lists,
+}
+
+/// What sessions with conversions have of both kinds.
+#[derive(Debug, Default)]
+struct Lists {
     views: Vec<Option<PageId>>,
     conversions: Vec<Conversion>,
 }
 
-impl Rows {
-    /// Adds the lists of a row, and returns where they lie.
-    fn add_lists(
+impl Lists {
+    /// Adds those of a row, and returns where they lie.
+    fn add(
         &mut self,
         pages: &mut Pages,
         viewed: &[u64],
@@ -191,6 +197,13 @@ impl Rows {
             first_view..self.views.len(),
             first_conversion..self.conversions.len(),
         ))
+    }
+
+    /// Those of a place.
+    fn of(&self, place: &Place) -> (&[Option<PageId>], &[Conversion]) {
+        let views = self.views.get(place.views.clone());
+        let conversions = self.conversions.get(place.conversions.clone());
+        (views.unwrap_or_default(), conversions.unwrap_or_default())
     }
 }
 
@@ -270,7 +283,7 @@ impl Rows {
                 let values = values
                     .each_mut()
                     .map(|keys| keys.next().unwrap_or_default());
-                let (views, conversions) = self.add_lists(
+                let (views, conversions) = self.lists.add(
                     pages,
                     viewed.next().unwrap_or_default(),
                     converted.next().unwrap_or_default(),
@@ -334,17 +347,12 @@ impl Resident {
     }
 
     fn apply(&self, rows: Rows) {
-        let Rows {
-            mut places,
-            views,
-            conversions,
-        } = rows;
+        let Rows { mut places, lists } = rows;
         // Stable: of rows of one place, the last one holds.
         places.sort_by_key(Place::key);
         places.reverse();
         places.dedup_by_key(|place| place.key());
         places.reverse();
-        let lists = (&views[..], &conversions[..]);
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.now();
         let mut new = Vec::with_capacity(old.len());
@@ -355,15 +363,17 @@ impl Resident {
             let end = next.map_or(rest.len(), |&next| {
                 rest.partition_point(|place| place.user < next)
             });
-            let (changes, later) = rest.split_at(end);
+            let (places, later) = rest.split_at(end);
             rest = later;
+            let changes = changes(block, places, &lists);
             if changes.is_empty() {
                 new.push(Arc::clone(block));
             } else {
-                changed(block, changes, lists, &mut new);
+                changed(block, &changes, &lists, &mut new);
             }
         }
-        changed(&Block::default(), rest, lists, &mut new);
+        let block = Block::default();
+        changed(&block, &changes(&block, rest, &lists), &lists, &mut new);
         *self.blocks.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
     }
 
@@ -439,13 +449,36 @@ impl Resident {
     }
 }
 
+/// Those places whose state is another one in a block. When `ClickHouse` merges parts, many come that were read before.
+fn changes<'a>(block: &Block, places: &'a [Place], lists: &Lists) -> Vec<&'a Place> {
+    let mut changes = Vec::new();
+    let mut is_known = Vec::new();
+    for places in places.chunk_by(|one, other| one.user == other.user) {
+        is_known.clear();
+        is_known.extend(places.iter().map(|place| place.gone));
+        // A user may have very many sessions, so each is looked for among the places.
+        let user = places.first().map_or(0, |place| place.user);
+        for session in block.sessions_of(user) {
+            let Ok(number) = places.binary_search_by_key(&block.place(session), Place::of_user)
+            else {
+                continue;
+            };
+            if let (Some(place), Some(is_known)) = (places.get(number), is_known.get_mut(number)) {
+                let (views, conversions) = lists.of(place);
+                *is_known = !place.gone && block.is(session, &place.session, views, conversions);
+            }
+        }
+        let both = places.iter().zip(&is_known);
+        changes.extend(
+            both.filter(|(_, is_known)| !**is_known)
+                .map(|(place, _)| place),
+        );
+    }
+    changes
+}
+
 /// Makes a block anew with changed places, as one or more blocks, or none.
-fn changed(
-    old: &Block,
-    changes: &[Place],
-    (views, conversions): (&[Option<PageId>], &[Conversion]),
-    blocks: &mut Vec<Arc<Block>>,
-) {
+fn changed(old: &Block, changes: &[&Place], lists: &Lists, blocks: &mut Vec<Arc<Block>>) {
     let most = old.len() + changes.len();
     // Between one and two times as many sessions as a full block, so that few changes make blocks of a few.
     let full = most.div_ceil((most / FULL).max(1));
@@ -476,10 +509,12 @@ fn changed(
         }
         let stays = |&session: &usize| {
             let place = old.place(session);
-            places.binary_search_by_key(&place, Place::of_user).is_err()
+            places
+                .binary_search_by_key(&place, |place| place.of_user())
+                .is_err()
         };
         let mut stay = sessions.filter(stays).peekable();
-        let mut come: Vec<&Place> = places.iter().filter(|place| !place.gone).collect();
+        let mut come: Vec<&Place> = places.iter().copied().filter(|place| !place.gone).collect();
         come.sort_unstable_by_key(|place| place.session.moment);
         if stay.peek().is_some() || !come.is_empty() {
             new.begin_user(key);
@@ -490,11 +525,8 @@ fn changed(
                 new.append_session(old, session);
             }
             new.push(&place.session);
-            let conversions = conversions
-                .get(place.conversions.clone())
-                .unwrap_or_default();
+            let (views, conversions) = lists.of(place);
             if !conversions.is_empty() {
-                let views = views.get(place.views.clone()).unwrap_or_default();
                 new.convert(
                     new.len() - 1,
                     views.iter().copied(),

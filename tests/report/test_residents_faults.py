@@ -16,7 +16,7 @@ from pageroles.report.plan import InMemory, Streamed
 from pageroles.report.run import Report, Reporter
 from pageroles.store.statement import Statement
 from pageroles.store.store import Store
-from support import stores
+from support import stores, worlds
 from support.endless import ENDLESS, running, until
 from support.residing import expected_answer
 from support.wire import message
@@ -444,3 +444,21 @@ def test_a_table_made_anew_has_parts_of_the_same_names(empty_store: Store) -> No
         assert kept.is_right() is InMemory
     assert of_other in kept.part_names()
     kept.reporter.close()
+
+
+# ---- versions ----
+
+
+@pytest.mark.parametrize("written_at", ["2025-01-01T00:00:00Z", "2100-01-01T00:00:00Z"])
+def test_a_version_that_others_insert_counts_if_it_is_the_latest(kept: Kept, written_at: str) -> None:
+    kept.write(session("s1", page="/whole"))
+    assert kept.is_right() is InMemory
+    for _ in range(2):
+        other: Session = {
+            **session("s1", page="/other"),
+            "domain": kept.name(DOMAIN),
+            "written_at": written_at,
+        }
+        kept.store.insert("sessions", worlds.to_store_rows([other]))
+        kept.came.append(other)
+        assert kept.is_right() is InMemory

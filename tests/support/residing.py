@@ -48,6 +48,8 @@ QUESTIONS, QUESTIONS_AFTER = 8, 4
 # Others who fill the table write so many rows at once, of a domain that nobody asks about.
 _NOISE = (3, 50, 3000)
 _NOISY = "noise.example"
+# Of the versions of others, so many come late.
+_LATE = 1 / 3
 _SECONDS = 60.0
 _SETTLING_SECONDS = 0.02
 _SETTLING_QUESTIONS = 500
@@ -200,6 +202,9 @@ class Residing:
         tag = self.rng.choice(("", "", f" by others {self.rng.random()}"))
         version: Session = {**other, **{name: one[name] for name in ("domain", "session_id", "user_id", "started_at")}}  # type: ignore[typeddict-item]
         version.pop("written_at", None)
+        if self.rng.random() < _LATE:
+            # An older version that comes late changes nothing.
+            version["written_at"] = "2025-01-01T00:00:00.000000Z"
         version["session_id"] += tag
         return version
 

@@ -397,6 +397,7 @@ def _store_row(session: Session) -> dict[str, object]:
     views, conversions = session.get("page_views", []), session.get("conversions", [])
     return {
         **{name: session.get(name, "") for name in TEXTS},
+        **({"written_at": session["written_at"]} if "written_at" in session else {}),
         "page_views.url": [view["url"] for view in views],
         "page_views.viewed_at": [view["viewed_at"] for view in views],
         "conversions.url": [conversion.get("url", "") for conversion in conversions],

@@ -57,6 +57,12 @@ impl Session {
     fn converts(&self) -> bool {
         self.number % 25 == 7
     }
+
+    /// The same session, seen from its end; none where it would be as it was.
+    pub fn turned(mut self) -> Option<Self> {
+        std::mem::swap(&mut self.landing, &mut self.exit);
+        (self.landing != self.exit).then_some(self)
+    }
 }
 
 /// The sessions of each day, sorted by user. A user has two sessions on average; half of the sessions have one page

@@ -20,7 +20,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 from cachetools import LRUCache, TTLCache
@@ -44,8 +44,10 @@ _log = structlog.get_logger(__name__)
 
 # A domain of at most so many rows is read by the first question: that takes about as long as its report would.
 SMALL_ROWS = 20_000
-# If more rows were written to a domain since its last question, they are read in the background.
+# If more rows were written to a domain since its last question, and more than a share of what it has, they are read in
+# the background: a streamed report takes less time then.
 MOST_NEW_ROWS = 20_000
+_MOST_NEW_SHARE = 1 / 50
 # What a domain takes that has no sessions, and a row before it was read; and the rows that are read at once.
 DOMAIN_BYTES = 10_000
 ROW_BYTES = 52
@@ -55,6 +57,8 @@ _HALF_LIFE_SECONDS = 600.0
 # How long a domain is remembered as one that does not fit.
 _REFUSED_SECONDS = 60.0
 _MOST_REMEMBERED = 10_000
+# Of so many domains in parts it is remembered what the part has of them.
+_MOST_WRITTEN = 100_000
 # What reading a domain may take.
 _FILL_SECONDS = 3600.0
 _NICENESS = 10
@@ -143,6 +147,7 @@ class _Entry:
         seen: The last look that brought nothing new.
         is_changed: Whether something was read since `kept` was made.
         kept: What is kept, as it was after the last change.
+        latest: When the last of the versions that were read was written, in microseconds since 1970; None: not known.
         rate: How often the domain was asked about, older questions counting less.
     """
 
@@ -153,6 +158,7 @@ class _Entry:
         self.resident = resident
         self.covered = covered
         self.seen: Parts | None = None
+        self.latest: int | None = None
         self.rate = rate
         self.measure()
 
@@ -206,6 +212,23 @@ class _Brought(enum.Enum):
     LOST = enum.auto()
 
 
+class _Written(NamedTuple):
+    """What a part has of a domain.
+
+    Attributes:
+        rows: How many rows.
+        first: When the first of their versions was written, in microseconds since 1970.
+        last: When the last of them was.
+    """
+
+    rows: int
+    first: int
+    last: int
+
+
+_NONE_WRITTEN = _Written(0, 0, 0)
+
+
 class _LostError(Exception):
     """What is kept can't be proved to be as the store is."""
 
@@ -233,7 +256,9 @@ class Residents:
         self._filling: set[str] = set()
         self._rates: LRUCache[str, _Rate] = LRUCache(_MOST_REMEMBERED)
         self._refused: TTLCache[str, bool] = TTLCache(_MOST_REMEMBERED, _REFUSED_SECONDS)
-        self._domains_in: LRUCache[tuple[tuple[int, int], str], frozenset[str]] = LRUCache(_MOST_REMEMBERED)
+        self._written_in: LRUCache[tuple[tuple[int, int], str], Mapping[str, _Written]] = LRUCache(
+            _MOST_WRITTEN, getsizeof=len
+        )
         self._closing = False
         self._closed = threading.Event()
         # The calls of what is done in the background.
@@ -309,7 +334,7 @@ class Residents:
                 # Another question has read since, perhaps what is later than that look.
                 now = self._looks.now(call)
             change = _change(now, entry.covered)
-            if self._rows_of(change, now, domain, call) > MOST_NEW_ROWS:
+            if self._rows_of(change, now, domain, call) > max(MOST_NEW_ROWS, entry.kept.sessions * _MOST_NEW_SHARE):
                 self._in_background(domain, lambda call: self._catch_up(domain, entry, call))
                 return _Brought.LATER
             self._read_new(domain, entry, now, call)
@@ -348,15 +373,22 @@ class Residents:
         """Read the parts of a look that were not read, until nothing is missing; the call owns the entry."""
         while True:
             names = [name for names in _change(now, entry.covered).names.values() for name in names]
-            domains = self._domains_of(names, now, call)
-            own = [name for name in names if domain in domains.get(name, (domain,))]
+            written = self._written(names, now, call)
+            own = [name for name in names if domain in written.get(name, (domain,))]
             if not own:
                 break
+            if (latest := entry.latest) is None:
+                latest = self._latest(domain, own, call)
+            # A part that is gone is in one that is read next.
+            versions = [written[name][domain] for name in own if name in written]
+            are_latest = bool(versions) and latest < min(each.first for each in versions)
             incoming = _core.Incoming(entry.resident)
-            feed(incoming.feed, self._store, statements.places(domain, parts=own), call)
+            places = statements.places(domain, parts=own, are_latest=are_latest)
+            feed(incoming.feed, self._store, places, call)
             with entry.changing(call):
                 incoming.apply()
                 entry.is_changed = True
+                entry.latest = max([latest, *(each.last for each in versions)])
             now = self._looks.now(call, anew=True)
             covered = entry.covered.covering(names, now)
             if isinstance(covered, Lost):
@@ -373,28 +405,31 @@ class Residents:
             self._make_room(0, math.inf)
 
     def _rows_of(self, change: New, now: Parts, domain: str, call: Call) -> int:
-        """Return how many rows new parts have, those left aside that have none of a domain."""
+        """Return how many rows of a domain new parts have; those that are gone may have any."""
         names = {name for names in change.names.values() for name in names}
-        domains = self._domains_of(list(names), now, call)
-        return sum(
-            part.rows for part in now.parts if part.name in names and domain in domains.get(part.name, (domain,))
-        )
+        written = self._written(list(names), now, call)
+        gone = sum(part.rows for part in now.parts if part.name in names - written.keys())
+        return gone + sum(of.get(domain, _NONE_WRITTEN).rows for of in written.values())
 
-    def _domains_of(self, names: Sequence[str], now: Parts, call: Call) -> Mapping[str, frozenset[str]]:
-        """Return which domains some parts of a look have, of those parts that are still there.
+    def _written(self, names: Sequence[str], now: Parts, call: Call) -> Mapping[str, Mapping[str, _Written]]:
+        """Return by domain what some parts of a look have, of those parts that are still there.
 
         A part never changes. Another can have its name, in a table that was made or opened anew: something was lost
         then.
         """
         with self._lock:
             keys = {name: (now.losses, name) for name in names}
-            found = {name: self._domains_in[key] for name, key in keys.items() if key in self._domains_in}
+            found = {name: self._written_in[key] for name, key in keys.items() if key in self._written_in}
         if missing := [name for name in names if name not in found]:
-            rows = self._store.rows(statements.domains_in(missing), call)
-            for name, group in itertools.groupby(sorted(map(_texts, rows)), key=lambda row: row[0]):
-                found[name] = frozenset(domain for _, domain in group)
+            rows = sorted(self._store.rows(statements.versions_in(missing), call), key=_first_text)
+            for name, group in itertools.groupby(rows, key=_first_text):
+                found[name] = {
+                    str(domain): _Written(*(int(str(number)) for number in numbers)) for _, domain, *numbers in group
+                }
             with self._lock:
-                self._domains_in.update({keys[name]: found[name] for name in missing if name in found})
+                for name in found.keys() & set(missing):
+                    with contextlib.suppress(ValueError):  # of more domains than are remembered
+                        self._written_in[keys[name]] = found[name]
         return found
 
     # ---- what is kept ----
@@ -441,6 +476,7 @@ class Residents:
             everything = PagesQuery(domain, _ALWAYS, touch_scope=TouchScope.ANY)
             name_pages(entry.kept.count(everything, 1), self._store, everything, call, whole_keys=True)
             entry.measure()
+            entry.latest = self._latest(domain, (), call)
         if not self._make_room(entry.kept.bytes, rate.now()):
             return None
         with self._lock:
@@ -456,6 +492,9 @@ class Residents:
             milliseconds=round((time.monotonic() - began) * 1000, 1),
         )
         return entry.kept
+
+    def _latest(self, domain: str, besides: Sequence[str], call: Call) -> int:
+        return int(str(self._store.rows(statements.latest_version(domain, besides), call)[0][0]))
 
     def _size(self, domain: str, call: Call) -> int:
         return int(str(self._store.rows(statements.domain_size(domain), call)[0][0]))
@@ -534,9 +573,8 @@ def _change(now: Parts, covered: Parts) -> New:
     return change
 
 
-def _texts(row: Sequence[object]) -> tuple[str, str]:
-    name, domain = row
-    return str(name), str(domain)
+def _first_text(row: Sequence[object]) -> str:
+    return str(row[0])
 
 
 def _be_nice() -> None:

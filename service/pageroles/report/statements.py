@@ -220,7 +220,9 @@ def users(query: PagesQuery, keys: KeyRange) -> Statement | None:
     )
 
 
-def places(domain: str, *, keys: KeyRange | None = None, parts: Sequence[str] = ()) -> Statement:
+def places(
+    domain: str, *, keys: KeyRange | None = None, parts: Sequence[str] = (), are_latest: bool = False
+) -> Statement:
     """Select places as they are now: all that reports ask of the sessions there.
 
     Args:
@@ -228,6 +230,7 @@ def places(domain: str, *, keys: KeyRange | None = None, parts: Sequence[str] = 
         keys: Of users whose keys lie in that range.
         parts: Those of which parts of these names have a row, and perhaps a few more; none: all places where a session
             counts.
+        are_latest: Whether no version outside of these parts is as late as those in them.
     """
     where = ["s.domain = {domain:String}"]
     looked_at_first = ""
@@ -236,24 +239,41 @@ def places(domain: str, *, keys: KeyRange | None = None, parts: Sequence[str] = 
         where += [_IN_BUCKETS, _IN_KEYS]
         parameters.update(_key_parameters(keys))
     if parts:
+        parameters["parts"] = list(parts)
+    if parts and are_latest:
+        where.append(_IN_PARTS)
+    elif parts:
         # With FINAL, ClickHouse reads all columns of what the index leaves, which is nearly all of some days, unless it
         # is told what to look at first. All versions at a place have the same user and day, so none is missed. Places
         # of these users on these days that no part has are harmless.
-        written = "FROM sessions AS s WHERE s.domain = {domain:String} AND s._part IN {parts:Array(String)}"
+        written = f"FROM sessions AS s WHERE s.domain = {{domain:String}} AND {_IN_PARTS}"
         looked_at_first = f"PREWHERE s.user_key IN (SELECT s.user_key {written}) "
         where.append(f"s.day IN (SELECT s.day {written})")
-        parameters["parts"] = list(parts)
     else:
         where.append("s.gone = 0")
     source = f"sessions AS s FINAL {looked_at_first}WHERE {_all(where)}"
     return Statement(f"SELECT {', '.join(_PLACE)} FROM {source}", parameters)
 
 
-def domains_in(parts: Sequence[str]) -> Statement:
-    """Select the domains that parts of some names have rows of: the part's name, the domain."""
+def versions_in(parts: Sequence[str]) -> Statement:
+    """Select what parts of some names have of each domain.
+
+    The columns: the part's name, the domain, how many rows, and when the first and the last of their versions were
+    written, in microseconds since 1970.
+    """
     return Statement(
-        "SELECT DISTINCT s._part, s.domain FROM sessions AS s WHERE s._part IN {parts:Array(String)}",
+        "SELECT s._part, s.domain, count(), toUnixTimestamp64Micro(min(s.written_at)), "
+        f"toUnixTimestamp64Micro(max(s.written_at)) FROM sessions AS s WHERE {_IN_PARTS} GROUP BY s._part, s.domain",
         {"parts": list(parts)},
+    )
+
+
+def latest_version(domain: str, besides: Sequence[str]) -> Statement:
+    """Select when the last version of a domain was written that is not in parts of some names; 0: there is none."""
+    return Statement(
+        "SELECT toUnixTimestamp64Micro(max(s.written_at)) FROM sessions AS s "
+        f"WHERE s.domain = {{domain:String}} AND NOT {_IN_PARTS}",
+        {"domain": domain, "parts": list(besides)},
     )
 
 
@@ -329,6 +349,7 @@ _PLACE = (
         if each.of is Of.CONVERSION
     ),
 )  # fmt: skip
+_IN_PARTS = "s._part IN {parts:Array(String)}"
 _OF_USERS = ("s.domain = {domain:String}", _IN_KEYS)
 
 
