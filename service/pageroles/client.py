@@ -9,10 +9,13 @@ import msgspec
 
 from pageroles._core import JsonAnswer
 from pageroles.transport import headers
+from pageroles.transport.tls import client_credentials
 from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from pageroles.settings import ClientTls
 
 _METHOD = "/pageroles.v1.PageRolesService/StreamPages"
 
@@ -60,6 +63,7 @@ def ask(
     domain: str | None = None,
     seconds: float | None = None,
     plan: bool = False,
+    tls: ClientTls | None = None,
 ) -> Asked:
     """Ask a server for a report of any size.
 
@@ -70,17 +74,20 @@ def ask(
         domain: The domain to read; only with a key for all domains.
         seconds: The longest time to wait; None: the server's limit.
         plan: Also ask how the report was made.
+        tls: What the server is trusted by; None: without TLS.
 
     Returns:
         The answer, and the plan.
 
     Raises:
         AskError: The server refused, or can't be reached.
+        SettingError: The files of TLS can't be used.
     """
     metadata = headers.caller_metadata(key, domain or None)
     if plan:
         metadata.append((headers.PLAN.metadata, "1"))
-    with grpc.insecure_channel(target) as channel:
+    channel = grpc.insecure_channel(target) if tls is None else grpc.secure_channel(target, client_credentials(tls))
+    with channel:
         # The messages stay bytes here: the core makes JSON of them.
         method: Any = channel.unary_stream(_METHOD, request_serializer=pages_pb2.PagesRequest.SerializeToString)
         try:

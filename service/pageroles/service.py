@@ -7,13 +7,13 @@ travel.
 from __future__ import annotations
 
 import dataclasses
-import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pageroles.access.domains import StoredDomains
 from pageroles.access.keys import KeyRing, KeyStore, KeyUses
 from pageroles.access.quotas import QuotaMeter, QuotaStore
+from pageroles.admission import Admission, Failures
 from pageroles.errors import CancelledError, InternalError, OverloadedError, PagerolesError, UnauthenticatedError
 from pageroles.question.request import to_query
 from pageroles.report.run import Reporter
@@ -24,6 +24,7 @@ from pageroles.telemetry import RequestLog
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pageroles.access.keys import Caller
     from pageroles.errors import QuotaState
     from pageroles.report.residents import Memory
     from pageroles.report.run import Report
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pageroles.store.store import Store
     from pageroles.v1 import pages_pb2
 
-_RETRY_SECONDS = 1.0
+_FAILED_RETRY_SECONDS = 10.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class IncomingRequest:
         domain: The domain that the caller names; None where it names none.
         seconds: The time until the caller's deadline; None: it has none.
         request_id: The id of the request in the log and in the answer.
+        address: The address that the request came from, without its port.
     """
 
     method: str
@@ -53,6 +55,7 @@ class IncomingRequest:
     domain: str | None
     seconds: float | None
     request_id: str
+    address: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,10 +64,12 @@ class Reply:
 
     Attributes:
         report: The report.
+        key_id: The id of the caller's key.
         quota: The domain's quota after this request; None where it has no quota.
     """
 
     report: Report
+    key_id: str
     quota: QuotaState | None
 
 
@@ -73,7 +78,7 @@ class PagesService:
 
     Attributes:
         max_seconds: The longest time that a request may take, in seconds.
-        max_requests: The most requests at work at once.
+        admission: Accounts for what the requests hold together.
         watch: Tells whether the store is ready.
     """
 
@@ -103,14 +108,14 @@ class PagesService:
         self.watch = Watch(store, every_seconds=watch_seconds)
         self.watch.start()
         self.max_seconds = max_seconds
-        self.max_requests = max_requests
+        self.admission = Admission(max_requests)
         self._store = store
         self._domains = StoredDomains(store)
         self._keys = KeyRing(KeyStore(store))
         self._uses = KeyUses(KeyStore(store))
         self._quotas = QuotaMeter(QuotaStore(store))
         self._reporter = Reporter(store, memory=memory)
-        self._places = threading.BoundedSemaphore(max_requests)
+        self._failures = Failures()
 
     def close(self) -> None:
         """End the workers and the watch, and return what is reserved of quotas and not used."""
@@ -156,17 +161,11 @@ class PagesService:
         return reply
 
     def _answer(self, incoming: IncomingRequest, started: Callable[[Call], None], log: RequestLog) -> Reply:
-        if not self._places.acquire(blocking=False):
-            raise OverloadedError("the server is busy; try again", _RETRY_SECONDS)
-        try:
+        with self.admission.place() as place:
             self.watch.refuse_damaged()
-            try:
-                caller = self._keys.caller(incoming.key, incoming.domain)
-            except UnauthenticatedError:
-                # The key itself may be among the rows that are lost.
-                self.watch.refuse_damaged()
-                raise
+            caller = self._caller(incoming)
             log.key_id = caller.key_id
+            place.belongs_to(caller.key_id)
             self._uses.note(caller.key_id)
             log.domain = domain = self._domains.stored(caller.domain) if caller.names_domain else caller.domain
             query = to_query(incoming.request, domain, datetime.now(UTC))
@@ -175,10 +174,10 @@ class PagesService:
             call = self._store.call(min(seconds, self.max_seconds))
             started(call)
             try:
-                report = self._reporter.report(query, call)
+                report = self._reporter.report(query, call, place.take_large)
                 # Again, for what happened meanwhile.
                 self.watch.refuse_damaged()
-                return Reply(report, quota)
+                return Reply(report, caller.key_id, quota)
             except CancelledError:
                 raise
             except PagerolesError:
@@ -186,5 +185,21 @@ class PagesService:
                 raise
             finally:
                 call.finish()
-        finally:
-            self._places.release()
+
+    def _caller(self, incoming: IncomingRequest) -> Caller:
+        """Return who sent a request; an address that sent many keys that do not work is not looked up any more.
+
+        A key that works does, from whatever address.
+        """
+        strange = self._failures.are_too_many(incoming.address)
+        try:
+            return self._keys.caller(incoming.key, incoming.domain, look_again=not strange)
+        except UnauthenticatedError:
+            if strange:
+                raise OverloadedError(
+                    "too many keys that do not work came from this address; try again later", _FAILED_RETRY_SECONDS
+                ) from None
+            self._failures.add(incoming.address)
+            # The key itself may be among the rows that are lost.
+            self.watch.refuse_damaged()
+            raise

@@ -20,7 +20,7 @@ from pageroles.transport.rest_server import HttpServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pageroles.settings import ServerSettings
+    from pageroles.settings import ClientTls, ServerSettings
     from pageroles.store.store import Store
     from pageroles.transport.backends import Backend
 
@@ -77,9 +77,11 @@ def serving(store: Store, settings: ServerSettings) -> Iterator[Served]:
         stack.callback(service.close)
         # Only now: a store that is damaged or has another schema is refused as it is.
         recover(store)
-        server = GrpcServer(service, settings.grpc_address)
+        server = GrpcServer(service, settings.grpc_address, tls=settings.tls, reflects=settings.reflects)
         stack.callback(server.stop, settings.grace)
         http = stack.enter_context(_rest(LocalBackend(service), settings)) if settings.http_address else None
+        # Both stop at the same time, and so have one grace.
+        stack.callback(server.refuse_new, settings.grace)
         if store.folder is not None:
             stack.enter_context(local_socket.serving(store.folder, lambda: Status(contents(store), service.memory)))
         if settings.keep_days:
@@ -90,12 +92,13 @@ def serving(store: Store, settings: ServerSettings) -> Iterator[Served]:
 
 
 @contextlib.contextmanager
-def gateway(target: str, settings: ServerSettings) -> Iterator[str]:
+def gateway(target: str, settings: ServerSettings, tls: ClientTls | None = None) -> Iterator[str]:
     """Serve REST in front of a gRPC server while the block runs.
 
     Args:
         target: The address of the gRPC server, `host:port`.
         settings: Where and within which limits to serve.
+        tls: What that server is trusted by; None: it is asked without TLS.
 
     Yields:
         The address of REST, `host:port`.
@@ -103,7 +106,7 @@ def gateway(target: str, settings: ServerSettings) -> Iterator[str]:
     Raises:
         SettingError: An address can't be used.
     """
-    with _rest(RemoteBackend(target), settings) as address:
+    with _rest(RemoteBackend(target, tls), settings) as address:
         yield address
 
 
@@ -111,7 +114,7 @@ def gateway(target: str, settings: ServerSettings) -> Iterator[str]:
 def _rest(backend: Backend, settings: ServerSettings) -> Iterator[str]:
     address = settings.http_address or ""
     app = application(backend, max_seconds=settings.max_seconds, allowed_origins=settings.allowed_origins)
-    server = HttpServer(app, address, grace=settings.grace)
+    server = HttpServer(app, address, grace=settings.grace, tls=settings.tls)
     try:
         yield _with_port(address, server.port)
     finally:

@@ -58,6 +58,36 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServerTls:
+    """The files of a server's TLS, in PEM.
+
+    Attributes:
+        cert: Its certificate, and those between it and the root.
+        key: The certificate's key, not encrypted.
+        client_ca: The roots of clients' certificates, which then must have one; None: clients need none.
+    """
+
+    cert: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ClientTls:
+    """The files of a client's TLS, in PEM.
+
+    Attributes:
+        ca: The roots of servers' certificates; None: those that grpc trusts.
+        cert: The certificate that it shows to a server that asks for one; None: it has none.
+        key: The certificate's key, not encrypted.
+    """
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
 @dataclasses.dataclass(frozen=True)
 class ServerSettings:
     """The settings of a server, or of a gateway, which uses those of REST only.
@@ -72,6 +102,8 @@ class ServerSettings:
         memory: The most bytes of domains in memory; None: a quarter of what the process may use; 0: none is kept.
         keep_days: The days that sessions are kept, by domain; None: in every other domain, where all are kept without
             it.
+        tls: The certificate to serve with, over gRPC and REST; None: without TLS.
+        reflects: Whether gRPC tells which methods there are.
     """
 
     grpc_address: str = "127.0.0.1:50051"
@@ -82,12 +114,15 @@ class ServerSettings:
     grace: float = 30.0
     memory: int | None = None
     keep_days: Mapping[str | None, int] = dataclasses.field(default_factory=dict)
+    tls: ServerTls | None = None
+    reflects: bool = True
 
 
 MAX_SECONDS_BOUNDS: Final = (0.1, 300)
 GRACE_BOUNDS: Final = (0, 3600)
 MAX_REQUESTS_BOUNDS: Final = (1, 1000)
 KEEP_DAYS_BOUNDS: Final = (1, 36_500)
+MOST_WAIT_SECONDS: Final = 3600
 READERS_BOUNDS: Final = (2, 256)
 DEMO_SESSIONS_BOUNDS: Final = (1000, 10_000_000)
 # A connection to ClickHouse that stays silent is closed this long after the longest time of a request.

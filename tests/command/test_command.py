@@ -394,7 +394,7 @@ def test_every_option_says_what_it_is_and_its_default_and_unit_once() -> None:
         assert option.help, words
         assert "default" not in option.help.lower(), f"{words}: the default is shown beside the help"
     timed = {option.name for _, option in seen if option.help.endswith("in seconds.")}
-    assert timed == {"grace", "max_seconds", "timeout"}
+    assert timed == {"grace", "max_seconds", "timeout", "wait_for_store"}
 
 
 def settings_of_the_page() -> dict[str, str]:

@@ -31,7 +31,7 @@ FLOORS = (
     ("telemetry",),
     ("report", "access", "ingest"),
     ("question", "store"),
-    ("cached",),
+    ("cached", "admission"),
     ("settings", "sentences", "errors"),
     ("v1", "_core"),
 )

@@ -59,13 +59,11 @@ class World:
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:
         """Take all places of the server."""
-        places = 0
-        while self.served.service._places.acquire(blocking=False):
-            places += 1
-        try:
+        admission = self.served.service.admission
+        with contextlib.ExitStack() as places:
+            for _ in range(admission.places):
+                places.enter_context(admission.place())
             yield
-        finally:
-            self.served.service._places.release(places)
 
     @contextlib.contextmanager
     def endless(self) -> Iterator[None]:
@@ -173,6 +171,7 @@ def over_rest(rest: str, world: World) -> Iterator[tuple[str, Code, requests.Res
     yield "a slash at the end", Code.NOT_FOUND, requests.post(f"{rest}/api/v1/pages/", timeout=PATIENCE)
     yield "another file", Code.NOT_FOUND, requests.get(f"{rest}/explorer/nowhere.js", timeout=PATIENCE)
     yield "another method", Code.METHOD_NOT_ALLOWED, requests.get(f"{rest}/api/v1/pages", timeout=PATIENCE)
+    yield "a large head", Code.HEAD_TOO_LARGE, post(rest, key, X_Large="a" * 20_000)
     yield "a large body", Code.PAYLOAD_TOO_LARGE, post(rest, key, b" " * (64 * 1024 + 1))
     yield (
         "a form",
@@ -207,27 +206,33 @@ def test_over_rest_a_late_body_is_refused_without_words_of_grpc(rest: str, monke
     assert not GRPC_WORDS.search(fault["error"])
 
 
-@pytest.mark.parametrize("sent", [b"\x00\x01\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nX-Large: " + b"a" * 20_000])
-def test_over_rest_what_is_not_http_is_refused_in_the_same_form(rest: str, sent: bytes) -> None:
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"\x00\x01\r\n\r\n", Code.INVALID_ARGUMENT),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Large: " + b"a" * 20_000, Code.HEAD_TOO_LARGE),
+    ],
+)
+def test_over_rest_what_is_not_http_is_refused_in_the_same_form(rest: str, sent: bytes, code: Code) -> None:
     parts = urlsplit(rest)
     with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=PATIENCE) as client:
         client.sendall(sent)
         head, _, body = b"".join(iter(lambda: client.recv(65536), b"")).partition(b"\r\n\r\n")
-    assert b" 400 " in head.splitlines()[0]
+    assert f" {code.http} ".encode() in head.splitlines()[0]
     assert b"content-type: application/json" in head
-    assert json.loads(body)["code"] == "invalid_argument"
+    assert json.loads(body)["code"] == code.text
 
 
 def test_over_rest_more_connections_than_served_are_refused_in_the_same_form(
     rest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rest_server, "_MOST_CONNECTIONS", 0)
-    response = requests.get(f"{rest}/livez", timeout=PATIENCE)
+    response = requests.post(f"{rest}/api/v1/pages", timeout=PATIENCE)
     assert (response.status_code, response.json()["code"]) == (429, "overloaded")
     assert response.headers["retry-after"] == "1"
     assert response.headers["x-request-id"]
     monkeypatch.undo()
-    assert requests.get(f"{rest}/livez", timeout=PATIENCE).status_code == 200
+    assert requests.post(f"{rest}/api/v1/pages", timeout=PATIENCE).status_code == 401
 
 
 def test_a_gateway_whose_server_is_away_or_silent_does_not_speak_of_grpc() -> None:

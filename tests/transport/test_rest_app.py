@@ -65,7 +65,7 @@ def test_a_body_that_does_not_come_is_a_408(rest: str, monkeypatch: pytest.Monke
 def test_a_head_that_is_too_large_is_refused(rest: str) -> None:
     with connected(rest) as client:
         client.sendall(b"POST /api/v1/pages HTTP/1.1\r\nHost: x\r\nX-Large: " + b"a" * 100_000)
-        assert b" 400 " in everything(client).splitlines()[0]
+        assert b" 431 " in everything(client).splitlines()[0]
 
 
 def test_other_origins_ask_only_where_allowed(served: Served, rest: str) -> None:

@@ -128,12 +128,8 @@ def test_a_key_for_all_domains_must_name_one(served: Served) -> None:
 
 def test_more_requests_than_places_are_told_when_to_come_back(served: Served, key: str) -> None:
     with serving_with(served.store, max_requests=1) as (target, service, _), Asked(target, key) as asked:
-        assert service._places.acquire(blocking=False)
-        try:
-            with pytest.raises(grpc.RpcError) as caught:
-                asked.pages()
-        finally:
-            service._places.release()
+        with service.admission.place(), pytest.raises(grpc.RpcError) as caught:
+            asked.pages()
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert details(caught.value)[0].retry_delay.seconds >= 1
         asked.pages()

@@ -247,13 +247,21 @@ class KeyRing:
         """Drop the copy: the next check reads the keys again."""
         self._records.forget()
 
-    def caller(self, key: str | None, domain: str | None, permission: Permission = Permission.REPORT) -> Caller:
+    def caller(
+        self,
+        key: str | None,
+        domain: str | None,
+        permission: Permission = Permission.REPORT,
+        *,
+        look_again: bool = True,
+    ) -> Caller:
         """Return the caller that a request's key and domain stand for.
 
         Args:
             key: The key as received; None where there was none.
             domain: The domain that the request names; None where it names none.
             permission: What the key must allow.
+            look_again: Whether to look at the store for a key that the copy lacks.
 
         Raises:
             UnauthenticatedError: There is no key, or it is unknown, revoked or expired.
@@ -262,7 +270,7 @@ class KeyRing:
         """
         if not key:
             raise UnauthenticatedError(f"no API key: send it in {sentences.KEY_PLACE}")
-        record = self._find(key)
+        record = self._find(key, look_again=look_again)
         if record is None:
             raise UnauthenticatedError(_REFUSED)
         if permission not in record.permissions:
@@ -277,12 +285,12 @@ class KeyRing:
             raise PermissionDeniedError(f"this key may not read that domain; leave out {sentences.DOMAIN_PLACE}")
         return Caller(record.id, record.domain, names_domain=False)
 
-    def _find(self, key: str) -> ApiKey | None:
+    def _find(self, key: str, *, look_again: bool) -> ApiKey | None:
         """Return the record of a key that works, else None."""
         match = _KEY.fullmatch(key)
         key_id = match[1] if match else ""
         records = self._records.get()
-        if match and key_id not in records:
+        if look_again and match and key_id not in records:
             records = self._records.newer(_UNKNOWN_REFRESH_SECONDS)
         record = records.get(key_id)
         # An unknown id takes as long as a known one, so that the time does not show which ids exist.

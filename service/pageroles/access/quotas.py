@@ -16,15 +16,25 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 
 from pageroles.cached import Cached
-from pageroles.errors import InvalidArgumentError, QuotaExceededError, QuotaState, StoreError
+from pageroles.errors import (
+    InternalError,
+    InvalidArgumentError,
+    QuotaExceededError,
+    QuotaState,
+    StoreError,
+    StoreUnavailableError,
+)
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pageroles.store.store import Store
+
+_log = structlog.get_logger(__name__)
 
 # Every server applies a changed quota within this time.
 REFRESH_SECONDS = 10.0
@@ -153,6 +163,7 @@ class QuotaMeter:
 
         Raises:
             QuotaExceededError: The month's requests are used up.
+            StoreUnavailableError: The store can't be read or written to, so the request can't be counted.
         """
         limit = self._limits.get().get(domain)
         if limit is None:
@@ -161,7 +172,14 @@ class QuotaMeter:
         reservation = self._reservation(domain, now)
         with reservation.lock:
             if reservation.left == 0:
-                self._fill(reservation, domain, limit)
+                try:
+                    self._fill(reservation, domain, limit)
+                except InternalError as error:
+                    # Such as a full disk. A quota is a promise: what can't be counted is not answered.
+                    _log.warning("requests can't be counted against a quota", domain=domain, error=str(error))
+                    raise StoreUnavailableError(
+                        "the request can't be counted against the domain's quota; try again later"
+                    ) from error
             if reservation.left == 0 or reservation.used >= limit:
                 state = QuotaState(domain, limit, max(reservation.used, limit), reservation.resets_at)
                 raise QuotaExceededError(state, now)

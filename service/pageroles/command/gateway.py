@@ -6,7 +6,23 @@ import structlog
 import typer
 
 from pageroles import __version__, serving
-from pageroles.command.options import DEFAULT_HTTP_ADDRESS, AllowedOrigins, Grace, HttpAddress, MaxSeconds, Target
+from pageroles.command.options import (
+    DEFAULT_HTTP_ADDRESS,
+    AllowedOrigins,
+    Ca,
+    ClientCert,
+    ClientKey,
+    Grace,
+    HttpAddress,
+    MaxSeconds,
+    Target,
+    Tls,
+    TlsCert,
+    TlsClientCa,
+    TlsKey,
+    client_tls,
+    server_tls,
+)
 from pageroles.command.processes import on_stop_signals
 from pageroles.settings import ServerSettings
 
@@ -20,14 +36,25 @@ def gateway(
     allow_origin: AllowedOrigins = None,
     max_seconds: MaxSeconds = ServerSettings.max_seconds,
     grace: Grace = ServerSettings.grace,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    tls: Tls = False,
+    ca: Ca = None,
+    client_cert: ClientCert = None,
+    client_key: ClientKey = None,
 ) -> None:
     """Serve REST in front of a gRPC server, until SIGTERM or Ctrl-C; requests in flight finish."""
     stopping = on_stop_signals()
     log = structlog.get_logger("pageroles")
     settings = ServerSettings(
-        http_address=http_address, allowed_origins=tuple(allow_origin or ()), max_seconds=max_seconds, grace=grace
+        http_address=http_address,
+        allowed_origins=tuple(allow_origin or ()),
+        max_seconds=max_seconds,
+        grace=grace,
+        tls=server_tls(tls_cert, tls_key, tls_client_ca),
     )
-    with serving.gateway(target, settings) as http:
+    with serving.gateway(target, settings, client_tls(tls, ca, client_cert, client_key)) as http:
         log.info("serving", http=http, target=target, version=__version__)
         stopping.wait()
         log.info("stopping", grace_seconds=grace)

@@ -13,7 +13,17 @@ import typer
 
 from pageroles import client, sentences, settings
 from pageroles.command import shown, tables
-from pageroles.command.options import DEFAULT_GRPC_ADDRESS, EXIT_FAULT, Target
+from pageroles.command.options import (
+    DEFAULT_GRPC_ADDRESS,
+    EXIT_FAULT,
+    Ca,
+    ClientCert,
+    ClientKey,
+    Target,
+    Tls,
+    client_tls,
+    from_file,
+)
 from pageroles.errors import InvalidArgumentError
 from pageroles.question.filters import FILTERS
 from pageroles.question.request import SCOPES, to_request
@@ -54,8 +64,14 @@ def _with_filters(command: Callable[..., None]) -> Callable[..., None]:
 @_with_filters
 def report(
     *,
-    key: Annotated[str, typer.Option(envvar="PAGEROLES_KEY", help="API key.")],
+    key: Annotated[
+        str, typer.Option(envvar="PAGEROLES_KEY", callback=from_file, help="API key, or @FILE, a file that holds it.")
+    ],
     target: Target = DEFAULT_GRPC_ADDRESS,
+    tls: Tls = False,
+    ca: Ca = None,
+    client_cert: ClientCert = None,
+    client_key: ClientKey = None,
     domain: Annotated[
         Optional[str],  # noqa: UP045 - typer reads it
         typer.Option(
@@ -107,8 +123,9 @@ def report(
         request = to_request({"start_date": start_date, "end_date": end_date, "touch_scope": touch_scope, **filters})
     except InvalidArgumentError as error:
         raise typer.BadParameter(error.description, param_hint=f"--{error.field.replace('_', '-')}") from None
+    trusted = client_tls(tls, ca, client_cert, client_key)
     try:
-        asked = client.ask(target, key, request, domain=domain, seconds=timeout, plan=plan)
+        asked = client.ask(target, key, request, domain=domain, seconds=timeout, plan=plan, tls=trusted)
     except client.AskError as error:
         shown.say(_err, (error.status, "red"), f": {error}")
         raise typer.Exit(EXIT_FAULT) from None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import time
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import structlog
@@ -18,18 +20,27 @@ from pageroles.command.options import (
     HttpAddress,
     MaxSeconds,
     StoreDsn,
+    TlsCert,
+    TlsClientCa,
+    TlsKey,
+    number,
+    server_tls,
 )
 from pageroles.command.processes import on_hangup, on_stop_signals
+from pageroles.errors import StoreUnavailableError
 from pageroles.settings import ServerSettings
 from pageroles.store.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import threading
+    from collections.abc import Callable, Iterable
 
     from pageroles.service import PagesService
+    from pageroles.serving import Served
 
 app = typer.Typer(add_completion=False)
 
+_TRY_AGAIN_SECONDS = 1.0
 _SIZE = re.compile(r"(?P<number>[0-9]{1,9}(\.[0-9]{1,9})?) ?(?P<unit>|[kmgt]?b|[kmgt]ib)", re.ASCII | re.IGNORECASE)
 _BYTES = {"": 1, "B": 1} | {
     f"{unit}{form}": base**power
@@ -66,6 +77,24 @@ def serve(
         ),
     ] = None,
     grace: Grace = ServerSettings.grace,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    reflection: Annotated[
+        bool,
+        typer.Option(envvar="PAGEROLES_REFLECTION", help="Tell gRPC clients that ask which methods there are."),
+    ] = True,
+    wait_for_store: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            envvar="PAGEROLES_WAIT_FOR_STORE",
+            min=0,
+            max=settings.MOST_WAIT_SECONDS,
+            callback=number,
+            help="Time to wait at the start for a ClickHouse server that can't be reached, in seconds.",
+        ),
+    ] = 0.0,
     memory: Annotated[
         Optional[str],  # noqa: UP045 - typer reads it
         typer.Option(
@@ -98,17 +127,47 @@ def serve(
         grace=grace,
         memory=None if memory is None else _bytes(memory),
         keep_days=_kept(keep_days or ()),
+        tls=server_tls(tls_cert, tls_key, tls_client_ca),
+        reflects=reflection,
     )
     silence = max_seconds + settings.SILENCE_BEYOND_REQUEST_SECONDS
-    with (
-        Store.open(store, readers=readers or settings.default_readers(), silence=silence) as opened,
-        serving.serving(opened, server_settings) as served,
-    ):
+
+    def begin(stack: contextlib.ExitStack) -> Served:
+        opened = Store.open(store, readers=readers or settings.default_readers(), silence=silence)
+        return stack.enter_context(serving.serving(stack.enter_context(opened), server_settings))
+
+    with contextlib.ExitStack() as stack:
+        served = _begun(begin, stack, wait_for_store, stopping)
+        if served is None:
+            return
         on_hangup(lambda: _reread(served.service))
         log.info("serving", grpc=served.grpc, http=served.http, version=__version__)
         stopping.wait()
         log.info("stopping", grace_seconds=grace)
     log.info("stopped")
+
+
+def _begun(
+    begin: Callable[[contextlib.ExitStack], Served],
+    stack: contextlib.ExitStack,
+    seconds: float,
+    stopping: threading.Event,
+) -> Served | None:
+    """Begin to serve; while the store can't be reached, try again for some seconds. None: a signal came meanwhile."""
+    ends = time.monotonic() + seconds
+    while not stopping.is_set():
+        with contextlib.ExitStack() as tried:
+            try:
+                served = begin(tried)
+            except StoreUnavailableError as error:
+                if (left := ends - time.monotonic()) <= 0:
+                    raise
+                structlog.get_logger("pageroles").warning("waiting for the store", reason=str(error))
+                stopping.wait(min(left, _TRY_AGAIN_SECONDS))
+                continue
+            stack.push(tried.pop_all())
+            return served
+    return None
 
 
 def _reread(service: PagesService) -> None:

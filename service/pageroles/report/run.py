@@ -13,21 +13,23 @@ from pageroles.report import plan as planning
 from pageroles.report import statements
 from pageroles.report.facts import FactFinder
 from pageroles.report.names import feed, name_pages
-from pageroles.report.plan import InMemory
+from pageroles.report.plan import InMemory, Streamed
 from pageroles.report.residents import Residents
 from pageroles.report.workers import Workers
 from pageroles.settings import default_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pageroles.question.model import PagesQuery
-    from pageroles.report.plan import Plan, Streamed
+    from pageroles.report.plan import Plan
     from pageroles.report.statements import KeyRange, Reading
     from pageroles.store.call import Call
     from pageroles.store.store import Store
 
 MAX_MESSAGE_BYTES = 1 << 20
+# What a page takes in a report: its counts on both sides, and its place in the order; its message takes as much.
+_BYTES_OF_PAGE = 100
 
 
 class Report:
@@ -36,6 +38,7 @@ class Report:
     Attributes:
         total_sessions: The number of included sessions.
         plan: How it was made.
+        bytes: About how many bytes it takes until its last message is read.
     """
 
     def __init__(self, query: PagesQuery, plan: Plan, counted: _core.Counted) -> None:
@@ -45,6 +48,7 @@ class Report:
         self._start = to_milliseconds(query.window.start)
         self._end = to_milliseconds(query.window.shown_end)
         self.total_sessions = counted.total_sessions
+        self.bytes = counted.page_count() * _BYTES_OF_PAGE
 
     def message(self) -> bytes:
         """Return the report as one serialized PagesResponse."""
@@ -82,13 +86,20 @@ class Reporter:
         self.residents.close()
         self._workers.close()
 
-    def report(self, query: PagesQuery, call: Call) -> Report:
+    def report(self, query: PagesQuery, call: Call, admit_large: Callable[[], None] = lambda: None) -> Report:
         """Answer a question.
+
+        Args:
+            query: The question.
+            call: Ends the queries in time.
+            admit_large: Called before a large report streams; what it raises ends the report.
 
         Raises:
             PagerolesError: The store failed, or the call ended; no query of it keeps running.
         """
         plan = self.plan(query, call)
+        if isinstance(plan, Streamed) and plan.large:
+            admit_large()
         if isinstance(plan, InMemory):
             return self.run(query, plan, call)
         try:

@@ -1,8 +1,9 @@
-"""Parse the addresses of servers and gateways, `host:port`."""
+"""Parse the addresses of servers and gateways, `host:port`, and those of callers."""
 
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 from pageroles.errors import SettingError
 
@@ -26,3 +27,9 @@ def split(address: str, option: str) -> tuple[str, int]:
             f"can't use {address!r} as an address: give host:port with a port from 0 to 65535 in {option}"
         )
     return match["host"].strip("[]"), int(match["port"])
+
+
+def of_peer(peer: str) -> str:
+    """Return the address of a caller, without its port, from what grpc tells, such as `ipv6:%5B::1%5D:52100`."""
+    kind, _, rest = unquote(peer).partition(":")
+    return rest.rpartition(":")[0].strip("[]") if kind in {"ipv4", "ipv6"} else peer

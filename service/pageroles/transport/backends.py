@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -14,12 +15,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pageroles.errors import PagerolesError
 from pageroles.transport import addresses, faults, headers
 from pageroles.transport.grpc_server import SERVICE
+from pageroles.transport.tls import client_credentials
 from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from pageroles.service import IncomingRequest, PagesService, Reply
+    from pageroles.settings import ClientTls
     from pageroles.store.call import Call
     from pageroles.transport.faults import Refusal
 
@@ -43,7 +46,7 @@ class StreamedReply(NamedTuple):
     """An answer as it comes from a backend.
 
     Attributes:
-        messages: Serialized PagesResponses, in the order of StreamPages.
+        messages: Serialized PagesResponses, in the order of StreamPages. The first step may raise RefusedError.
         metadata: The names and values of the quota's headers; empty where the domain has no quota.
     """
 
@@ -68,6 +71,26 @@ class Backend(Protocol):
         """Release connections and threads."""
 
 
+class _Cancellation:
+    """Cancels a call that is started in another thread, before or after it is cancelled."""
+
+    def __init__(self) -> None:
+        self._call: Call | None = None
+        self._is_cancelled = False
+
+    def started(self, call: Call) -> None:
+        """Take the call."""
+        self._call = call
+        if self._is_cancelled:
+            call.cancel()
+
+    def cancel(self) -> None:
+        """Cancel it."""
+        self._is_cancelled = True
+        if self._call is not None:
+            self._call.cancel()
+
+
 class LocalBackend:
     """The service in this process."""
 
@@ -75,7 +98,7 @@ class LocalBackend:
         """Ask `pages_service`, which `close` leaves open."""
         self._service = pages_service
         # More threads than requests at work: a request to refuse must not wait for one of them to end.
-        self._pool = ThreadPoolExecutor(pages_service.max_requests + 8, thread_name_prefix="rest")
+        self._pool = ThreadPoolExecutor(pages_service.admission.places + 8, thread_name_prefix="rest")
 
     async def answer(self, incoming: IncomingRequest) -> StreamedReply:
         """Answer a request; cancelling the task stops its queries.
@@ -84,16 +107,15 @@ class LocalBackend:
             RefusedError: The request was refused, or failed.
         """
         loop = asyncio.get_running_loop()
-        calls: list[Call] = []
+        cancellation = _Cancellation()
         try:
-            reply, begun, rest = await loop.run_in_executor(self._pool, self._begin, incoming, calls.append)
+            reply, begun, rest = await loop.run_in_executor(self._pool, self._begin, incoming, cancellation.started)
         except PagerolesError as error:
             raise RefusedError(faults.to_refusal(error, incoming.request_id)) from error
         except asyncio.CancelledError:
-            for call in calls:
-                call.cancel()
+            cancellation.cancel()
             raise
-        return StreamedReply(self._messages(begun, rest), headers.quota_metadata(reply.quota))
+        return StreamedReply(self._messages(incoming, reply, begun, rest), headers.quota_metadata(reply.quota))
 
     def _begin(
         self, incoming: IncomingRequest, started: Callable[[Call], None]
@@ -106,14 +128,21 @@ class LocalBackend:
         messages = reply.report.messages()
         return reply, list(itertools.islice(messages, _BEGUN)), messages
 
-    async def _messages(self, begun: list[bytes], rest: Iterator[bytes]) -> AsyncIterator[bytes]:
-        for made in begun:
-            yield made
-        if len(begun) < _BEGUN:
-            return
-        loop = asyncio.get_running_loop()
-        while (message := await loop.run_in_executor(self._pool, next, rest, None)) is not None:
-            yield message
+    async def _messages(
+        self, incoming: IncomingRequest, reply: Reply, begun: list[bytes], rest: Iterator[bytes]
+    ) -> AsyncIterator[bytes]:
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(self._service.admission.answer(reply.key_id, reply.report.bytes))
+            except PagerolesError as error:
+                raise RefusedError(faults.to_refusal(error, incoming.request_id)) from error
+            for made in begun:
+                yield made
+            if len(begun) < _BEGUN:
+                return
+            loop = asyncio.get_running_loop()
+            while (message := await loop.run_in_executor(self._pool, next, rest, None)) is not None:
+                yield message
 
     async def why_not_ready(self) -> str | None:
         """Return why the store is not ready; None where it is."""
@@ -127,14 +156,19 @@ class LocalBackend:
 class RemoteBackend:
     """A gRPC server elsewhere."""
 
-    def __init__(self, target: str) -> None:
-        """Ask the server at `target`, `host:port`; the connection is opened at the first request.
+    def __init__(self, target: str, tls: ClientTls | None = None) -> None:
+        """Ask a server; the connection is opened at the first request.
+
+        Args:
+            target: Its address, `host:port`.
+            tls: What it is trusted by; None: without TLS.
 
         Raises:
-            SettingError: `target` is not an address.
+            SettingError: `target` is not an address, or the files of TLS can't be used.
         """
         addresses.split(target, "--target")
         self._target = target
+        self._credentials = None if tls is None else client_credentials(tls)
         self._channel: grpc.aio.Channel | None = None
 
     async def answer(self, incoming: IncomingRequest) -> StreamedReply:
@@ -160,9 +194,11 @@ class RemoteBackend:
 
     def _connected(self) -> grpc.aio.Channel:
         if self._channel is None:
-            self._channel = grpc.aio.insecure_channel(
-                self._target, options=[("grpc.max_receive_message_length", 8 << 20)]
-            )
+            options = [("grpc.max_receive_message_length", 8 << 20)]
+            if self._credentials is None:
+                self._channel = grpc.aio.insecure_channel(self._target, options=options)
+            else:
+                self._channel = grpc.aio.secure_channel(self._target, self._credentials, options=options)
         return self._channel
 
     async def why_not_ready(self) -> str | None:

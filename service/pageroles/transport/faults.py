@@ -64,6 +64,7 @@ class Code(enum.Enum):
     METHOD_NOT_ALLOWED = (405, None, "the path does not take this method")
     REQUEST_TIMEOUT = (408, None, "the body did not arrive in time")
     PAYLOAD_TOO_LARGE = (413, None, "the body is larger than 64 KiB")
+    HEAD_TOO_LARGE = (431, None, "the path and the headers are larger than 16 KiB")
     UNSUPPORTED_MEDIA_TYPE = (415, None, "the body is not sent as `application/json`")
     OVERLOADED = (429, Status.RESOURCE_EXHAUSTED, "the server or the store is busy; see `Retry-After`")
     QUOTA_EXCEEDED = (

@@ -1,29 +1,47 @@
-"""The gRPC server: reads metadata, answers with statuses, and passes on deadlines and cancellation."""
+"""The gRPC server: reads metadata, answers with statuses, and passes on deadlines and cancellation.
+
+Each call has a thread. What a caller may keep waiting is bounded: the message of a request has to come in time, and an
+answer has to be read in time. So both methods are streams to grpc, which looks the same on the wire: grpc itself would
+wait for the message of a method with one, and hand an answer over without waiting until it is read.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from pageroles.errors import InvalidArgumentError, PagerolesError, SettingError
+from pageroles.errors import DeadlineError, InvalidArgumentError, OverloadedError, PagerolesError, SettingError
 from pageroles.service import IncomingRequest, PagesService
-from pageroles.transport import addresses, faults, headers, reflection
+from pageroles.transport import addresses, faults, headers, patience, reflection
+from pageroles.transport.patience import Patience
+from pageroles.transport.tls import server_credentials
 from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from google.protobuf.message import Message
 
     from pageroles.report.run import Report
+    from pageroles.service import Reply
+    from pageroles.settings import ServerTls
     from pageroles.store.call import Call
 
 SERVICE = "pageroles.v1.PageRolesService"
 
-# Threads beyond those of the requests at work: they refuse further requests and answer health checks.
-_SPARE_THREADS = 8
+# Calls whose message has not come, in all and from one address. Each holds a thread, for `MESSAGE_SECONDS` at most.
+_MOST_WAITING = 1000
+_MOST_WAITING_OF_ADDRESS = 200
+# Threads beyond those of requests at work and of calls that wait: they refuse further ones and answer health checks.
+_SPARE_THREADS = 64
+_RETRY_SECONDS = 1.0
 
 _CHANNEL_OPTIONS = [
     # Without this a second server on the same port would start, and take a part of the requests.
@@ -34,42 +52,73 @@ _CHANNEL_OPTIONS = [
 ]
 
 
-_Request: TypeAlias = pages_pb2.PagesRequest | InvalidArgumentError
+_M = TypeVar("_M", bound="Message")
+
+
+class _Waiting:
+    """Counts the calls whose message has not come."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of_address: Counter[str] = Counter()
+        self._all = 0
+
+    @contextlib.contextmanager
+    def one(self, address: str) -> Iterator[None]:
+        """Count a call while the block waits for its message.
+
+        Raises:
+            OverloadedError: Too many wait, in all or from its address.
+        """
+        with self._lock:
+            if self._all >= _MOST_WAITING or self._of_address[address] >= _MOST_WAITING_OF_ADDRESS:
+                raise OverloadedError("too many calls wait for their message; send it with the call", _RETRY_SECONDS)
+            self._all += 1
+            self._of_address[address] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._all -= 1
+                self._of_address[address] -= 1
+                if not self._of_address[address]:
+                    del self._of_address[address]
 
 
 class _Servicer:
-    """The methods of PageRolesService. Answers are bytes that the core has serialized."""
+    """The methods of PageRolesService. Messages are bytes, and those of answers are serialized by the core."""
 
-    def __init__(self, pages_service: PagesService) -> None:
+    def __init__(self, pages_service: PagesService, patience: Patience) -> None:
         self._service = pages_service
+        self._patience = patience
+        self._waiting = _Waiting()
 
-    def handlers(self) -> dict[str, grpc.RpcMethodHandler[_Request, bytes]]:
+    def handlers(self) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
         """Return the methods by name, as grpc registers them."""
-        read, write = _request, _already_serialized
+
+        def method(name: str, messages: Callable[[Report], Iterator[bytes]]) -> grpc.RpcMethodHandler[bytes, bytes]:
+            def handle(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+                return self._handle(name, messages, requests, context)
+
+            return grpc.stream_stream_rpc_method_handler(handle)
+
         return {
-            "Pages": grpc.unary_unary_rpc_method_handler(self.pages, read, write),
-            "StreamPages": grpc.unary_stream_rpc_method_handler(self.stream_pages, read, write),
+            "Pages": method("Pages", lambda report: iter([report.message()])),
+            "StreamPages": method("StreamPages", lambda report: report.messages()),
         }
 
-    def pages(self, request: _Request, context: grpc.ServicerContext) -> bytes:
-        """Answer in one message."""
-        return self._report("Pages", request, context).message()
-
-    def stream_pages(self, request: _Request, context: grpc.ServicerContext) -> Iterator[bytes]:
-        """Answer in messages of at most 1 MiB."""
-        yield from self._report("StreamPages", request, context).messages()
-
-    def _report(self, method: str, request: _Request, context: grpc.ServicerContext) -> Report:
+    def _handle(
+        self,
+        method: str,
+        messages: Callable[[Report], Iterator[bytes]],
+        requests: Iterator[bytes],
+        context: grpc.ServicerContext,
+    ) -> Iterator[bytes]:
         metadata = _Metadata(context)
         request_id = headers.request_id(next(iter(metadata.texts(headers.REQUEST_ID)), None))
-
-        def started(call: Call) -> None:
-            if not context.add_callback(call.cancel):
-                call.cancel()
-
         try:
-            if isinstance(request, InvalidArgumentError):
-                raise request
+            address = addresses.of_peer(context.peer())
+            request = self._message(requests, context, address, pages_pb2.PagesRequest)
             incoming = IncomingRequest(
                 method=method,
                 request=request,
@@ -77,18 +126,55 @@ class _Servicer:
                 domain=headers.domain(metadata.domains()),
                 seconds=context.time_remaining(),
                 request_id=request_id,
+                address=address,
             )
-            reply = self._service.answer(incoming, started)
+            reply = self._answer(incoming, context)
+            with self._service.admission.answer(reply.key_id, reply.report.bytes):
+                self._begin(reply, metadata, request_id, context)
+                for message in messages(reply.report):
+                    with self._patience.bounded(patience.seconds_to_read(len(message)), context.cancel):
+                        yield message
         except PagerolesError as error:
             refusal = faults.to_refusal(error, request_id)
             _abort(context, faults.to_grpc(refusal, request_id))
+
+    def _message(self, requests: Iterator[bytes], context: grpc.ServicerContext, address: str, kind: type[_M]) -> _M:
+        """Wait for the message of a call that has one.
+
+        Raises:
+            DeadlineError: It did not come in time.
+            InvalidArgumentError: There is none, or it can't be read.
+            OverloadedError: Too many calls wait for theirs.
+        """
+        with self._waiting.one(address), self._patience.bounded(patience.MESSAGE_SECONDS, context.cancel):
+            try:
+                message = next(requests, None)
+            except grpc.RpcError:
+                # It was cancelled.
+                raise DeadlineError("the request's message did not come in time") from None
+        if message is None:
+            raise InvalidArgumentError("", f"the call has no message; send a {kind.DESCRIPTOR.name}")
+        try:
+            return kind.FromString(message)
+        except DecodeError:
+            raise InvalidArgumentError(
+                "", f"the message is no {kind.DESCRIPTOR.name}; make it with the contract's stubs"
+            ) from None
+
+    def _answer(self, incoming: IncomingRequest, context: grpc.ServicerContext) -> Reply:
+        def started(call: Call) -> None:
+            if not context.add_callback(call.cancel):
+                call.cancel()
+
+        return self._service.answer(incoming, started)
+
+    def _begin(self, reply: Reply, metadata: _Metadata, request_id: str, context: grpc.ServicerContext) -> None:
         answered = ((headers.REQUEST_ID.metadata, request_id), *headers.quota_metadata(reply.quota))
         # Also ahead of the answer: a gateway needs them before it passes on the first byte.
         context.send_initial_metadata(answered)
         if metadata.texts(headers.PLAN):
             answered = (*answered, (headers.PLAN.metadata, str(reply.report.plan)))
         context.set_trailing_metadata(answered)
-        return reply.report
 
 
 class _Metadata:
@@ -111,21 +197,6 @@ def _abort(context: grpc.ServicerContext, status: grpc.Status) -> NoReturn:
     raise AssertionError("abort_with_status always raises")
 
 
-def _request(message: bytes) -> _Request:
-    """Read a message; grpc would call it an internal error, and log a traceback, if this raised."""
-    try:
-        return pages_pb2.PagesRequest.FromString(message)
-    except DecodeError:
-        return InvalidArgumentError("", "the message is no PagesRequest; make it with the contract's stubs")
-
-
-def _already_serialized(message: bytes) -> bytes:
-    """Return the message as it is; grpc would never end a call whose serializer returns anything but bytes."""
-    if type(message) is not bytes:
-        raise TypeError(f"a serialized message is bytes, not {type(message).__name__}")
-    return message
-
-
 class GrpcServer:
     """A gRPC server, with health checks and reflection; it starts when it is created.
 
@@ -133,23 +204,37 @@ class GrpcServer:
         port: The port that it listens on.
     """
 
-    def __init__(self, pages_service: PagesService, address: str) -> None:
-        """Listen at `address`, `host:port`; port 0 takes any free port.
+    def __init__(
+        self, pages_service: PagesService, address: str, *, tls: ServerTls | None = None, reflects: bool = True
+    ) -> None:
+        """Listen at an address.
+
+        Args:
+            pages_service: What answers the requests.
+            address: `host:port`; port 0 takes any free port.
+            tls: The certificate; None: without TLS.
+            reflects: Whether to tell which methods there are.
 
         Raises:
-            SettingError: The address can't be used.
+            SettingError: The address or the certificate can't be used.
         """
+        credentials = None if tls is None else server_credentials(tls)
         addresses.split(address, "--grpc-address")
-        threads = pages_service.max_requests + _SPARE_THREADS
+        threads = pages_service.admission.places + _MOST_WAITING + _SPARE_THREADS
+        self._patience = Patience()
         self._server = grpc.server(ThreadPoolExecutor(threads, thread_name_prefix="rpc"), options=_CHANNEL_OPTIONS)
-        handlers = _Servicer(pages_service).handlers()
+        handlers = _Servicer(pages_service, self._patience).handlers()
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         self._server.add_registered_method_handlers(SERVICE, handlers)
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable((SERVICE, health.SERVICE_NAME), self._server)
+        if reflects:
+            reflection.enable((SERVICE, health.SERVICE_NAME), self._server)
         try:
-            self.port = self._server.add_insecure_port(address)
+            if credentials is None:
+                self.port = self._server.add_insecure_port(address)
+            else:
+                self.port = self._server.add_secure_port(address, credentials)
         except RuntimeError:
             raise SettingError(
                 f"can't serve at {address}: the port is taken, or this machine does not have the address; "
@@ -163,7 +248,14 @@ class GrpcServer:
         for name in ("", SERVICE):
             self._health.set(name, status)
 
-    def stop(self, grace: float) -> None:
-        """Accept no new requests, give those in flight `grace` seconds to finish, and cancel the rest."""
+    def refuse_new(self, grace: float) -> None:
+        """Accept no new requests; those in flight have `grace` seconds, and what is left then is cancelled."""
         self._health.enter_graceful_shutdown()
+        self._server.stop(grace)
+
+    def stop(self, grace: float) -> None:
+        """Refuse new requests, unless that is done, and wait until none is in flight."""
+        self._health.enter_graceful_shutdown()
+        # A grace that is longer than that of an earlier stop changes nothing.
         self._server.stop(grace).wait()
+        self._patience.close()

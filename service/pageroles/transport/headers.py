@@ -52,6 +52,7 @@ OF_REQUESTS = (AUTHENTICATION, AUTHORIZATION, DOMAIN, REQUEST_ID)
 OF_QUOTAS = (LIMIT, USED, REMAINING, RESET)
 OF_ANSWERS = (REQUEST_ID, *OF_QUOTAS, RETRY_AFTER)
 
+CLOSE = {"connection": "close"}
 NOT_KEPT = {"cache-control": "no-store"}
 
 # gRPC's metadata are ASCII, but for names that end so; HTTP has headers in any bytes.

@@ -114,15 +114,15 @@ class _Gateway:
                 domain=headers.domain(value.encode("latin-1") for value in _all(request, headers.DOMAIN)),
                 seconds=self._max_seconds,
                 request_id=request_id,
+                address=request.client.host if request.client else "",
             )
-            reply = await _until_disconnect(request, self._backend, incoming)
+            return await _answer(await _until_disconnect(request, self._backend, incoming))
         except InvalidArgumentError as error:
             return faults.to_response(faults.to_refusal(error, request_id))
         except RefusedError as error:
             return faults.to_response(error.refusal)
         except ClientDisconnect:
             return Response(status_code=faults.CLIENT_CLOSED_REQUEST)
-        return await _answer(reply)
 
     async def live(self, _: Request) -> Response:
         """Answer 200: this process answers."""
@@ -163,7 +163,9 @@ async def _body(request: Request) -> bytes:
                 if len(body) > rest_body.MAX_BODY_BYTES:
                     raise too_large
     except TimeoutError:
-        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time; send it again") from None
+        raise HTTPException(
+            HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time; send it again", headers.CLOSE
+        ) from None
     if body.strip() and media_type not in {"application/json", ""}:
         raise HTTPException(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be JSON: send it with Content-Type: application/json"

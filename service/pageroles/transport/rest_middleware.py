@@ -26,6 +26,15 @@ _CSP = (
 # The script of the reference page sets styles.
 _CSP_DOCS = _CSP.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 
+_BOTH_LENGTHS = faults.Refusal(
+    faults.Code.INVALID_ARGUMENT,
+    "the request has both Content-Length and Transfer-Encoding, so where it ends is not clear; send one of them",
+)
+HEAD_TOO_LARGE = faults.Refusal(
+    faults.Code.HEAD_TOO_LARGE, "the path and the headers are larger than 16 KiB; shorten them"
+)
+_OF_HEALTH = {"/livez", "/readyz", "/healthz"}
+MOST_HEAD_BYTES = 16 << 10
 _STOPPING = faults.Refusal(faults.Code.UNAVAILABLE, "the server is stopping; try again")
 
 
@@ -57,10 +66,42 @@ class CommonHeaders:
                     response_headers.setdefault(name, value)
             await send(message)
 
+        refusal = _refusal(scope)
+        app = self._app if refusal is None else faults.to_response(refusal, headers.CLOSE)
         try:
-            await self._app(scope, receive, send_with_headers)
+            await app(scope, receive, send_with_headers)
         except asyncio.CancelledError:
             # The grace of a stop is over. Else uvicorn would answer, with a text of its own.
             if is_started:
                 raise
             await faults.to_response(_STOPPING)(scope, receive, send_with_headers)
+
+
+def _refusal(scope: Scope) -> faults.Refusal | None:
+    """Return why a request is refused for its head alone; None where it is not."""
+    names = {name for name, _ in scope["headers"]}
+    if {b"content-length", b"transfer-encoding"} <= names:
+        return _BOTH_LENGTHS
+    size = len(scope["raw_path"]) + len(scope["query_string"])
+    size += sum(len(name) + len(value) for name, value in scope["headers"])
+    return HEAD_TOO_LARGE if size > MOST_HEAD_BYTES else None
+
+
+class OnlyHealth:
+    """An application that answers questions about health as another one does, and refuses all others."""
+
+    def __init__(self, app: ASGIApp, refusal: ASGIApp) -> None:
+        """Ask `app` about health, and `refusal` all else."""
+        self._app = app
+        self._refusal = refusal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request, and close its connection."""
+        app = self._app if scope.get("path") in _OF_HEALTH else self._refusal
+
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["connection"] = "close"
+            await send(message)
+
+        await app(scope, receive, send_and_close)

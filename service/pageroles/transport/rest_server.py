@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 import h11
@@ -12,48 +13,69 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pageroles.errors import SettingError
-from pageroles.transport import addresses, faults
-from pageroles.transport.rest_middleware import CommonHeaders
+from pageroles.transport import addresses, faults, headers, patience
+from pageroles.transport.rest_middleware import HEAD_TOO_LARGE, MOST_HEAD_BYTES, CommonHeaders, OnlyHealth
+from pageroles.transport.tls import server_context
 
 if TYPE_CHECKING:
     import asyncio
 
     from starlette.applications import Starlette
+    from starlette.types import ASGIApp
     from uvicorn._types import ASGI3Application
 
+    from pageroles.settings import ServerTls
+
 _MOST_CONNECTIONS = 1000
-_MOST_HEADER_BYTES = 16 << 10
-# A new connection is closed if it has not sent the head of a request after this time.
+# A connection is closed if the head of a request has not come after this time, from its first byte on; of the first
+# request, from the connection on.
 _HEAD_SECONDS = 10.0
 _IDLE_SECONDS = 60
 _START_SECONDS = 10.0
 
 
-_NOT_HTTP = faults.Refusal(
-    faults.Code.INVALID_ARGUMENT, "this is no request of HTTP/1.1, or its head is larger than 16 KiB; send another"
-)
-_CLOSE = {"connection": "close"}
+_NOT_HTTP = faults.Refusal(faults.Code.INVALID_ARGUMENT, "this is no request of HTTP/1.1; send another")
 _BUSY = faults.Refusal(faults.Code.OVERLOADED, "the server is busy; try again", retry_after=1)
 
 
 class _PromptProtocol(H11Protocol):
-    """HTTP/1.1 that closes a new connection which sends no request; uvicorn itself would wait for ever.
+    """HTTP/1.1 that closes a connection whose client keeps it waiting; uvicorn itself would wait for ever.
 
     What it refuses before there is a request for the application, it refuses in the form of all other errors.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._timer = self.loop.call_later(_HEAD_SECONDS, self._close_if_silent)
+        self._head: asyncio.TimerHandle | None = self.loop.call_later(_HEAD_SECONDS, self.transport.abort)
+        self._reader: asyncio.TimerHandle | None = None
         if len(self.connections) > _MOST_CONNECTIONS:
-            self.app = cast("ASGI3Application", CommonHeaders(faults.to_response(_BUSY, _CLOSE)))
+            refusal = CommonHeaders(faults.to_response(_BUSY, headers.CLOSE))
+            self.app = cast("ASGI3Application", OnlyHealth(cast("ASGIApp", self.app), refusal))
 
-    def _close_if_silent(self) -> None:
-        if self.cycle is None:
-            self.transport.close()
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # Of a request that is under way, no more is read.
+        begun = self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+        if begun and self._head is None:
+            self._head = self.loop.call_later(_HEAD_SECONDS, self.transport.abort)
+        elif not begun and self.cycle is not None and self._head is not None:
+            self._head.cancel()
+            self._head = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        seconds = patience.seconds_to_read(self.transport.get_write_buffer_size())
+        self._reader = self.loop.call_later(seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+        super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._timer.cancel()
+        for timer in (self._head, self._reader):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
 
     def _should_upgrade(self) -> bool:
@@ -62,8 +84,10 @@ class _PromptProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's sentence, which it has logged
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            refusal = faults.to_response(_NOT_HTTP, _CLOSE)
-            head = h11.Response(status_code=refusal.status_code, headers=refusal.raw_headers, reason=b"Bad Request")
+            is_too_large = len(self.conn.trailing_data[0]) > MOST_HEAD_BYTES
+            refusal = faults.to_response(HEAD_TOO_LARGE if is_too_large else _NOT_HTTP, headers.CLOSE)
+            reason = HTTPStatus(refusal.status_code).phrase.encode()
+            head = h11.Response(status_code=refusal.status_code, headers=refusal.raw_headers, reason=reason)
             for event in (head, h11.Data(data=bytes(refusal.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
@@ -76,17 +100,26 @@ class HttpServer:
         port: The port that it listens on; 0 for a socket in the file system.
     """
 
-    def __init__(self, application: Starlette, address: str | socket.socket, *, grace: float = 30.0) -> None:
+    def __init__(
+        self,
+        application: Starlette,
+        address: str | socket.socket,
+        *,
+        grace: float = 30.0,
+        tls: ServerTls | None = None,
+    ) -> None:
         """Listen at an address.
 
         Args:
             application: What answers the requests.
             address: `host:port`; port 0 takes any free port. Or a socket that listens, which the server closes.
             grace: Seconds that requests in flight get to finish when the server stops.
+            tls: The certificate; None: without TLS.
 
         Raises:
-            SettingError: The address can't be used.
+            SettingError: The address or the certificate can't be used.
         """
+        context = None if tls is None else server_context(tls)
         self._socket = _listening_socket(address) if isinstance(address, str) else address
         self.port: int = 0 if self._socket.family is socket.AF_UNIX else self._socket.getsockname()[1]
         config = uvicorn.Config(
@@ -96,9 +129,10 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
-            h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
+            h11_max_incomplete_event_size=MOST_HEAD_BYTES,
             timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=int(grace),
+            ssl_context_factory=None if context is None else lambda *_: context,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
