@@ -348,7 +348,7 @@ def test_the_demo_answers_and_ends(folder: Path) -> None:
         ),
         ("pageroles ke", {"keys"}),
         ("pageroles keys ", {"create", "list", "revoke"}),
-        ("pageroles report --t", {"--target", "--touch-scope", "--timeout", "--term"}),
+        ("pageroles report --t", {"--target", "--touch-scope", "--timeout", "--term", "--tls"}),
         ("pageroles version --", {"--help"}),
     ],
 )
