@@ -109,7 +109,9 @@ TlsClientCa = Annotated[
         show_default="none: clients need no certificate",
     ),
 ]
-Tls = Annotated[bool, typer.Option("--tls", envvar="PAGEROLES_TLS", help="Ask the server over TLS.")]
+Tls = Annotated[
+    bool, typer.Option("--tls", envvar="PAGEROLES_TLS", help="Ask the server over TLS.", show_default="false")
+]
 Ca = Annotated[
     Optional[Path],  # noqa: UP045 - typer reads it
     typer.Option(

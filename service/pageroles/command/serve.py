@@ -82,7 +82,11 @@ def serve(
     tls_client_ca: TlsClientCa = None,
     reflection: Annotated[
         bool,
-        typer.Option(envvar="PAGEROLES_REFLECTION", help="Tell gRPC clients that ask which methods there are."),
+        typer.Option(
+            envvar="PAGEROLES_REFLECTION",
+            help="Tell gRPC clients that ask which methods there are.",
+            show_default="true",
+        ),
     ] = True,
     wait_for_store: Annotated[
         float,
