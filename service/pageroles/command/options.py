@@ -93,7 +93,7 @@ TlsCert = Annotated[
         "--tls-cert",
         envvar="PAGEROLES_TLS_CERT",
         help="Certificate to serve with, in PEM, with those between it and the root; a renewed file is taken up.",
-        show_default="none: without TLS",
+        show_default="none",
     ),
 ]
 TlsKey = Annotated[
@@ -106,7 +106,7 @@ TlsClientCa = Annotated[
         "--tls-client-ca",
         envvar="PAGEROLES_TLS_CLIENT_CA",
         help="Roots of the certificates that clients must show, in PEM.",
-        show_default="none: clients need no certificate",
+        show_default="none",
     ),
 ]
 Tls = Annotated[
