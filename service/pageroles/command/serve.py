@@ -101,7 +101,7 @@ def serve(
     )
     silence = max_seconds + settings.SILENCE_BEYOND_REQUEST_SECONDS
     with (
-        Store.open(store, readers=readers or settings.default_readers(), silence=silence) as opened,
+        Store.open(store, readers=readers or settings.default_readers(), silence=silence, alone=True) as opened,
         serving.serving(opened, server_settings) as served,
     ):
         on_hangup(lambda: _reread(served.service))
