@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 from pageroles import _core
 from pageroles.errors import CancelledError, InternalError
-from pageroles.store import schema, writes
+from pageroles.store import lock, schema, writes
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pageroles.store.store import Store
 
@@ -37,7 +37,6 @@ _LOOK_UP_SECONDS = 60.0
 # How long parts that were rewritten are waited for; a report that reads one keeps it.
 _OLD_PARTS_SECONDS = 30.0
 
-# Two erasures at once would share the table of what to erase, and the first would drop it.
 _one_at_a_time = threading.Lock()
 
 
@@ -101,7 +100,7 @@ def erase(store: Store, *erasures: Erasure, stopping: threading.Event | None = N
         CancelledError: `stopping` was set.
         PagerolesError: The store failed; the next erasure finishes this one.
     """
-    with _one_at_a_time:
+    with _alone(store, stopping):
         # Rows that are kept for a write that was cut short would be written again.
         writes.finish_all(store)
         return _Run(store, stopping or threading.Event()).erase(map(_filling, erasures))
@@ -117,8 +116,22 @@ def erase_selected(store: Store, selections: Iterable[tuple[str, Mapping[str, ob
     Raises:
         PagerolesError: The store failed; the next erasure finishes this one.
     """
-    with _one_at_a_time:
+    with _alone(store):
         return _Run(store, threading.Event()).erase((_SELECTED % query, values) for query, values in selections)
+
+
+@contextlib.contextmanager
+def _alone(store: Store, stopping: threading.Event | None = None) -> Iterator[None]:
+    """Run the block while no other erasure is at work: two would share the table of what to erase.
+
+    On a ClickHouse server that holds for this process alone, on an embedded store for all that reach it.
+    """
+    with _one_at_a_time:
+        if store.folder is None:
+            yield
+        else:
+            with lock.alone(store.folder, "erasing", stopping):
+                yield
 
 
 def unfinished(store: Store) -> bool:
@@ -139,7 +152,7 @@ def finish(store: Store) -> Erased:
     Raises:
         PagerolesError: The store failed; the next erasure finishes this one.
     """
-    with _one_at_a_time:
+    with _alone(store):
         return _Run(store, threading.Event()).finish()
 
 

@@ -181,7 +181,7 @@ async def _until_disconnect(request: Request, backend: Backend, incoming: Incomi
         RefusedError: The backend refused.
     """
     answer = asyncio.create_task(backend.answer(incoming))
-    gone = asyncio.create_task(_disconnected(request))
+    gone = asyncio.create_task(disconnected(request))
     try:
         await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
@@ -192,7 +192,8 @@ async def _until_disconnect(request: Request, backend: Backend, incoming: Incomi
         gone.cancel()
 
 
-async def _disconnected(request: Request) -> None:
+async def disconnected(request: Request) -> None:
+    """Return when the client of a request, whose body was read, has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
