@@ -20,6 +20,7 @@ from pageroles.report.run import Reporter
 from pageroles.settings import ServerSettings
 from pageroles.store.watch import EVERY_SECONDS, Watch
 from pageroles.telemetry import RequestLog
+from pageroles.writing import SessionWriting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +76,7 @@ class PagesService:
         max_seconds: The longest time that a request may take, in seconds.
         max_requests: The most requests at work at once.
         watch: Tells whether the store is ready.
+        sessions: Takes sessions that callers write.
     """
 
     def __init__(
@@ -111,10 +113,12 @@ class PagesService:
         self._quotas = QuotaMeter(QuotaStore(store))
         self._reporter = Reporter(store, memory=memory)
         self._places = threading.BoundedSemaphore(max_requests)
+        self.sessions = SessionWriting(store, self._keys, self._uses, self.watch, max_seconds=max_seconds)
 
     def close(self) -> None:
-        """End the workers and the watch, and return what is reserved of quotas and not used."""
+        """Store what was taken, end the workers and the watch, and return what is reserved of quotas and not used."""
         self.watch.stop()
+        self.sessions.close()
         self._reporter.close()
         self._quotas.close()
         self._uses.close()

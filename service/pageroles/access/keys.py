@@ -104,7 +104,7 @@ class Caller:
 
     Attributes:
         key_id: The id of its key.
-        domain: The domain that it asks about.
+        domain: The domain that it asks about; empty: it writes sessions of any domain.
         names_domain: Whether the request names the domain, since the key is for all; else the key does.
     """
 
@@ -260,6 +260,28 @@ class KeyRing:
             PermissionDeniedError: The key does not allow it, or is for one domain, and the request names another.
             InvalidArgumentError: The key is for all domains, and the request names none.
         """
+        record = self._allowed(key, permission)
+        if record.all_domains and not domain:
+            raise InvalidArgumentError(
+                "domain", f"this key may read any domain; name the one to read in {sentences.DOMAIN_PLACE}"
+            )
+        return _caller(record, domain)
+
+    def writer(self, key: str | None, domain: str | None) -> Caller:
+        """Return the caller that the key and the domain of a request to write stand for.
+
+        Args:
+            key: The key as received; None where there was none.
+            domain: The domain that the request names; None where it names none. A key for all domains need not.
+
+        Raises:
+            UnauthenticatedError: There is no key, or it is unknown, revoked or expired.
+            PermissionDeniedError: The key may not write, or is for one domain, and the request names another.
+        """
+        return _caller(self._allowed(key, Permission.WRITE), domain)
+
+    def _allowed(self, key: str | None, permission: Permission) -> ApiKey:
+        """Return the record of a key that works and has a permission."""
         if not key:
             raise UnauthenticatedError(f"no API key: send it in {sentences.KEY_PLACE}")
         record = self._find(key)
@@ -267,15 +289,7 @@ class KeyRing:
             raise UnauthenticatedError(_REFUSED)
         if permission not in record.permissions:
             raise PermissionDeniedError(f"this key may not {_DOES[permission]}; use one that may `{permission}`")
-        if record.all_domains:
-            if not domain:
-                raise InvalidArgumentError(
-                    "domain", f"this key may read any domain; name the one to read in {sentences.DOMAIN_PLACE}"
-                )
-            return Caller(record.id, domain, names_domain=True)
-        if domain and record.domain not in {domain, other_spelling(domain)}:
-            raise PermissionDeniedError(f"this key may not read that domain; leave out {sentences.DOMAIN_PLACE}")
-        return Caller(record.id, record.domain, names_domain=False)
+        return record
 
     def _find(self, key: str) -> ApiKey | None:
         """Return the record of a key that works, else None."""
@@ -336,6 +350,15 @@ class KeyUses:
                     self._uses = uses | self._uses
             if closing:
                 return
+
+
+def _caller(record: ApiKey, domain: str | None) -> Caller:
+    """Return the caller of a key, for the domain that the request names, if it names one."""
+    if record.all_domains:
+        return Caller(record.id, domain or "", names_domain=True)
+    if domain and record.domain not in {domain, other_spelling(domain)}:
+        raise PermissionDeniedError(f"this key is not for that domain; leave out {sentences.DOMAIN_PLACE}")
+    return Caller(record.id, record.domain, names_domain=False)
 
 
 def _works(record: ApiKey, now: datetime) -> bool:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from pageroles.errors import InvalidArgumentError, PagerolesError, SettingError
+from pageroles.errors import CancelledError, InvalidArgumentError, PagerolesError, SettingError
 from pageroles.service import IncomingRequest, PagesService
-from pageroles.transport import addresses, faults, headers, reflection
+from pageroles.transport import addresses, faults, grpc_sessions, headers, reflection
 from pageroles.v1 import pages_pb2
+from pageroles.writing import MOST_DELIVERIES, IncomingWrite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,6 +92,49 @@ class _Servicer:
         return reply.report
 
 
+class _SessionServicer:
+    """The methods of SessionService."""
+
+    def __init__(self, pages_service: PagesService) -> None:
+        self._service = pages_service
+
+    def handlers(self) -> dict[str, grpc.RpcMethodHandler[grpc_sessions.Request, bytes]]:
+        """Return the methods by name, as grpc registers them."""
+        read, write = grpc_sessions.read, _already_serialized
+        return {grpc_sessions.METHOD: grpc.stream_unary_rpc_method_handler(self.write_sessions, read, write)}
+
+    def write_sessions(self, requests: Iterator[grpc_sessions.Request], context: grpc.ServicerContext) -> bytes:
+        """Store the sessions of a call."""
+        metadata = _Metadata(context)
+        request_id = headers.request_id(next(iter(metadata.texts(headers.REQUEST_ID)), None))
+        try:
+            incoming = IncomingWrite(
+                method=grpc_sessions.METHOD,
+                key=headers.key(metadata.texts(headers.AUTHENTICATION), metadata.texts(headers.AUTHORIZATION)),
+                domain=headers.domain(metadata.domains()),
+                seconds=context.time_remaining(),
+                request_id=request_id,
+            )
+            with self._service.sessions.delivery(incoming) as delivery:
+                answer = grpc_sessions.write(delivery, _until_cancelled(requests))
+        except PagerolesError as error:
+            _abort(context, faults.to_grpc(faults.to_refusal(error, request_id), request_id))
+        context.set_trailing_metadata(((headers.REQUEST_ID.metadata, request_id),))
+        return answer.SerializeToString()
+
+
+def _until_cancelled(requests: Iterator[grpc_sessions.Request]) -> Iterator[grpc_sessions.Request]:
+    """Give the messages of a call, as they come.
+
+    Raises:
+        CancelledError: The caller gave up, or its time is over.
+    """
+    try:
+        yield from requests
+    except grpc.RpcError:
+        raise CancelledError("the request was cancelled") from None
+
+
 class _Metadata:
     """The metadata of a request, where a name may stand several times."""
 
@@ -140,14 +184,18 @@ class GrpcServer:
             SettingError: The address can't be used.
         """
         addresses.split(address, "--grpc-address")
-        threads = pages_service.max_requests + _SPARE_THREADS
+        threads = pages_service.max_requests + MOST_DELIVERIES + _SPARE_THREADS
         self._server = grpc.server(ThreadPoolExecutor(threads, thread_name_prefix="rpc"), options=_CHANNEL_OPTIONS)
-        handlers = _Servicer(pages_service).handlers()
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-        self._server.add_registered_method_handlers(SERVICE, handlers)
+        served: dict[str, Any] = {
+            SERVICE: _Servicer(pages_service).handlers(),
+            grpc_sessions.SERVICE: _SessionServicer(pages_service).handlers(),
+        }
+        for name, handlers in served.items():
+            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+            self._server.add_registered_method_handlers(name, handlers)
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable((SERVICE, health.SERVICE_NAME), self._server)
+        reflection.enable((*served, health.SERVICE_NAME), self._server)
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError:
@@ -160,7 +208,7 @@ class GrpcServer:
 
     def _tell_health(self, ready: bool) -> None:
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", SERVICE):
+        for name in ("", SERVICE, grpc_sessions.SERVICE):
             self._health.set(name, status)
 
     def stop(self, grace: float) -> None:
