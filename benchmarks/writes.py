@@ -1,7 +1,7 @@
 """Writing to a server while it answers: batches from a few callers, and single sessions from many.
 
-Run with `make bench-write`. The server has a large domain in memory, which one caller asks about ten times a second; the
-sessions are written into that domain. Those who write are in a process of their own, on the same cores.
+Run with `make bench-write`. The server has a large domain in memory, which one caller asks about ten times a second;
+the sessions are written into that domain. Those who write are in a process of their own, on the same cores.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ MAX_LINE_BYTES = MOST_ROW_BYTES
 
 _PIECE_BYTES = 64 << 10
 _LINES_AT_ONCE = 500
+_LATE = "the body did not arrive in time; send it again"
 _TOO_LARGE = f"the body has more than {MAX_BODY_BYTES:,} bytes, unpacked; send its lines in several requests"
 
 
@@ -51,7 +52,7 @@ async def write(request: Request, backend: Backend, incoming: IncomingWrite, sec
         request: The request, whose body was not read.
         backend: Stores the sessions.
         incoming: Who calls.
-        seconds: The longest time that all of it may take.
+        seconds: The longest time that reading and storing may take.
 
     Raises:
         HTTPException: The body is too large, does not arrive in time, or is not sent as JSON Lines.
@@ -61,22 +62,39 @@ async def write(request: Request, backend: Backend, incoming: IncomingWrite, sec
     packed = _check_head(request)
     body = _Body(request, packed=packed)
     try:
-        async with asyncio.timeout(seconds), backend.writing(incoming) as sink:
+        async with backend.writing(incoming) as sink:
             lines = _Lines()
-            async for piece in body.pieces():
-                for rows in lines.feed(piece):
-                    await _add(sink, rows)
-            await _add(sink, lines.last())
-            written = await sink.end()
+            written = await _written(body, lines, sink, seconds)
     except InvalidArgumentError:
         if body.is_too_large:
             raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE) from None
         raise
-    except TimeoutError:
-        if not body.is_read:
-            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time; send it again") from None
-        raise DeadlineError("the request took too long; send fewer sessions at once") from None
+    except DeadlineError:
+        if body.is_late:
+            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, _LATE) from None
+        raise
     return Response(msgspec.json.encode(lines.answer(written)), headers=headers.NOT_KEPT, media_type="application/json")
+
+
+async def _written(body: _Body, lines: _Lines, sink: Sink, seconds: float) -> Written:
+    """Read a body, and store its lines.
+
+    Raises:
+        DeadlineError: It takes too long.
+        PagerolesError: As for the body and the sink.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            async for piece in body.pieces():
+                for rows in lines.feed(piece):
+                    await _add(sink, rows)
+            await _add(sink, lines.last())
+            return await sink.end()
+    except TimeoutError:
+        body.is_late = not body.is_read
+        raise DeadlineError(
+            _LATE if body.is_late else "the request took too long; send fewer sessions at once"
+        ) from None
 
 
 def _check_head(request: Request) -> bool:
@@ -115,10 +133,11 @@ class _Body:
     Attributes:
         is_read: Whether all of it has come.
         is_too_large: Whether it is larger than is read.
+        is_late: Whether it did not come in time.
     """
 
     def __init__(self, request: Request, *, packed: bool) -> None:
-        self.is_read = self.is_too_large = False
+        self.is_read = self.is_too_large = self.is_late = False
         self._request = request
         self._packed = packed
         self._bytes = 0
