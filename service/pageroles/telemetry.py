@@ -104,6 +104,8 @@ class RequestLog:
         domain: The domain that the caller asks about; None until it is known.
         sessions: The number of included sessions; None until there is a report.
         source: What the report was made from, `memory` or `store`; None until there is one.
+        stored: Of a request that writes, the number of sessions that it stored.
+        rejected: Of a request that writes, the number of sessions that it rejected.
     """
 
     def __init__(self, request_id: str, method: str) -> None:
@@ -115,6 +117,8 @@ class RequestLog:
         self.domain: str | None = None
         self.sessions: int | None = None
         self.source: str | None = None
+        self.stored: int | None = None
+        self.rejected: int | None = None
 
     def write(self, error: PagerolesError | None = None) -> None:
         """Write the line: who asked, how the request ended, and how many milliseconds it took.
@@ -130,8 +134,11 @@ class RequestLog:
             status=error.status.name if error else "OK",
             key_id=self.key_id,
             domain=self.domain,
-            sessions=self.sessions,
-            source=self.source,
+            **(
+                {"sessions": self.sessions, "source": self.source}
+                if self.stored is None
+                else {"stored": self.stored, "rejected": self.rejected}
+            ),
             milliseconds=round((time.monotonic() - self._began) * 1000, 1),
             **({"error": str(error)} if error else {}),
             **({"exc_info": error} if ours else {}),

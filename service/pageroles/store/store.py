@@ -244,6 +244,17 @@ class Store:
         """
         writes.write(self, rows)
 
+    def finish_writes(self) -> int:
+        """Finish the writes of sessions that were cut short; harmless where their writer is still at work.
+
+        Returns:
+            How many they were.
+
+        Raises:
+            PagerolesError: As for `insert`.
+        """
+        return writes.finish_all(self)
+
     # ---- reading ----
 
     def check(self) -> None:

@@ -23,11 +23,12 @@ from starlette.staticfiles import StaticFiles
 
 from pageroles import telemetry
 from pageroles._core import JsonAnswer
-from pageroles.errors import InternalError, InvalidArgumentError
+from pageroles.errors import InternalError, InvalidArgumentError, PagerolesError
 from pageroles.service import IncomingRequest
-from pageroles.transport import faults, headers, openapi, rest_body
+from pageroles.transport import faults, headers, openapi, rest_body, rest_sessions
 from pageroles.transport.backends import RefusedError
 from pageroles.transport.rest_middleware import CommonHeaders
+from pageroles.writing import IncomingWrite
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -78,6 +79,7 @@ def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequen
     app = Starlette(
         routes=[
             Route(PATH, gateway.pages, methods=["POST"]),
+            Route(rest_sessions.PATH, gateway.sessions, methods=["POST"]),
             Route("/openapi.json", _openapi, methods=["GET"]),
             Route("/livez", gateway.live, methods=["GET"]),
             Route("/readyz", gateway.ready, methods=["GET"]),
@@ -109,12 +111,11 @@ class _Gateway:
             incoming = IncomingRequest(
                 method=f"POST {PATH}",
                 request=rest_body.read(request.scope["query_string"], body),
-                key=headers.key(_all(request, headers.AUTHENTICATION), _all(request, headers.AUTHORIZATION)),
-                # The framework decodes headers as Latin-1.
-                domain=headers.domain(value.encode("latin-1") for value in _all(request, headers.DOMAIN)),
+                key=_key(request),
+                domain=_domain(request),
                 seconds=self._max_seconds,
                 request_id=request_id,
-                address=request.client.host if request.client else "",
+                address=_address(request),
             )
             return await _answer(await _until_disconnect(request, self._backend, incoming))
         except InvalidArgumentError as error:
@@ -123,6 +124,24 @@ class _Gateway:
             return faults.to_response(error.refusal)
         except ClientDisconnect:
             return Response(status_code=faults.CLIENT_CLOSED_REQUEST)
+
+    async def sessions(self, request: Request) -> Response:
+        """Store sessions."""
+        request_id = request.state.request_id
+        try:
+            incoming = IncomingWrite(
+                method=f"POST {rest_sessions.PATH}",
+                key=_key(request),
+                domain=_domain(request),
+                seconds=self._max_seconds,
+                request_id=request_id,
+                address=_address(request),
+            )
+            return await rest_sessions.write(request, self._backend, incoming, self._max_seconds)
+        except PagerolesError as error:
+            return faults.to_response(faults.to_refusal(error, request_id))
+        except RefusedError as error:
+            return faults.to_response(error.refusal)
 
     async def live(self, _: Request) -> Response:
         """Answer 200: this process answers."""
@@ -134,6 +153,19 @@ class _Gateway:
         if reason is None:
             return _json({"status": "ok"}, more_headers=headers.NOT_KEPT)
         return faults.to_response(faults.Refusal(faults.Code.UNAVAILABLE, reason))
+
+
+def _key(request: Request) -> str | None:
+    return headers.key(_all(request, headers.AUTHENTICATION), _all(request, headers.AUTHORIZATION))
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _domain(request: Request) -> str | None:
+    # The framework decodes headers as Latin-1.
+    return headers.domain(value.encode("latin-1") for value in _all(request, headers.DOMAIN))
 
 
 def _all(request: Request, header: headers.Header) -> list[str]:
@@ -241,9 +273,10 @@ def _json(body: object, more_headers: dict[str, str]) -> Response:
 
 
 _SENTENCES = {
-    HTTPStatus.NOT_FOUND: f"there is nothing at this path; send questions with POST {PATH} (no slash at the end), "
-    "and see /docs",
-    HTTPStatus.METHOD_NOT_ALLOWED: f"this path does not take this method; send questions with POST {PATH}",
+    HTTPStatus.NOT_FOUND: f"there is nothing at this path; send questions with POST {PATH} (no slash at the end) and "
+    f"sessions with POST {rest_sessions.PATH}, and see /docs",
+    HTTPStatus.METHOD_NOT_ALLOWED: f"this path does not take this method; send questions with POST {PATH} and "
+    f"sessions with POST {rest_sessions.PATH}",
 }
 
 
