@@ -17,11 +17,12 @@ import pytest
 import requests
 import structlog.testing
 
-from pageroles import writing
+from pageroles import serving, writing
 from pageroles.access.keys import KeyStore, Permission
 from pageroles.errors import StoreUnavailableError
 from pageroles.ingest import messages
 from pageroles.ingest.session import parse_line
+from pageroles.settings import ServerSettings
 from pageroles.store import soundness
 from pageroles.store.statement import Statement
 from pageroles.transport import rest_sessions
@@ -315,6 +316,29 @@ def test_if_an_insert_fails_the_caller_is_told_and_may_repeat_it(
     assert error_info(caught.value).reason == code.upper()
     assert "secret" not in response.text
     assert post(rest, key, body).json() == {"stored": 5, "rejected": []}
+
+
+def test_a_large_body_that_is_refused_midway_has_its_status(
+    served: Served, rest: str, domain: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: bytes) -> None:
+        raise StoreUnavailableError("away")
+
+    body = lines(session(domain, number, referrer="https://r.example/" + "r" * 900) for number in range(20_000))
+    with monkeypatch.context() as patched:
+        patched.setattr(served.store, "write_sessions", fail)
+        response = post(rest, key, body)
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+    assert post(rest, key, body).json() == {"stored": 20_000, "rejected": []}
+
+
+def test_a_gateway_whose_server_is_away_says_so(domain: str, key: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nowhere = f"127.0.0.1:{taken.getsockname()[1]}"
+    with serving.gateway(nowhere, ServerSettings(http_address="127.0.0.1:0", max_seconds=5, grace=1)) as gateway:
+        response = post(f"http://{gateway}", key, lines([session(domain, 1)]))
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+    assert nowhere not in response.text
 
 
 # ---- over REST ----

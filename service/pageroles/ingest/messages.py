@@ -5,13 +5,12 @@ The rules are those of `session.py`, whichever way a session comes.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pageroles import sentences
 from pageroles.ingest.session import (
     FIRST_YEAR,
     LAST_YEAR,
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from pageroles.ingest.session import Row
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_SECOND = int(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC).timestamp())
+_END_SECOND = int(datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC).timestamp())
 _SECOND_NANOS = 1_000_000_000
 _DAY_SECONDS = 86_400
 
@@ -46,9 +47,9 @@ def read(message: sessions_pb2.Session) -> Row:
     if not (message.domain and message.session_id and message.user_id):
         empty = next(name for name in ("domain", "session_id", "user_id") if not getattr(message, name))
         raise BadRowError(f"{empty} must not be empty")
-    for position, view in enumerate(message.page_views):
-        if not view.url:
-            raise BadRowError(f"page_views[{position}].url must not be empty")
+    urls = [view.url for view in message.page_views]
+    if not all(urls):
+        raise BadRowError(f"page_views[{urls.index('')}].url must not be empty")
     row = to_row(message, _TIMESTAMPS, message.written_at if message.HasField("written_at") else None)
     # No string is longer than the row, so most rows need no look at each string.
     if len(row.line) > MAX_ID_BYTES or NUL in row.line:
@@ -95,17 +96,15 @@ def make(row: Row) -> sessions_pb2.Session:
 def _instant(timestamp: Timestamp) -> datetime:
     """Return the time of a Timestamp in UTC, cut to microseconds."""
     seconds, nanos = timestamp.seconds, timestamp.nanos
-    if not (seconds or nanos):
-        raise ValueError(f"is missing; it {YEARS}")
-    if not 0 <= nanos < _SECOND_NANOS:
+    if not _FIRST_SECOND <= seconds < _END_SECOND:
+        if not (seconds or nanos):
+            raise ValueError(f"is missing; it {YEARS}")
+        raise ValueError(f"{YEARS}, not at {seconds:,} seconds since 1970")
+    if not nanos:
+        return datetime.fromtimestamp(seconds, UTC)
+    if not 0 < nanos < _SECOND_NANOS:
         raise ValueError(f"must have nanos from 0 to {_SECOND_NANOS - 1:,}, not {nanos:,}")
-    try:
-        instant = _EPOCH + timedelta(seconds=seconds, microseconds=nanos // 1000)
-    except OverflowError:
-        raise ValueError(f"{YEARS}, not at {seconds:,} seconds since 1970") from None
-    if not FIRST_YEAR <= instant.year <= LAST_YEAR:
-        raise ValueError(f"{YEARS}, not {sentences.shown(instant.isoformat())}")
-    return instant
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanos // 1000)
 
 
 def _beyond_microseconds(timestamp: Timestamp) -> int:
