@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import threading
 import time
 from collections import deque
 from concurrent import futures
 from typing import TYPE_CHECKING, NamedTuple
 
 from pageroles import sentences
-from pageroles.errors import CancelledError, DeadlineError, InternalError, OverloadedError, PagerolesError
+from pageroles.admission import Admission
+from pageroles.errors import CancelledError, DeadlineError, InternalError, PagerolesError
 from pageroles.ingest.session import Row
 from pageroles.ingest.writer import Writer, size_of
 from pageroles.telemetry import RequestLog
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 MOST_DELIVERIES = 256
 MOST_UNSTORED_BYTES = 4 << 20
 MOST_LISTED = 1000
-_RETRY_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -173,7 +172,12 @@ class Delivery:
 
 
 class SessionWriting:
-    """Takes sessions that callers write; safe to use from many threads."""
+    """Takes sessions that callers write; safe to use from many threads.
+
+    Attributes:
+        writer: Stores them.
+        admission: Accounts for the places of requests that write; those that ask have others.
+    """
 
     def __init__(
         self, store: RecoverableStore, keys: KeyRing, uses: KeyUses, watch: Watch, *, max_seconds: float
@@ -188,11 +192,11 @@ class SessionWriting:
             max_seconds: The longest time that a request may take, in seconds.
         """
         self.writer = Writer(store)
+        self.admission = Admission(MOST_DELIVERIES)
         self._keys = keys
         self._uses = uses
         self._watch = watch
         self._max_seconds = max_seconds
-        self._places = threading.BoundedSemaphore(MOST_DELIVERIES)
 
     def close(self) -> None:
         """Store what was taken, and take no more."""
@@ -212,9 +216,10 @@ class SessionWriting:
         delivery: Delivery | None = None
         fault: PagerolesError | None = None
         try:
-            with self._place():
+            with self.admission.place() as place:
                 caller = self._caller(incoming)
                 log.key_id, log.domain = caller.key_id, caller.domain or None
+                place.belongs_to(caller.key_id)
                 seconds = self._max_seconds if incoming.seconds is None else incoming.seconds
                 delivery = Delivery(self.writer, caller.domain, min(seconds, self._max_seconds))
                 yield delivery
@@ -233,15 +238,6 @@ class SessionWriting:
                 log.stored = 0 if fault else written.stored
                 log.rejected = written.rejected_count
             log.write(fault)
-
-    @contextlib.contextmanager
-    def _place(self) -> Iterator[None]:
-        if not self._places.acquire(blocking=False):
-            raise OverloadedError("the server is busy; try again", _RETRY_SECONDS)
-        try:
-            yield
-        finally:
-            self._places.release()
 
     def _caller(self, incoming: IncomingWrite) -> Caller:
         # Where rows are lost, nobody knows what the sessions replace.

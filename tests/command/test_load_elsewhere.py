@@ -107,9 +107,10 @@ def test_a_server_that_has_no_room_is_tried_again(
     served: Served, folder: Path, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "_PAUSE_SECONDS", 0.01)
-    places = served.service.sessions._places
-    turns = iter([False, True, False, False, True])
-    monkeypatch.setattr(places, "acquire", lambda blocking: next(turns) and type(places).acquire(places, blocking))
+    # Each request looks twice: is there a place, and one for its key?
+    places = iter([0, 9, 9, 0, 0, 9, 9])
+    kind = type(served.service.sessions.admission)
+    monkeypatch.setattr(kind, "places", property(lambda _: next(places)), raising=False)
     (folder / "a.jsonl").write_bytes(session("patient"))
     done = load(served.target, key, "a.jsonl")
     assert done.exit_code == 0, done.output

@@ -17,7 +17,7 @@ import pytest
 import requests
 import structlog.testing
 
-from pageroles import serving, writing
+from pageroles import serving
 from pageroles.access.keys import KeyStore, Permission
 from pageroles.errors import StoreUnavailableError
 from pageroles.ingest import messages
@@ -30,6 +30,7 @@ from pageroles.transport.backends import LocalBackend
 from pageroles.transport.rest_app import application
 from pageroles.transport.rest_server import HttpServer
 from pageroles.v1 import sessions_pb2
+from support.endless import until
 from support.served import serving_with
 from support.wire import Asked, details, error_info
 
@@ -288,11 +289,25 @@ def test_who_comes_beyond_what_may_wait_is_told_when_to_come_back(
 def test_no_more_requests_at_once_than_places(
     served: Served, domain: str, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(served.service.sessions, "_places", threading.Semaphore(0))
+    monkeypatch.setattr(served.service.sessions.admission, "places", 0)
     with pytest.raises(grpc.RpcError) as caught:
         write(served.target, key, session(domain, 1))
     assert error_info(caught.value).reason == "OVERLOADED"
     assert total(served.target, key) == 0, "reports have places of their own"
+
+
+def test_a_key_leaves_places_for_others(served: Served, domain: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    admission = served.service.sessions.admission
+    monkeypatch.setattr(admission, "places", 4)
+    other, _ = KeyStore(served.store).create(domain, permissions=[Permission.WRITE])
+    served.service._keys.forget()
+    with contextlib.ExitStack() as held_places:
+        for _ in range(3):
+            held_places.enter_context(admission.place()).belongs_to(key.split("_")[1])
+        with pytest.raises(grpc.RpcError) as caught:
+            write(served.target, key, session(domain, 1))
+        assert error_info(caught.value).reason == "OVERLOADED"
+        assert write(served.target, other, session(domain, 1)).stored == 1
 
 
 @pytest.mark.parametrize(
@@ -462,17 +477,14 @@ def test_a_body_that_does_not_come_is_told(served: Served, key: str) -> None:
 
 
 def test_a_client_that_leaves_ends_its_request(served: Served, rest: str, domain: str, key: str) -> None:
-    places = served.service.sessions._places
+    admission = served.service.sessions.admission
     parts = urlsplit(rest)
     with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=PATIENCE) as client:
         client.sendall(
             b"POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
             b"Authentication: " + key.encode() + b"\r\n\r\n{"
         )
-    ends = time.monotonic() + PATIENCE
-    while places._value < writing.MOST_DELIVERIES and time.monotonic() < ends:
-        time.sleep(0.01)
-    assert places._value == writing.MOST_DELIVERIES
+    assert until(lambda: admission.taken == 0)
     assert post(rest, key, lines([session(domain, 1)])).json()["stored"] == 1
 
 
