@@ -7,6 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from pageroles.service import PagesService
+from pageroles.store import backup
 from pageroles.store.recovery import recover
 from pageroles.store.retention import Retention
 from pageroles.transport import local_socket
@@ -68,7 +69,10 @@ def serving(store: Store, settings: ServerSettings) -> Iterator[Served]:
         # Both stop at the same time, and so have one grace.
         stack.callback(server.refuse_new, settings.grace)
         if store.folder is not None and (interface := store.interface()) is not None:
-            told: dict[str, Callable[[], Any]] = {"/memory": lambda: service.memory}
+            told: dict[str, Callable[[], Any]] = {
+                "/memory": lambda: service.memory,
+                backup.FREEZE: lambda: backup.freeze(store),
+            }
             stack.enter_context(local_socket.serving(store.folder, interface, told))
         if settings.keep_days:
             stack.enter_context(Retention(store, settings.keep_days))

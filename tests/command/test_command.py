@@ -266,7 +266,7 @@ def test_a_store_that_no_server_holds_says_so(folder: Path) -> None:
     ) as loading:
         assert until((folder / "store" / "status").exists)
         assert until(lambda: "another process holds" in run(folder, "keys", "list").stderr)
-        for command in (["load", "sessions.jsonl"], ["keys", "list"], ["schema"], ["serve"]):
+        for command in (["load", "sessions.jsonl"], ["keys", "list"], ["schema"], ["serve"], ["backup", "copy"]):
             result = run(folder, *command)
             assert result.returncode == 1
             assert "another process holds the embedded store" in result.stderr

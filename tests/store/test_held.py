@@ -166,6 +166,18 @@ def test_a_thousand_statements_leave_nothing_behind(tmp_path: Path) -> None:
         assert threads <= before[1] + 50
 
 
+def test_a_client_that_leaves_within_its_request_is_no_fault(tmp_path: Path) -> None:
+    with serving(tmp_path) as (process, _):
+        for sent in (b"", b"POST / HTTP/1.1\r\n", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nSELECT"):
+            with contextlib.closing(socket_file.connect(tmp_path / "store")) as connection:
+                connection.sendall(sent)
+        with Store.open(dsn(tmp_path)) as store:
+            assert rows(store, "SELECT 1")
+        process.send_signal(signal.SIGTERM)
+        _, logs = process.communicate(timeout=PATIENCE)
+    assert [json.loads(line)["event"] for line in logs.splitlines()] == ["stopping", "stopped"]
+
+
 # ---- two processes at once ----
 
 

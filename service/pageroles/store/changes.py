@@ -24,7 +24,9 @@ class Changes:
 
     def __init__(self) -> None:
         """Begin to count."""
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._one_pause = threading.Lock()
+        self._paused = False
         self._begun = self._ended = self._removals = 0
 
     @property
@@ -41,14 +43,30 @@ class Changes:
 
     @contextlib.contextmanager
     def one(self) -> Iterator[None]:
-        """Count the block as a change."""
+        """Count the block as a change; wait while changes pause."""
         with self._lock:
+            self._lock.wait_for(lambda: not self._paused)
             self._begun += 1
         try:
             yield
         finally:
             with self._lock:
                 self._ended += 1
+                self._lock.notify_all()
+
+    @contextlib.contextmanager
+    def pause(self) -> Iterator[None]:
+        """Wait until no change is at work, and let none begin while the block runs."""
+        with self._one_pause:
+            try:
+                with self._lock:
+                    self._paused = True
+                    self._lock.wait_for(lambda: self._begun == self._ended)
+                yield
+            finally:
+                with self._lock:
+                    self._paused = False
+                    self._lock.notify_all()
 
     @contextlib.contextmanager
     def command(self, text: str) -> Iterator[None]:

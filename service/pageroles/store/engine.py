@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from pageroles.errors import SettingError, StoreLockedError, StoreUnavailableError
 from pageroles.store.held import Held
-from pageroles.store.lock import refuse_if_locked
+from pageroles.store.lock import RESTORING, refuse_if_locked
 from pageroles.store.server import Server, without_password
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def connect(dsn: str, readers: int, silence: float, *, create: bool = True, alon
             if alone or (held := _held(path)) is None:
                 raise
             return held
-        return _embedded_engine()(path, readers)
+        return open_embedded(path, readers)
     if parts.scheme in {"clickhouse", "clickhouses", "http", "https"}:
         return Server(dsn, readers, silence)
     raise SettingError(f"can't use the store {without_password(dsn)!r}: give {_FORMS}")
@@ -133,6 +133,27 @@ def _parts(dsn: str) -> SplitResult:
             "%3A %25"
         )
     return parts
+
+
+def embedded_folder(dsn: str) -> Path | None:
+    """Return the folder of the embedded store that a DSN names; None where it names a server.
+
+    Raises:
+        SettingError: The DSN can't be used.
+    """
+    parts = _parts(dsn)
+    return _embedded_path(dsn, parts) if parts.scheme == "chdb" else None
+
+
+def open_embedded(path: Path, readers: int) -> Engine:
+    """Open the embedded engine on a folder, whatever is there.
+
+    Raises:
+        SettingError: The embedded engine isn't installed, or the folder can't be created.
+        StoreLockedError: Another process holds the store.
+        StoreUnavailableError: The engine can't open it.
+    """
+    return _embedded_engine()(path, readers)
 
 
 def _held(path: Path) -> Held | None:
@@ -174,12 +195,17 @@ def _refuse_folder(path: Path, *, create: bool) -> None:
     """Refuse a folder that can't be that of an embedded store.
 
     Raises:
-        SettingError: It has other files, can't be written to, or has no store where none may be made.
+        SettingError: It has other files, can't be written to, was not restored to its end, or has no store where none
+            may be made.
     """
     try:
         entries = {entry.name: entry for entry in path.iterdir()} if path.exists() else {}
     except OSError as error:
         raise SettingError(f"can't use {path} as the folder of an embedded store: {error.strerror}") from None
+    if RESTORING in entries:
+        raise SettingError(
+            f"the store in {path} was not restored to its end: remove the folder, and run `pageroles restore` again"
+        )
     if not any(name in entries for name in _MADE_BY_ENGINE):
         within = sorted(name for name, entry in entries.items() if (entry / "metadata").is_dir())
         hint = f"; {path / within[0]} has one" if within else ""

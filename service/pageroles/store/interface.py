@@ -24,6 +24,7 @@ _STOPS = re.compile(r"\s*KILL\s+QUERY\b", re.IGNORECASE)
 _INSERT = re.compile(rb"\s*(INSERT\s+INTO\s+\S+(?:\s*\([^()]*\))?)\s+FORMAT\s+(\w+)[ \t]*\r?\n", re.IGNORECASE)
 _FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
 _CODE = re.compile(r"Code: (\d+)")
+_UNKNOWN_EXCEPTION = "1002"
 _SETTING = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 # What a server takes for itself out of the address; everything else there is a value or a setting.
 _OF_THE_TRANSPORT = {
@@ -95,7 +96,7 @@ class Interface:
 
     @contextlib.contextmanager
     def admit(self, query: Query) -> Iterator[None]:
-        """Let a query run in the block, as what it is: a change is counted.
+        """Let a query run in the block, as what it is: a change is counted, and waits while changes pause.
 
         Raises:
             RuntimeError: The server is stopping.
@@ -160,9 +161,10 @@ class Query:
                 body = connection.query(self.sql, self._format, self._values).bytes()
                 # Only what has a result names its format: so the driver knows an empty one.
                 return Answer(200, {"X-ClickHouse-Format": self._format} if self.reads else {}, body)
-        except RuntimeError as error:
-            # Without a code of ClickHouse's the driver's user knows that the server has gone.
-            return _refusal(_STOPPING if self._interface.closed and self.reads else str(error))
+        except (RuntimeError, OSError) as error:
+            stopped = self._interface.closed and (self.reads or str(error) == _STOPPING)
+            # Without a code of ClickHouse's the client knows that the server goes.
+            return Answer(503, {}, _STOPPING.encode()) if stopped else _refusal(str(error))
         finally:
             self._ended.set()
 
@@ -205,7 +207,7 @@ def _quoted(text: str) -> str:
 
 
 def _refusal(said: str) -> Answer:
-    """Return the answer for an error of the engine."""
+    """Return the answer for an error, which is the engine's as a rule."""
     code = _CODE.search(said)
-    headers = {"X-ClickHouse-Exception-Code": code[1]} if code else {}
+    headers = {"X-ClickHouse-Exception-Code": code[1] if code else _UNKNOWN_EXCEPTION}
     return Answer(500, headers, said[code.start() if code else 0 :].strip().encode())

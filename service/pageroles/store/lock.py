@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOOK_SECONDS = 0.05
+# In a folder while a store is made there of a backup: it is none before that has ended.
+RESTORING = "restoring"
 
 
 def refuse_if_locked(path: Path) -> None:
@@ -53,6 +55,15 @@ def alone(path: Path, task: str, stopping: threading.Event | None = None) -> Ite
                 if stopping.wait(_LOOK_SECONDS):
                     raise CancelledError(f"another process is still {task}") from None
         yield
+
+
+@contextlib.contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Mark a folder as no store until the block has ended well."""
+    mark = path / RESTORING
+    mark.touch()
+    yield
+    mark.unlink()
 
 
 def lock_file(path: Path) -> Path:

@@ -17,10 +17,10 @@ import urllib3.exceptions
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from pageroles._core import CoreError
-from pageroles.errors import SettingError, StoreUnavailableError
+from pageroles.errors import InternalError, SettingError, StoreUnavailableError
 from pageroles.store import schema, writes
 from pageroles.store.call import Call
-from pageroles.store.engine import Engine, connect
+from pageroles.store.engine import Engine, connect, open_embedded
 from pageroles.store.faults import NO_SCHEMA, fault_in, translated
 from pageroles.store.held import Held
 from pageroles.store.lock import refuse_if_locked
@@ -29,6 +29,8 @@ from pageroles.store.statement import Statement
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from clickhouse_connect.driver.client import Client
 
     from pageroles.store.changes import Changes
     from pageroles.store.interface import Interface
@@ -88,6 +90,17 @@ class Store:
         if store.embedded:
             store.apply_schema()
         return store
+
+    @classmethod
+    def bare(cls, folder: Path) -> Self:
+        """Open the embedded store in a folder as it is, without a schema if it has none.
+
+        Raises:
+            SettingError: The embedded engine isn't installed, or the folder can't be created.
+            StoreLockedError: Another process holds the store.
+            StoreUnavailableError: The engine can't open it.
+        """
+        return cls(open_embedded(folder, 1), 1)
 
     @staticmethod
     def refuse_if_held(folder: Path) -> None:
@@ -205,6 +218,24 @@ class Store:
                 self.command(statement)
             row = {"version": migration.version, "name": migration.name}
             self.insert("schema_versions", msgspec.json.encode(row))
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[Client]:
+        """Let all changes of an embedded store wait while the block runs; lend a client that need not.
+
+        Raises:
+            InternalError: This process does not hold the store.
+            PagerolesError: ClickHouse refuses a statement of the block.
+        """
+        if self.changes is None:
+            raise InternalError("changes pause only in the process that holds an embedded store")
+        with (
+            translated(),
+            contextlib.closing(self._engine.apart(0)) as apart,
+            apart.control() as client,
+            self.changes.pause(),
+        ):
+            yield client
 
     def command(self, text: str, parameters: dict[str, object] | None = None) -> None:
         """Run a statement that changes the store and returns nothing.

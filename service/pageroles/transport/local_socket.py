@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
 from pageroles import __version__
 from pageroles.errors import PagerolesError
 from pageroles.store import socket_file
+from pageroles.transport.faults import CLIENT_CLOSED_REQUEST
 from pageroles.transport.rest_app import disconnected
 from pageroles.transport.rest_server import HttpServer
 
@@ -43,7 +45,11 @@ def serving(folder: Path, interface: Interface, told: Mapping[str, Callable[[], 
     """
 
     async def query(request: Request) -> Response:
-        asked = interface.query(request.query_params, request.headers.get("content-type", ""), await request.body())
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
+        asked = interface.query(request.query_params, request.headers.get("content-type", ""), body)
         running = asyncio.ensure_future(run_in_threadpool(asked.run))
         gone = asyncio.ensure_future(disconnected(request))
         try:
