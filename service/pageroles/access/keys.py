@@ -30,6 +30,8 @@ from pageroles.errors import (
     PermissionDeniedError,
     UnauthenticatedError,
 )
+from pageroles.store import audit
+from pageroles.store.audit import Action
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
@@ -166,6 +168,8 @@ class KeyStore:
             permissions=allowed,
             hash=_hash(key),
         )
+        details = {"name": name, "allow": ",".join(allowed), "expires": record.expires_at}
+        self._audit(Action.KEY_CREATED, record, {name: value for name, value in details.items() if value})
         self._write(record)
         return key, record
 
@@ -219,8 +223,12 @@ class KeyStore:
             raise InvalidArgumentError("id", f"there is no key {key_id!r}; `pageroles keys list` shows the ids")
         if record.revoked_at is None:
             record = dataclasses.replace(record, revoked_at=_now())
+            self._audit(Action.KEY_REVOKED, record)
             self._write(record)
         return record
+
+    def _audit(self, action: Action, record: ApiKey, details: Mapping[str, object] | None = None) -> None:
+        audit.record(self._store, action, domain=record.domain, key_id=record.id, details=details)
 
     def _write(self, record: ApiKey) -> None:
         self._store.insert("api_keys", msgspec.json.encode(record))

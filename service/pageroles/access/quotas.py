@@ -27,6 +27,8 @@ from pageroles.errors import (
     StoreError,
     StoreUnavailableError,
 )
+from pageroles.store import audit
+from pageroles.store.audit import Action
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ class QuotaStore:
             raise InvalidArgumentError("domain", "it is empty; give the domain that the quota is for")
         if limit is not None and limit < 0:
             raise InvalidArgumentError("limit", "it is negative; give the number of requests a month")
+        audit.record(self._store, Action.QUOTA_SET, domain=domain, details={"requests_a_month": limit})
         self._store.insert("quotas", msgspec.json.encode({"domain": domain, "monthly_limit": limit}))
 
     def limits(self) -> dict[str, int]:
