@@ -12,14 +12,15 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pageroles.errors import PagerolesError
+from pageroles.errors import PagerolesError, Status
+from pageroles.telemetry.record import Telemetry
 from pageroles.transport import addresses, faults, headers
 from pageroles.transport.grpc_server import SERVICE
 from pageroles.transport.tls import client_credentials
 from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from pageroles.service import IncomingRequest, PagesService, Reply
     from pageroles.settings import ClientTls
@@ -156,17 +157,19 @@ class LocalBackend:
 class RemoteBackend:
     """A gRPC server elsewhere."""
 
-    def __init__(self, target: str, tls: ClientTls | None = None) -> None:
+    def __init__(self, target: str, tls: ClientTls | None = None, telemetry: Telemetry | None = None) -> None:
         """Ask a server; the connection is opened at the first request.
 
         Args:
             target: Its address, `host:port`.
             tls: What it is trusted by; None: without TLS.
+            telemetry: What requests are told to, beside the log.
 
         Raises:
             SettingError: `target` is not an address, or the files of TLS can't be used.
         """
         addresses.split(target, "--target")
+        self._telemetry = telemetry or Telemetry()
         self._target = target
         self._credentials = None if tls is None else client_credentials(tls)
         self._channel: grpc.aio.Channel | None = None
@@ -177,8 +180,16 @@ class RemoteBackend:
         Raises:
             RefusedError: The server refused or failed, or can't be reached.
         """
+        with self._telemetry.request(incoming, forwarded=True) as record:
+            try:
+                return await self._answer(incoming, record.trace)
+            except RefusedError as error:
+                record.refuse((error.refusal.code.status or Status.INTERNAL).name)
+                raise
+
+    async def _answer(self, incoming: IncomingRequest, trace: Mapping[str, str]) -> StreamedReply:
         metadata = headers.caller_metadata(incoming.key, incoming.domain)
-        metadata.append((headers.REQUEST_ID.metadata, incoming.request_id))
+        metadata += [(headers.REQUEST_ID.metadata, incoming.request_id), *trace.items()]
         method: Any = self._connected().unary_stream(
             f"/{SERVICE}/StreamPages", request_serializer=pages_pb2.PagesRequest.SerializeToString
         )

@@ -127,6 +127,7 @@ class _Servicer:
                 seconds=context.time_remaining(),
                 request_id=request_id,
                 address=address,
+                trace=metadata.trace(),
             )
             reply = self._answer(incoming, context)
             with self._service.admission.answer(reply.key_id, reply.report.bytes):
@@ -186,6 +187,9 @@ class _Metadata:
 
     def texts(self, header: headers.Header) -> list[str]:
         return [value for name, value in self._pairs if name == header.metadata and isinstance(value, str)]
+
+    def trace(self) -> dict[str, str]:
+        return headers.trace(self._pairs)
 
     def domains(self) -> list[bytes]:
         utf8 = (value for name, value in self._pairs if name == headers.DOMAIN_IN_UTF8 and isinstance(value, bytes))

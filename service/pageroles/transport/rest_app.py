@@ -21,17 +21,19 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from pageroles import telemetry
 from pageroles._core import JsonAnswer
 from pageroles.errors import InternalError, InvalidArgumentError
 from pageroles.service import IncomingRequest
+from pageroles.telemetry import log
 from pageroles.transport import faults, headers, openapi, rest_body
 from pageroles.transport.backends import RefusedError
 from pageroles.transport.rest_middleware import CommonHeaders
+from pageroles.transport.rest_watch import Watched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from pageroles.telemetry.record import Telemetry
     from pageroles.transport.backends import Backend, StreamedReply
 
 PATH = "/api/v1/pages"
@@ -45,13 +47,16 @@ _GZIP_FROM_BYTES = 1024
 _GZIP_LEVEL = 4
 
 
-def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequence[str] = ()) -> Starlette:
+def application(
+    backend: Backend, *, max_seconds: float, allowed_origins: Sequence[str] = (), telemetry: Telemetry | None = None
+) -> Starlette:
     """Return the gateway in front of a backend.
 
     Args:
         backend: What answers the requests; it is closed when the application ends.
         max_seconds: The longest time that a request may take, in seconds.
         allowed_origins: Origins whose pages may call REST from a browser; by default none.
+        telemetry: What requests are told to, beside the log.
     """
     gateway = _Gateway(backend, max_seconds)
     middleware = [
@@ -69,6 +74,19 @@ def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequen
         )
         middleware.insert(1, cors)
     web = Path(str(importlib.resources.files("pageroles"))) / "web"
+    routes = [
+        Route(PATH, gateway.pages, methods=["POST"]),
+        Route("/openapi.json", _openapi, methods=["GET"]),
+        Route("/livez", gateway.live, methods=["GET"]),
+        Route("/readyz", gateway.ready, methods=["GET"]),
+        Route("/healthz", gateway.ready, methods=["GET"]),
+        Route("/", _page(web / "index.html"), methods=["GET"]),
+        Route("/docs", _page(web / "docs.html"), methods=["GET"]),
+        Mount("/explorer", StaticFiles(directory=web)),
+        Mount("/swagger-ui", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path)),
+    ]
+    if telemetry and (telemetry.metrics or telemetry.traces):
+        middleware.insert(0, Middleware(Watched, telemetry=telemetry, routes=routes))
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -76,17 +94,7 @@ def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequen
         await backend.close()
 
     app = Starlette(
-        routes=[
-            Route(PATH, gateway.pages, methods=["POST"]),
-            Route("/openapi.json", _openapi, methods=["GET"]),
-            Route("/livez", gateway.live, methods=["GET"]),
-            Route("/readyz", gateway.ready, methods=["GET"]),
-            Route("/healthz", gateway.ready, methods=["GET"]),
-            Route("/", _page(web / "index.html"), methods=["GET"]),
-            Route("/docs", _page(web / "docs.html"), methods=["GET"]),
-            Mount("/explorer", StaticFiles(directory=web)),
-            Mount("/swagger-ui", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path)),
-        ],
+        routes=routes,
         middleware=middleware,
         exception_handlers={HTTPException: _refuse_http, Exception: _refuse_fault},
         lifespan=lifespan,
@@ -115,6 +123,7 @@ class _Gateway:
                 seconds=self._max_seconds,
                 request_id=request_id,
                 address=request.client.host if request.client else "",
+                trace=request.scope["state"].get("trace") or headers.trace(request.headers.items()),
             )
             return await _answer(await _until_disconnect(request, self._backend, incoming))
         except InvalidArgumentError as error:
@@ -255,5 +264,5 @@ async def _refuse_http(_: Request, error: Exception) -> Response:
 
 async def _refuse_fault(request: Request, error: Exception) -> Response:
     request_id = getattr(request.state, "request_id", None) or headers.request_id(None)
-    telemetry.unserved(request_id, request.url.path, error)
+    log.unserved(request_id, request.url.path, error)
     return faults.to_response(faults.to_refusal(InternalError(repr(error)), request_id))

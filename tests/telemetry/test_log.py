@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from pageroles.telemetry import LogWriter
+from pageroles.telemetry.log import LogWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
