@@ -249,14 +249,13 @@ def shown(question: Message) -> dict[str, Any]:
 
 
 def _shown(field: Any, value: Any) -> Any:
-    if field.enum_type is not None:
-        named = field.enum_type.values_by_number.get(value)
-        return named.name if named else value
-    if not isinstance(value, str):
-        return value
-    if field.name in _URLS:
-        value = _without_secrets(value)
-    return value if len(value) <= _LONGEST_VALUE else value[:_LONGEST_VALUE] + _LEFT_OUT
+    if isinstance(value, str):
+        if field.name in _URLS:
+            value = _without_secrets(value)
+        return value if len(value) <= _LONGEST_VALUE else value[:_LONGEST_VALUE] + _LEFT_OUT
+    if field.enum_type is not None and (named := field.enum_type.values_by_number.get(value)):
+        return named.name
+    return value
 
 
 def _without_secrets(url: str) -> str:
