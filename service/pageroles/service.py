@@ -86,6 +86,7 @@ class PagesService:
         max_seconds: The longest time that a request may take, in seconds.
         admission: Accounts for what the requests hold together.
         watch: Tells whether the store is ready.
+        telemetry: What requests are told to, beside the log.
     """
 
     def __init__(
@@ -124,10 +125,10 @@ class PagesService:
         self._quotas = QuotaMeter(QuotaStore(store))
         self._reporter = Reporter(store, memory=memory)
         self._failures = Failures()
-        self._telemetry = telemetry or Telemetry()
-        if self._telemetry.metrics:
+        self.telemetry = telemetry or Telemetry()
+        if self.telemetry.metrics:
             parts = Parts(store, self.watch, self._reporter.residents, self._quotas, self.admission)
-            self._telemetry.metrics.watch(parts.read)
+            self.telemetry.metrics.watch(parts.read)
 
     def close(self) -> None:
         """End the workers and the watch, and return what is reserved of quotas and not used."""
@@ -157,7 +158,7 @@ class PagesService:
         Raises:
             PagerolesError: The request was refused, or failed; unexpected errors are raised as `InternalError`.
         """
-        with self._telemetry.request(incoming) as record:
+        with self.telemetry.request(incoming) as record:
             try:
                 reply = self._answer(incoming, started, record)
             except PagerolesError:

@@ -19,6 +19,7 @@ from pageroles.telemetry.record import Telemetry
 from pageroles.transport import metrics_server
 from support import worked
 from support.watched import JULY, SECONDS, watched
+from support.wire import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,10 +45,14 @@ def test_rpcs_count_by_method_and_status(server: Watched) -> None:
         server.ask("no key")
     with pytest.raises(grpc.RpcError):
         server.ask(start_date="never")
-    for code, number in (("OK", 1), ("UNAUTHENTICATED", 1), ("INVALID_ARGUMENT", 1)):
+    with Asked(server.grpc, server.key) as asked:
+        asked.metadata.append(("authentication", "another"))
+        with pytest.raises(grpc.RpcError):
+            asked.pages()
+    for code, number in (("OK", 1), ("UNAUTHENTICATED", 1), ("INVALID_ARGUMENT", 2)):
         assert server.value("grpc_server_handled_total", grpc_code=code, **PAGES) == number, code
-    assert server.value("grpc_server_started_total", **PAGES) == 3
-    assert server.value("grpc_server_handling_seconds_count", **PAGES) == 3
+    assert server.value("grpc_server_started_total", **PAGES) == 4
+    assert server.value("grpc_server_handling_seconds_count", **PAGES) == 4
     assert 0 < server.value("grpc_server_handling_seconds_sum", **PAGES) < SECONDS
     streamed = {"grpc_method": "StreamPages", "grpc_type": "server_stream"}
     assert server.value("grpc_server_handled_total", grpc_code="OK", **streamed) == 1

@@ -15,6 +15,7 @@ from pageroles.telemetry.record import Telemetry, shown
 from pageroles.v1 import pages_pb2
 from support import worked
 from support.watched import JULY, watched
+from support.wire import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +73,20 @@ def test_a_line_of_a_refused_request_says_so(
     assert line["error"]
     assert line["question"] == JULY | fields
     assert "no key" not in json.dumps(line["question"])
+
+
+def test_a_request_that_cannot_be_read_has_a_line_and_no_question(server: Watched) -> None:
+    with capture_logs() as logs:
+        assert server.post(body={"no_such_field": 1}).status_code == 400
+        with Asked(server.grpc, server.key) as asked:
+            asked.metadata.append(("authentication", "another"))
+            with pytest.raises(grpc.RpcError):
+                asked.pages()
+    rest, rpc = lines(logs)
+    assert (rest["method"], rpc["method"]) == ("POST /api/v1/pages", "Pages")
+    for line in (rest, rpc):
+        assert (line["status"], line["address"], line["question"]) == ("INVALID_ARGUMENT", "127.0.0.1", {})
+    assert "no_such_field" in rest["error"]
 
 
 def test_an_internal_error_comes_with_its_traceback(server: Watched, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
 
 import structlog
+from google.protobuf.empty_pb2 import Empty
 
 from pageroles.errors import PagerolesError, Status
 from pageroles.store.call import NOBODY
 
 if TYPE_CHECKING:
-    import contextlib
     from collections.abc import Mapping
     from types import TracebackType
 
@@ -60,6 +61,28 @@ class Origin(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Unread:
+    """The origin of a request that can't be read.
+
+    Attributes:
+        request_id: Its id.
+        method: What was called: the name of an RPC, or HTTP's method and path.
+        address: The address of the caller, without its port; empty where it is not known.
+        trace: What it carries of the trace that it belongs to, by the names of its headers.
+    """
+
+    request_id: str
+    method: str
+    address: str
+    trace: Mapping[str, str]
+
+    @property
+    def request(self) -> Message:
+        """Nothing: what is asked is not known."""
+        return Empty()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Telemetry:
     """What requests are told to, beside the log.
 
@@ -79,6 +102,11 @@ class Telemetry:
             forwarded: Whether another server answers it.
         """
         return RequestRecord(origin, self, forwarded=forwarded)
+
+    def refused(self, origin: Unread, error: PagerolesError) -> None:
+        """Record a request that was refused since it can't be read."""
+        with contextlib.suppress(PagerolesError), self.request(origin):
+            raise error
 
 
 class RequestRecord:

@@ -19,6 +19,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from pageroles.errors import DeadlineError, InvalidArgumentError, OverloadedError, PagerolesError, SettingError
 from pageroles.service import IncomingRequest, PagesService
+from pageroles.telemetry.record import Unread
 from pageroles.transport import addresses, faults, headers, patience, reflection
 from pageroles.transport.patience import Patience
 from pageroles.transport.tls import server_credentials
@@ -116,19 +117,22 @@ class _Servicer:
     ) -> Iterator[bytes]:
         metadata = _Metadata(context)
         request_id = headers.request_id(next(iter(metadata.texts(headers.REQUEST_ID)), None))
+        address = addresses.of_peer(context.peer())
         try:
-            address = addresses.of_peer(context.peer())
-            request = self._message(requests, context, address, pages_pb2.PagesRequest)
-            incoming = IncomingRequest(
-                method=method,
-                request=request,
-                key=headers.key(metadata.texts(headers.AUTHENTICATION), metadata.texts(headers.AUTHORIZATION)),
-                domain=headers.domain(metadata.domains()),
-                seconds=context.time_remaining(),
-                request_id=request_id,
-                address=address,
-                trace=metadata.trace(),
-            )
+            try:
+                incoming = IncomingRequest(
+                    method=method,
+                    request=self._message(requests, context, address, pages_pb2.PagesRequest),
+                    key=headers.key(metadata.texts(headers.AUTHENTICATION), metadata.texts(headers.AUTHORIZATION)),
+                    domain=headers.domain(metadata.domains()),
+                    seconds=context.time_remaining(),
+                    request_id=request_id,
+                    address=address,
+                    trace=metadata.trace(),
+                )
+            except PagerolesError as error:
+                self._service.telemetry.refused(Unread(request_id, method, address, metadata.trace()), error)
+                raise
             reply = self._answer(incoming, context)
             with self._service.admission.answer(reply.key_id, reply.report.bytes):
                 self._begin(reply, metadata, request_id, context)

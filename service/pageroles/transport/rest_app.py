@@ -25,6 +25,7 @@ from pageroles._core import JsonAnswer
 from pageroles.errors import InternalError, InvalidArgumentError
 from pageroles.service import IncomingRequest
 from pageroles.telemetry import log
+from pageroles.telemetry.record import Telemetry, Unread
 from pageroles.transport import faults, headers, openapi, rest_body
 from pageroles.transport.backends import RefusedError
 from pageroles.transport.rest_middleware import CommonHeaders
@@ -33,7 +34,6 @@ from pageroles.transport.rest_watch import Watched
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from pageroles.telemetry.record import Telemetry
     from pageroles.transport.backends import Backend, StreamedReply
 
 PATH = "/api/v1/pages"
@@ -58,7 +58,8 @@ def application(
         allowed_origins: Origins whose pages may call REST from a browser; by default none.
         telemetry: What requests are told to, beside the log.
     """
-    gateway = _Gateway(backend, max_seconds)
+    telemetry = telemetry or Telemetry()
+    gateway = _Gateway(backend, max_seconds, telemetry)
     middleware = [
         Middleware(CommonHeaders),
         Middleware(GZipMiddleware, minimum_size=_GZIP_FROM_BYTES, compresslevel=_GZIP_LEVEL),
@@ -85,7 +86,7 @@ def application(
         Mount("/explorer", StaticFiles(directory=web)),
         Mount("/swagger-ui", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path)),
     ]
-    if telemetry and (telemetry.metrics or telemetry.traces):
+    if telemetry.metrics or telemetry.traces:
         middleware.insert(0, Middleware(Watched, telemetry=telemetry, routes=routes))
 
     @contextlib.asynccontextmanager
@@ -105,28 +106,32 @@ def application(
 
 
 class _Gateway:
-    def __init__(self, backend: Backend, max_seconds: float) -> None:
+    def __init__(self, backend: Backend, max_seconds: float, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
         self._backend = backend
         self._max_seconds = max_seconds
 
     async def pages(self, request: Request) -> Response:
         """Answer a question with a report."""
-        request_id = request.state.request_id
+        request_id, method = request.state.request_id, f"POST {PATH}"
+        address = request.client.host if request.client else ""
+        trace = request.scope["state"].get("trace") or headers.trace(request.headers.items())
         try:
             body = await _body(request)
             incoming = IncomingRequest(
-                method=f"POST {PATH}",
+                method=method,
                 request=rest_body.read(request.scope["query_string"], body),
                 key=headers.key(_all(request, headers.AUTHENTICATION), _all(request, headers.AUTHORIZATION)),
                 # The framework decodes headers as Latin-1.
                 domain=headers.domain(value.encode("latin-1") for value in _all(request, headers.DOMAIN)),
                 seconds=self._max_seconds,
                 request_id=request_id,
-                address=request.client.host if request.client else "",
-                trace=request.scope["state"].get("trace") or headers.trace(request.headers.items()),
+                address=address,
+                trace=trace,
             )
             return await _answer(await _until_disconnect(request, self._backend, incoming))
         except InvalidArgumentError as error:
+            self._telemetry.refused(Unread(request_id, method, address, trace), error)
             return faults.to_response(faults.to_refusal(error, request_id))
         except RefusedError as error:
             return faults.to_response(error.refusal)
