@@ -23,7 +23,7 @@ from pageroles.telemetry import tracing
 from pageroles.telemetry.record import Telemetry
 from pageroles.telemetry.traces import Traces
 from pageroles.transport.backends import RemoteBackend
-from pageroles.transport.rest_app import application
+from pageroles.transport.rest_app import PATH, application
 from pageroles.transport.rest_server import HttpServer
 from pageroles.v1 import pages_pb2
 from support.endless import until
@@ -167,7 +167,7 @@ def test_rest_is_a_span_of_http_with_the_report_within(server: Watched, spans: S
     assert _trace(http) == TRACE
     told = attributes(http)
     assert (told["http.request.method"], told["http.route"]) == ("POST", "/api/v1/pages")
-    assert told["http.response.status_code"] == 200
+    assert (told["http.response.status_code"], told["url.scheme"], told["url.path"]) == (200, "http", PATH)
     (report,) = spans.within(http)
     assert report.name == "answer"
     assert [stage.name for stage in spans.within(report)] == [*STAGES, "message"]

@@ -87,19 +87,20 @@ class Traces:
         span = self._tracer.start_span(name, context=propagate.extract(origin.trace), kind=kind, attributes=attributes)
         return RequestSpan(self._tracer, span)
 
-    def http(self, method: str, route: str, path: str, carried: Mapping[str, str]) -> HttpSpan:
+    def http(self, method: str, route: str, path: str, scheme: str, carried: Mapping[str, str]) -> HttpSpan:
         """Begin the span of an HTTP request.
 
         Args:
             method: Its method.
             route: The path that serves it, as it is registered; empty where none does.
             path: Its path.
+            scheme: `http` or `https`.
             carried: What it carries of a trace, by the names of its headers.
         """
         attributes = {
             http_attributes.HTTP_REQUEST_METHOD: method,
             url_attributes.URL_PATH: path,
-            url_attributes.URL_SCHEME: "http",
+            url_attributes.URL_SCHEME: scheme,
             **({http_attributes.HTTP_ROUTE: route} if route else {}),
         }
         name = f"{method} {route}".strip()

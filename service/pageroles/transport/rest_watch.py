@@ -53,7 +53,7 @@ class Watched:
         span = None
         if self._traces:
             carried = headers.trace(Headers(scope=scope).items())
-            span = self._traces.http(method, route, scope["path"], carried)
+            span = self._traces.http(method, route, scope["path"], scope["scheme"], carried)
             scope.setdefault("state", {})["trace"] = span.carrier()
         if self._metrics:
             self._metrics.http_began()
