@@ -13,7 +13,7 @@ TABLES := pageroles/web/contract.js
 WRITE_TABLES := $(BIN)/python -c 'from pageroles.transport import explorer; print(explorer.contract_module(), end="")'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-quick bench-load bench-many bench-rest bench-twin load-test pictures test test-rust test-web test-python test-slow fuzz fuzz-rest check-instructions lint format suffixes proto publish-proto check-proto check-contract lock clean
+.PHONY: help setup demo bench bench-quick bench-load bench-many bench-write bench-rest bench-twin load-test pictures test test-rust test-web test-python test-slow fuzz fuzz-rest check-instructions lint format suffixes proto publish-proto check-proto check-contract lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,7 +38,7 @@ test-rust: ## The core alone
 	cargo test --quiet --locked
 
 test-python: $(STAMP) ## The service, over the wire
-	$(BIN)/python -m pytest -m 'not slow and not registries'
+	$(BIN)/python -m pytest -m 'not slow and not registries' --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 test-web: ## The explorer's modules, without a browser (needs Node 20)
 	@if node --eval 'process.exitCode = Number(parseInt(process.versions.node) < 20)' 2>/dev/null; then \
@@ -100,6 +100,9 @@ bench-twin: $(VENV)/.benchmarks ## A million sessions beside the slow SQL twin
 bench-load: $(VENV)/.benchmarks ## What writing costs in a full store (SIZE)
 	mkdir -p build
 	$(BIN)/python -m benchmarks.loading $(if $(SIZE),--size $(SIZE))
+
+bench-write: $(VENV)/.benchmarks ## Writing to a server while it answers: batches, and single sessions (SIZE)
+	$(BIN)/python -m benchmarks.writes $(if $(SIZE),--size $(SIZE))
 
 bench-rest: $(VENV)/.benchmarks ## What REST adds to a small request
 	$(BIN)/python -m benchmarks.rest

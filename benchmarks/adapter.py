@@ -21,7 +21,7 @@ import structlog
 from benchmarks.cases import EMPTY_WINDOW, LAST_DAY
 from benchmarks.threads import in_threads
 from pageroles import _core, serving
-from pageroles.access.keys import KeyStore
+from pageroles.access.keys import KeyStore, Permission
 from pageroles.ingest import loader
 from pageroles.question.request import to_query
 from pageroles.report.run import Reporter
@@ -312,7 +312,7 @@ def _serve(folder: Path, *, merges: bool, memory: int, readers: int, http: bool)
             ),
         ) as served,
     ):
-        key, _ = KeyStore(store).create(None)
+        key, _ = KeyStore(store).create(None, permissions=Permission)
         _say({"grpc": served.grpc, "http": served.http, "key": key})
         feed: _Feed | None = None
         for line in sys.stdin:

@@ -42,7 +42,7 @@ class Admission:
         places: The most requests at work at once.
         answer_bytes: The most bytes of answers that their callers have not read.
         refused: How many requests were refused, by what was wanting: one of all `places`, of those of a `key`, of those
-            for `large` reports, room for `answers`; or since the `address` sent many keys that do not work.
+            for `large` reports, or room for `answers`.
     """
 
     def __init__(self, places: int, answer_bytes: int | None = None) -> None:
@@ -55,7 +55,7 @@ class Admission:
         """
         self.places = places
         self.answer_bytes = int(usable_memory() * _ANSWERS_PART) if answer_bytes is None else answer_bytes
-        self.refused = Counts("places", "key", "large", "answers", "address")
+        self.refused = Counts("places", "key", "large", "answers")
         self._lock = threading.Lock()
         # What follows is guarded by `_lock`.
         self._taken = 0

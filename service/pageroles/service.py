@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 from pageroles.access.domains import StoredDomains
 from pageroles.access.keys import KeyRing, KeyStore, KeyUses
 from pageroles.access.quotas import QuotaMeter, QuotaStore
-from pageroles.admission import Admission, Failures
-from pageroles.errors import CancelledError, InternalError, OverloadedError, PagerolesError, UnauthenticatedError
+from pageroles.admission import Admission
+from pageroles.errors import CancelledError, InternalError, PagerolesError, UnauthenticatedError
 from pageroles.question.request import to_query
 from pageroles.report.run import Reporter
 from pageroles.settings import ServerSettings
 from pageroles.store.watch import EVERY_SECONDS, Watch
 from pageroles.telemetry.readings import Parts
 from pageroles.telemetry.record import Telemetry
+from pageroles.writing import SessionWriting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from pageroles.store.store import Store
     from pageroles.telemetry.record import RequestRecord
     from pageroles.v1 import pages_pb2
-
-_FAILED_RETRY_SECONDS = 10.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,6 +86,7 @@ class PagesService:
         admission: Accounts for what the requests hold together.
         watch: Tells whether the store is ready.
         telemetry: What requests are told to, beside the log.
+        sessions: Takes sessions that callers write.
     """
 
     def __init__(
@@ -124,15 +124,27 @@ class PagesService:
         self._uses = KeyUses(KeyStore(store))
         self._quotas = QuotaMeter(QuotaStore(store))
         self._reporter = Reporter(store, memory=memory)
-        self._failures = Failures()
         self.telemetry = telemetry or Telemetry()
+        self.sessions = SessionWriting(
+            store, self._keys, self._uses, self.watch, max_seconds=max_seconds, telemetry=self.telemetry
+        )
         if self.telemetry.metrics:
-            parts = Parts(store, self.watch, self._reporter.residents, self._quotas, self.admission)
+            parts = Parts(
+                store=store,
+                watch=self.watch,
+                residents=self._reporter.residents,
+                quotas=self._quotas,
+                admission=self.admission,
+                refused=(self.admission.refused, self._keys.refused, self.sessions.refused),
+                written=self.sessions.counts,
+                writer=self.sessions.writer,
+            )
             self.telemetry.metrics.watch(parts.read)
 
     def close(self) -> None:
-        """End the workers and the watch, and return what is reserved of quotas and not used."""
+        """Store what was taken, end the workers and the watch, and return what is reserved of quotas and not used."""
         self.watch.stop()
+        self.sessions.close()
         self._reporter.close()
         self._quotas.close()
         self._uses.close()
@@ -202,20 +214,9 @@ class PagesService:
         return caller, query, self._quotas.take(domain)
 
     def _caller(self, incoming: IncomingRequest) -> Caller:
-        """Return who sent a request; an address that sent many keys that do not work is not looked up any more.
-
-        A key that works does, from whatever address.
-        """
-        strange = self._failures.are_too_many(incoming.address)
         try:
-            return self._keys.caller(incoming.key, incoming.domain, look_again=not strange)
+            return self._keys.caller(incoming.key, incoming.domain, address=incoming.address)
         except UnauthenticatedError:
-            if strange:
-                self.admission.refused.add("address")
-                raise OverloadedError(
-                    "too many keys that do not work came from this address; try again later", _FAILED_RETRY_SECONDS
-                ) from None
-            self._failures.add(incoming.address)
             # The key itself may be among the rows that are lost.
             self.watch.refuse_damaged()
             raise

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from pageroles.report.residents import Memory  # noqa: TC001 - msgspec reads it
 from pageroles.service import PagesService
-from pageroles.store.contents import Contents, contents
 from pageroles.store.recovery import recover
 from pageroles.store.retention import Retention
 from pageroles.telemetry import tracing
@@ -24,7 +22,7 @@ from pageroles.transport.rest_app import application
 from pageroles.transport.rest_server import HttpServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pageroles.settings import ClientTls, ServerSettings
     from pageroles.store.store import Store
@@ -46,19 +44,6 @@ class Served:
     grpc: str
     http: str | None
     service: PagesService
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Status:
-    """What a store holds, and a server keeps of it.
-
-    Attributes:
-        store: What the store holds.
-        memory: The domains in memory; None where no server says.
-    """
-
-    store: Contents
-    memory: Memory | None = None
 
 
 @contextlib.contextmanager
@@ -96,8 +81,9 @@ def serving(store: Store, settings: ServerSettings) -> Iterator[Served]:
         http = stack.enter_context(rest) if settings.http_address else None
         # Both stop at the same time, and so have one grace.
         stack.callback(server.refuse_new, settings.grace)
-        if store.folder is not None:
-            stack.enter_context(local_socket.serving(store.folder, lambda: Status(contents(store), service.memory)))
+        if store.folder is not None and (interface := store.interface()) is not None:
+            told: dict[str, Callable[[], Any]] = {"/memory": lambda: service.memory}
+            stack.enter_context(local_socket.serving(store.folder, interface, told))
         if settings.keep_days:
             stack.enter_context(Retention(store, settings.keep_days))
         # The first thing at the end: health says so while requests in flight finish.

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +20,12 @@ from pageroles.command.app import COMMANDS, app
 from pageroles.store.statement import Statement
 from pageroles.store.store import Store
 from support.clickhouse_standin import StandIn
+from support.commands import PAGEROLES, PATIENCE, environment, run, serving
 from support.endless import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
-PATIENCE = 60
-PAGEROLES = [str(Path(sys.executable).with_name("pageroles"))]
 SESSION = {
     "domain": "example.com",
     "session_id": "s1",
@@ -51,36 +46,6 @@ SESSION = {
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path
-
-
-def environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, "PAGEROLES_STORE": f"chdb://{folder}/store", "COLUMNS": "200", "NO_COLOR": "1"}
-
-
-def run(folder: Path, *args: str, text: str = "") -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder to its end."""
-    return subprocess.run(
-        [*PAGEROLES, *args], cwd=folder, env=environment(folder), input=text,
-        capture_output=True, text=True, timeout=PATIENCE, check=False,
-    )  # fmt: skip
-
-
-@contextlib.contextmanager
-def serving(folder: Path, *args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run `serve` until the block ends; yield the process and its address."""
-    process = subprocess.Popen(
-        [*PAGEROLES, "serve", "--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0", *args],
-        cwd=folder, env=environment(folder), stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert process.stderr is not None
-        line = json.loads(process.stderr.readline())
-        assert line["event"] == "serving"
-        yield process, line["grpc"]
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=PATIENCE)
 
 
 def test_load_serve_ask(folder: Path) -> None:
@@ -258,14 +223,56 @@ def test_urls_and_names_are_shown_as_they_are(folder: Path) -> None:
     assert cramped.stdout.isascii()
 
 
-def test_a_held_store_says_so(folder: Path) -> None:
+def test_commands_work_beside_a_server(folder: Path) -> None:
+    with serving(folder) as (_, target):
+        (folder / "sessions.jsonl").write_text(json.dumps(SESSION) + "\n" + json.dumps(SESSION | {"session_id": "s2"}))
+        assert "2 sessions loaded" in run(folder, "load", "sessions.jsonl").stderr
+        created = run(folder, "keys", "create", "--domain", "example.com")
+        assert "no sessions" not in created.stderr
+        key = created.stdout.strip()
+        assert key.split("_")[1] in run(folder, "keys", "list").stdout
+        asked = ["report", "--target", target, "--key", key, "--start-date", "2025-07-01", "--end-date", "2025-07-31"]
+
+        def sessions() -> int:
+            return int(json.loads(run(folder, *asked, "--json").stdout)["summary_totals"]["total_sessions"])
+
+        assert sessions() == 2
+        erased = run(folder, "erase", "--domain", "example.com", "--session", "s2")
+        assert "1 session of 1 user erased" in erased.stderr
+        assert sessions() == 1
+        assert run(folder, "load", "-", text=json.dumps(SESSION | {"session_id": "s3"})).returncode == 0
+        assert sessions() == 2, "what is loaded is seen by the next question"
+        told = json.loads(run(folder, "status", "--json").stdout)
+        assert (told["store"]["engine"], told["store"]["domains"][0]["sessions"]) == ("embedded", 2)
+        assert [(one["name"], one["sessions"]) for one in told["memory"]["domains"]] == [("example.com", 2)]
+        assert "the store is sound" in run(folder, "check").stderr
+        assert "2 requests a month" in run(folder, "domains", "quota", "example.com", "--limit", "2").stderr
+        assert "example.com" in run(folder, "domains", "list").stdout
+        assert "version" in run(folder, "schema").stderr
+        assert run(folder, "keys", "revoke", key.split("_")[1]).returncode == 0
+
+
+def test_a_second_server_on_a_store_says_so(folder: Path) -> None:
     with serving(folder):
-        for command in (["load", "-"], ["keys", "list"], ["schema"], ["serve", "--grpc-address", "127.0.0.1:0"]):
+        refused = run(folder, "serve", "--grpc-address", "127.0.0.1:0")
+    assert refused.returncode == 1
+    assert "another process holds the embedded store" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1, refused.stderr
+
+
+def test_a_store_that_no_server_holds_says_so(folder: Path) -> None:
+    with subprocess.Popen(
+        [*PAGEROLES, "load", "-"], cwd=folder, env=environment(folder), stdin=subprocess.PIPE, text=True
+    ) as loading:
+        assert until((folder / "store" / "status").exists)
+        assert until(lambda: "another process holds" in run(folder, "keys", "list").stderr)
+        for command in (["load", "sessions.jsonl"], ["keys", "list"], ["schema"], ["serve"]):
             result = run(folder, *command)
             assert result.returncode == 1
             assert "another process holds the embedded store" in result.stderr
             assert "stop it first" in result.stderr
             assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+        loading.communicate()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from support.served import Served
 
 V1, V1ALPHA = "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"
+SERVED = [
+    "grpc.health.v1.Health", V1, V1ALPHA, "pageroles.v1.PageRolesService", "pageroles.v1.SessionService",
+]  # fmt: skip
 
 
 def asked(served: Served, name: str, *requests: reflection_pb2.ServerReflectionRequest) -> list[Any]:
@@ -53,11 +56,11 @@ def described(served: Served, name: str, symbol: str) -> descriptor_pool.Descrip
 def test_reflection_lists_what_is_served_and_nothing_else(served: Served, name: str) -> None:
     (answer,) = asked(served, name, reflection_pb2.ServerReflectionRequest(list_services="*"))
     listed = [service.name for service in answer.list_services_response.service]
-    assert listed == ["grpc.health.v1.Health", V1, V1ALPHA, "pageroles.v1.PageRolesService"]
+    assert listed == SERVED
 
 
 @pytest.mark.parametrize("name", [V1, V1ALPHA])
-@pytest.mark.parametrize("service", ["grpc.health.v1.Health", V1, V1ALPHA, "pageroles.v1.PageRolesService"])
+@pytest.mark.parametrize("service", SERVED)
 def test_reflection_describes_every_service_that_it_lists(served: Served, name: str, service: str) -> None:
     assert described(served, name, service).FindServiceByName(service).methods
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 import requests
+from structlog.testing import capture_logs
 
+from pageroles.access.keys import KeyStore, Permission
 from pageroles.access.quotas import QuotaStore
 from pageroles.errors import SettingError
 from pageroles.store import faults
@@ -16,7 +19,7 @@ from pageroles.store.statement import Statement
 from pageroles.telemetry.log import LogWriter
 from pageroles.telemetry.metrics import Metrics
 from pageroles.telemetry.record import Telemetry
-from pageroles.transport import metrics_server
+from pageroles.transport import metrics_server, rest_sessions
 from support import worked
 from support.watched import JULY, SECONDS, watched
 from support.wire import Asked
@@ -172,6 +175,28 @@ def test_places_that_are_taken_show_and_so_does_what_finds_none(
         asking.join(SECONDS)
         assert server.value("pageroles_requests_at_work") == 0
         assert server.value("pageroles_requests_shed_total", reason="places") == 1
+
+
+def test_what_callers_write_counts(server: Watched) -> None:
+    key, _ = KeyStore(server.store).create(worked.DOMAIN, permissions=[Permission.WRITE])
+    session = {"domain": worked.DOMAIN, "session_id": "w1", "user_id": "u1", "started_at": "2025-07-03T10:00:00Z"}
+    body = "\n".join([json.dumps(session), json.dumps({**session, "domain": "another.example"})])
+    with capture_logs() as logs:
+        answer = requests.post(
+            f"{server.http}{rest_sessions.PATH}",
+            data=body,
+            headers={"Authentication": key, "Content-Type": "application/x-ndjson"},
+            timeout=SECONDS,
+        )
+    assert (answer.status_code, answer.json()["stored"]) == (200, 1), answer.text
+    for outcome in ("stored", "rejected"):
+        assert server.value("pageroles_sessions_written_total", outcome=outcome) == 1
+    assert server.value("pageroles_unstored_bytes") == 0
+    labels = {"http_route": rest_sessions.PATH, "http_response_status_code": "200"}
+    assert server.value("http_server_request_duration_seconds_count", **labels) == 1
+    (line,) = (line for line in logs if line["event"] == "request")
+    assert (line["stored"], line["rejected"], line["address"]) == (1, 1, "127.0.0.1")
+    assert not {"question", "sessions", "source"} & set(line)
 
 
 @pytest.mark.usefixtures("streaming")

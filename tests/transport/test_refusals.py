@@ -99,7 +99,7 @@ def world(served: Served, key: str, monkeypatch: pytest.MonkeyPatch) -> World:
 
 # ClickHouse's codes that mean something to a caller, and one that does not.
 CODES = {159: Code.DEADLINE_EXCEEDED, 516: Code.UNAVAILABLE, 202: Code.OVERLOADED, 241: Code.OVERLOADED,
-         439: Code.OVERLOADED, 62: Code.INTERNAL}  # fmt: skip
+         252: Code.OVERLOADED, 439: Code.OVERLOADED, 62: Code.INTERNAL}  # fmt: skip
 
 
 # ---- over REST ----

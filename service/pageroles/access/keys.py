@@ -22,10 +22,13 @@ import structlog
 
 from pageroles import sentences
 from pageroles.access.domains import other_spelling
+from pageroles.admission import Failures
 from pageroles.cached import Cached
+from pageroles.counts import Counts
 from pageroles.errors import (
     InternalError,
     InvalidArgumentError,
+    OverloadedError,
     PagerolesError,
     PermissionDeniedError,
     UnauthenticatedError,
@@ -52,6 +55,8 @@ _LOOKUP_SECONDS = 5.0
 _KEY = re.compile(r"pr_([0-9a-f]{12})_[A-Za-z0-9_-]{43}", re.ASCII)
 _NO_HASH = hashlib.sha256(b"").hexdigest()
 _REFUSED = f"the key is unknown, revoked or expired; check {sentences.KEY_PLACE} or ask for a new key"
+_TOO_MANY = "too many keys that do not work came from this address; try again later"
+_TOO_MANY_SECONDS = 10.0
 _LONGEST_NAME = 200
 # How often a server tells when keys were last used.
 _USES_SECONDS = 60.0
@@ -106,7 +111,7 @@ class Caller:
 
     Attributes:
         key_id: The id of its key.
-        domain: The domain that it asks about.
+        domain: The domain that it asks about; empty: it writes sessions of any domain.
         names_domain: Whether the request names the domain, since the key is for all; else the key does.
     """
 
@@ -235,7 +240,11 @@ class KeyStore:
 
 
 class KeyRing:
-    """Checks keys against a copy of the store's keys, which is read again after `REFRESH_SECONDS`."""
+    """Checks keys against a copy of the store's keys, which is read again after `REFRESH_SECONDS`.
+
+    Attributes:
+        refused: How many keys were not looked up, since their `address` had sent many that do not work.
+    """
 
     def __init__(self, keys: KeyStore, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Check against the keys in `keys`, which the first check reads.
@@ -250,6 +259,8 @@ class KeyRing:
             stale_seconds=_STALE_SECONDS,
             clock=clock,
         )
+        self._failures = Failures(clock=clock)
+        self.refused = Counts("address")
 
     def forget(self) -> None:
         """Drop the copy: the next check reads the keys again."""
@@ -260,8 +271,7 @@ class KeyRing:
         key: str | None,
         domain: str | None,
         permission: Permission = Permission.REPORT,
-        *,
-        look_again: bool = True,
+        address: str = "",
     ) -> Caller:
         """Return the caller that a request's key and domain stand for.
 
@@ -269,29 +279,54 @@ class KeyRing:
             key: The key as received; None where there was none.
             domain: The domain that the request names; None where it names none.
             permission: What the key must allow.
-            look_again: Whether to look at the store for a key that the copy lacks.
+            address: Where the request comes from.
 
         Raises:
             UnauthenticatedError: There is no key, or it is unknown, revoked or expired.
+            OverloadedError: The same, and too many such keys came from there.
             PermissionDeniedError: The key does not allow it, or is for one domain, and the request names another.
             InvalidArgumentError: The key is for all domains, and the request names none.
         """
+        record = self._allowed(key, permission, address)
+        if record.all_domains and not domain:
+            raise InvalidArgumentError(
+                "domain", f"this key may read any domain; name the one to read in {sentences.DOMAIN_PLACE}"
+            )
+        return _caller(record, domain)
+
+    def writer(self, key: str | None, domain: str | None, address: str = "") -> Caller:
+        """Return the caller that the key and the domain of a request to write stand for.
+
+        Args:
+            key: The key as received; None where there was none.
+            domain: The domain that the request names; None where it names none. A key for all domains need not.
+            address: Where the request comes from.
+
+        Raises:
+            UnauthenticatedError: There is no key, or it is unknown, revoked or expired.
+            OverloadedError: The same, and too many such keys came from there.
+            PermissionDeniedError: The key may not write, or is for one domain, and the request names another.
+        """
+        return _caller(self._allowed(key, Permission.WRITE, address), domain)
+
+    def _allowed(self, key: str | None, permission: Permission, address: str) -> ApiKey:
+        """Return the record of a key that works and has a permission, from whatever address.
+
+        An address that sent many keys that do not work costs no look at the store.
+        """
         if not key:
             raise UnauthenticatedError(f"no API key: send it in {sentences.KEY_PLACE}")
-        record = self._find(key, look_again=look_again)
+        are_too_many = self._failures.are_too_many(address)
+        record = self._find(key, look_again=not are_too_many)
+        if record is None and are_too_many:
+            self.refused.add("address")
+            raise OverloadedError(_TOO_MANY, _TOO_MANY_SECONDS)
         if record is None:
+            self._failures.add(address)
             raise UnauthenticatedError(_REFUSED)
         if permission not in record.permissions:
             raise PermissionDeniedError(f"this key may not {_DOES[permission]}; use one that may `{permission}`")
-        if record.all_domains:
-            if not domain:
-                raise InvalidArgumentError(
-                    "domain", f"this key may read any domain; name the one to read in {sentences.DOMAIN_PLACE}"
-                )
-            return Caller(record.id, domain, names_domain=True)
-        if domain and record.domain not in {domain, other_spelling(domain)}:
-            raise PermissionDeniedError(f"this key may not read that domain; leave out {sentences.DOMAIN_PLACE}")
-        return Caller(record.id, record.domain, names_domain=False)
+        return record
 
     def _find(self, key: str, *, look_again: bool) -> ApiKey | None:
         """Return the record of a key that works, else None."""
@@ -352,6 +387,15 @@ class KeyUses:
                     self._uses = uses | self._uses
             if closing:
                 return
+
+
+def _caller(record: ApiKey, domain: str | None) -> Caller:
+    """Return the caller of a key, for the domain that the request names, if it names one."""
+    if record.all_domains:
+        return Caller(record.id, domain or "", names_domain=True)
+    if domain and record.domain not in {domain, other_spelling(domain)}:
+        raise PermissionDeniedError(f"this key is not for that domain; leave out {sentences.DOMAIN_PLACE}")
+    return Caller(record.id, record.domain, names_domain=False)
 
 
 def _works(record: ApiKey, now: datetime) -> bool:

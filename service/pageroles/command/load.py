@@ -1,13 +1,24 @@
-"""`pageroles load`: load sessions from files."""
+"""`pageroles load`: load sessions from files, into a store or through a server."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from pageroles import client
 from pageroles.command import progress, shown
-from pageroles.command.options import EXIT_BAD_ROWS, StoreDsn
+from pageroles.command.options import (
+    EXIT_BAD_ROWS,
+    EXIT_FAULT,
+    Ca,
+    ClientCert,
+    ClientKey,
+    StoreDsn,
+    Tls,
+    client_tls,
+    from_file,
+)
 from pageroles.ingest import loader
 from pageroles.sentences import counted
 from pageroles.sentences import shown as quoted
@@ -16,6 +27,7 @@ from pageroles.store.store import Store
 
 if TYPE_CHECKING:
     from pageroles.ingest.loader import LoadSummary
+    from pageroles.settings import ClientTls
 
 app = typer.Typer(add_completion=False)
 
@@ -33,26 +45,70 @@ def load(
     ignore_unknown: Annotated[
         bool, typer.Option("--ignore-unknown", help="Load rows with unknown fields, without these.")
     ] = False,
+    target: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads it
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Address of a gRPC server to send the sessions to; --store is not used then.",
+            show_default="none: the sessions go into the store",
+        ),
+    ] = None,
+    key: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads it
+        typer.Option(
+            envvar="PAGEROLES_KEY",
+            callback=from_file,
+            help="API key for the server, with the permission to write, or @FILE, a file that holds it.",
+        ),
+    ] = None,
+    tls: Tls = False,
+    ca: Ca = None,
+    client_cert: ClientCert = None,
+    client_key: ClientKey = None,
 ) -> None:
     """Load sessions; loading them again changes nothing. Bad rows go to FILE.rejected.jsonl; the exit code is 2."""
-    with progress.interruptible(_err, "run it again to load the rest"), Store.open(store) as opened:
-        opened.check()
-        recover(opened, before_writing=True)
-        with progress.bar(_err) as report:
-            summary = loader.load(opened, files, report=report, ignore_unknown=ignore_unknown)
+    with progress.interruptible(_err, "run it again to load the rest"):
+        if target is None:
+            summary = _load(store, files, ignore_unknown=ignore_unknown)
+        else:
+            if key is None:
+                raise typer.BadParameter("give the API key for the server", param_hint="--key")
+            trusted = client_tls(tls, ca, client_cert, client_key)
+            summary = _send(target, key, trusted, files, ignore_unknown=ignore_unknown)
     _print_summary(summary)
     if summary.rejected:
         raise typer.Exit(EXIT_BAD_ROWS)
+
+
+def _load(store: str, files: list[str], *, ignore_unknown: bool) -> LoadSummary:
+    with Store.open(store) as opened:
+        opened.check()
+        recover(opened, before_writing=True)
+        with progress.bar(_err) as report:
+            return loader.load(opened, files, report=report, ignore_unknown=ignore_unknown)
+
+
+def _send(target: str, key: str, tls: ClientTls | None, files: list[str], *, ignore_unknown: bool) -> LoadSummary:
+    try:
+        with client.SessionSender(target, key, tls) as sender:
+            # Before a file is read, and its rejects file is removed.
+            sender.write([])
+            with progress.bar(_err) as report:
+                return loader.send(sender.batch, files, report=report, ignore_unknown=ignore_unknown)
+    except client.AskError as error:
+        shown.say(_err, (error.status, "red"), f": {error}")
+        raise typer.Exit(EXIT_FAULT) from None
 
 
 def _print_summary(summary: LoadSummary) -> None:
     """Print what became of the rows, and what they tell of their sources."""
     stored = summary.stored
     rate = summary.loaded / summary.seconds if summary.seconds else 0
+    # A server does not say what the sessions were before.
+    known = "" if stored.elsewhere else f": {stored.new:,} new, {stored.replaced:,} replaced"
     shown.say(
         _err,
-        f"{counted(summary.loaded, 'session')} loaded in {summary.seconds:.1f} s ({rate:,.0f} a second): "
-        f"{stored.new:,} new, {stored.replaced:,} replaced",
+        f"{counted(summary.loaded, 'session')} loaded in {summary.seconds:.1f} s ({rate:,.0f} a second){known}",
     )
     blank, ignored = (
         sum(counts) for counts in zip(*((file.blank, file.ignored) for file in summary.files), strict=True)

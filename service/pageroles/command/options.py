@@ -23,9 +23,9 @@ def number(value: float) -> float:
     return value
 
 
-def from_file(value: str) -> str:
+def from_file(value: str | None) -> str | None:
     """Return an option's value, or what stands in a file that it names as `@FILE`: `ps` does not show that."""
-    if not value.startswith("@"):
+    if value is None or not value.startswith("@"):
         return value
     try:
         return Path(value[1:]).read_text(encoding="utf-8").strip()

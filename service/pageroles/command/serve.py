@@ -140,7 +140,7 @@ def serve(
     silence = max_seconds + settings.SILENCE_BEYOND_REQUEST_SECONDS
 
     def begin(stack: contextlib.ExitStack) -> Served:
-        opened = Store.open(store, readers=readers or settings.default_readers(), silence=silence)
+        opened = Store.open(store, readers=readers or settings.default_readers(), silence=silence, alone=True)
         return stack.enter_context(serving.serving(stack.enter_context(opened), server_settings))
 
     with contextlib.ExitStack() as stack:

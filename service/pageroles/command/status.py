@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from typing import Annotated
 
@@ -10,17 +11,28 @@ import typer
 
 from pageroles.command import shown, tables
 from pageroles.command.options import StoreDsn
-from pageroles.errors import StoreLockedError
+from pageroles.report.residents import Memory
 from pageroles.sentences import escaped_json
-from pageroles.serving import Status
-from pageroles.store import contents
+from pageroles.store.contents import Contents, contents
 from pageroles.store.store import Store
-from pageroles.transport import local_socket
 
 app = typer.Typer(add_completion=False)
 
 _out = shown.console()
 _ROWS = 20
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Status:
+    """What a store holds, and a server keeps of it.
+
+    Attributes:
+        store: What the store holds.
+        memory: The domains in memory; None where no server says.
+    """
+
+    store: Contents
+    memory: Memory | None = None
 
 
 @app.command()
@@ -41,12 +53,7 @@ def status(
 
 
 def _status(dsn: str) -> Status:
-    try:
-        with Store.open(dsn, create=False) as opened:
-            opened.check()
-            return Status(contents.contents(opened))
-    except StoreLockedError as error:
-        told = local_socket.status(error.folder)
-        if told is None:
-            raise
-        return msgspec.json.decode(told, type=Status)
+    with Store.open(dsn, create=False) as opened:
+        opened.check()
+        told = opened.ask_holder("/memory")
+        return Status(contents(opened), None if told is None else msgspec.json.decode(told, type=Memory))

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pageroles.access.quotas import DomainQuota
     from pageroles.client import Answer
     from pageroles.command.config import Setting
+    from pageroles.command.status import Status
     from pageroles.report.residents import Memory
-    from pageroles.serving import Status
     from pageroles.store.audit import Deed
     from pageroles.store.damage import Finding
 

@@ -50,6 +50,7 @@ class Stored:
         outdated: Sessions of which a later version is stored, which goes on counting.
         moved_users: Sessions, new or replaced, that have another user than before, or than in an earlier row.
         moved_starts: Those that have the same user and another start.
+        elsewhere: Sessions that a server elsewhere stored; it does not say which of the above they are.
         placeholders: Sessions by user, of users that are `PLACEHOLDERS`.
     """
 
@@ -58,12 +59,13 @@ class Stored:
     outdated: int = 0
     moved_users: int = 0
     moved_starts: int = 0
+    elsewhere: int = 0
     placeholders: Counter[str] = dataclasses.field(default_factory=Counter)
 
     @property
     def sessions(self) -> int:
         """All of them."""
-        return self.new + self.replaced + self.outdated
+        return self.new + self.replaced + self.outdated + self.elsewhere
 
     def add(self, other: Stored) -> None:
         """Add the counts of others."""
@@ -72,6 +74,7 @@ class Stored:
         self.outdated += other.outdated
         self.moved_users += other.moved_users
         self.moved_starts += other.moved_starts
+        self.elsewhere += other.elsewhere
         self.placeholders += other.placeholders
 
 
@@ -140,5 +143,10 @@ class Batch:
             outdated=len(changes) - new - replaced,
             moved_users=sum(change.moved_user for change in changes),
             moved_starts=sum(change.moved_start for change in changes),
-            placeholders=Counter(user for user in users if user.lower() in PLACEHOLDERS or user.isspace()),
+            placeholders=placeholders(users),
         )
+
+
+def placeholders(users: Iterable[str]) -> Counter[str]:
+    """Return those of some users that are placeholders, with how often each comes."""
+    return Counter(user for user in users if user.lower() in PLACEHOLDERS or user.isspace())

@@ -1,9 +1,9 @@
 """Loading sessions: files → rows → batches → store.
 
-Rows are read and checked in the caller's thread while another thread inserts the batch before; memory depends on the
-size of a batch and not on that of a file. Rejected rows are written before the good rows of their batch are inserted,
-so that no row is lost without a trace whenever the process ends. The store replaces a session that it has already:
-loading a file again, also after a load that broke off, gives the same content.
+Rows are read and checked in the caller's thread while another thread inserts the batch before, or sends it to a server;
+memory depends on the size of a batch and not on that of a file. Rejected rows are written before the good rows of their
+batch are inserted, so that no row is lost without a trace whenever the process ends. The store replaces a session that
+it has already: loading a file again, also after a load that broke off, gives the same content.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, Self, cast
 
 import msgspec
 
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
     from pageroles.ingest.reader import Reader, Rejection
 
-__all__ = ["FileSummary", "LoadError", "LoadSummary", "Progress", "SessionStore", "Stored", "load", "load_chunks"]
+__all__ = [
+    "FileSummary", "LoadBatch", "LoadError", "LoadSummary", "Outcome", "Progress", "SessionStore", "Stored", "load",
+    "load_chunks", "send",
+]  # fmt: skip
 
 # While a source has nothing to read, a batch waits so long after its first row, in seconds.
 BATCH_SECONDS = 1.0
@@ -40,6 +43,59 @@ BATCH_SECONDS = 1.0
 _REPORT_EVERY_LINES = 5_000
 # While nothing is read, the store is looked at so often, in seconds.
 _LOOK_SECONDS = 0.1
+
+
+class Outcome(NamedTuple):
+    """What became of a batch: what was stored, and the rows that were refused, by their lines."""
+
+    stored: Stored
+    refused: Sequence[tuple[int, Rejection]] = ()
+
+
+class LoadBatch(Protocol):
+    """Rows that are stored together."""
+
+    @property
+    def began(self) -> float:
+        """When the first row came, on the monotonic clock."""
+
+    def __len__(self) -> int:
+        """Return how many sessions it has."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is to be stored before another row is added."""
+
+    def add(self, row: Row, line: int) -> bool:
+        """Add a row; tell whether an earlier one of its session gives way to it, or it to that."""
+
+    def store(self) -> Outcome:
+        """Store the rows; they are stored when this returns."""
+
+
+class _StoreBatch:
+    """A batch that goes into a store."""
+
+    def __init__(self, store: SessionStore) -> None:
+        self._store = store
+        self._batch = Batch()
+
+    def __len__(self) -> int:
+        return len(self._batch.sessions)
+
+    @property
+    def began(self) -> float:
+        return self._batch.began
+
+    @property
+    def is_full(self) -> bool:
+        return self._batch.is_full
+
+    def add(self, row: Row, _: int) -> bool:
+        return self._batch.add(row)
+
+    def store(self) -> Outcome:
+        return Outcome(self._batch.store_into(self._store))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -175,8 +231,28 @@ def load(
         PagerolesError: The store failed; the batches before that are loaded.
         InterruptedLoadError: Ctrl-C; whole batches are loaded.
     """
+    return send(lambda: _StoreBatch(store), sources, report=report, stdin=stdin, ignore_unknown=ignore_unknown)
+
+
+def send(
+    begin: Callable[[], LoadBatch],
+    sources: Sequence[str],
+    *,
+    report: Callable[[Progress], None] | None = None,
+    stdin: BinaryIO | None = None,
+    ignore_unknown: bool = False,
+) -> LoadSummary:
+    """Load sessions from files, by batches of the caller's own.
+
+    Args:
+        begin: Returns an empty batch. Its `store` is called in another thread, one batch after the other.
+        sources: As for `load`; so are all others, what is done with bad rows, and what is raised.
+        report: As for `load`.
+        stdin: As for `load`.
+        ignore_unknown: As for `load`.
+    """
     checked = check(sources, stdin, ignore_unknown=ignore_unknown)
-    return dataclasses.replace(_load(store, checked.sources, report), passed_over=tuple(checked.passed_over))
+    return dataclasses.replace(_load(begin, checked.sources, report), passed_over=tuple(checked.passed_over))
 
 
 def load_chunks(
@@ -200,10 +276,12 @@ def load_chunks(
     stream = ChunkStream(chunks)
     rejects = Path(f"{name}{REJECTS_SUFFIX}")
     source = Source(name, None, rejects, None, lambda idle: open_lines(name, stream, idle, ignore_unknown=False))
-    return _load(store, [source], report)
+    return _load(lambda: _StoreBatch(store), [source], report)
 
 
-def _load(store: SessionStore, sources: list[Source], report: Callable[[Progress], None] | None) -> LoadSummary:
+def _load(
+    begin: Callable[[], LoadBatch], sources: list[Source], report: Callable[[Progress], None] | None
+) -> LoadSummary:
     started = time.monotonic()
     for source in sources:
         try:
@@ -211,7 +289,7 @@ def _load(store: SessionStore, sources: list[Source], report: Callable[[Progress
         except OSError as error:
             raise LoadError(f"{source.rejects} is of an earlier load and can't be removed: {error.strerror}") from error
     sizes = [source.size for source in sources if source.size is not None]
-    loader = _Loader(store, report, sum(sizes) if len(sizes) == len(sources) else None)
+    loader = _Loader(begin, report, sum(sizes) if len(sizes) == len(sources) else None)
     try:
         with loader:
             for source in sources:
@@ -225,16 +303,18 @@ def _load(store: SessionStore, sources: list[Source], report: Callable[[Progress
 class _Loader:
     """Fills batches and hands them to the writer thread: one is inserted, one waits, one is being filled."""
 
-    def __init__(self, store: SessionStore, report: Callable[[Progress], None] | None, total: int | None) -> None:
+    def __init__(
+        self, begin: Callable[[], LoadBatch], report: Callable[[Progress], None] | None, total: int | None
+    ) -> None:
         self.files: list[FileSummary] = []
-        self._store = store
+        self._begin = begin
         self._report = report
         self._total = total
         self._read_before = 0
         self._read = 0
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="load")
-        self._waiting: deque[tuple[Future[Stored], FileSummary]] = deque()
-        self._batch = Batch()
+        self._waiting: deque[tuple[Future[Outcome], FileSummary, _Rejects]] = deque()
+        self._batch = begin()
 
     def __enter__(self) -> Self:
         return self
@@ -242,9 +322,9 @@ class _Loader:
     def __exit__(self, *_: object) -> None:
         # After a failure, what has not begun stays out; the load has to be run again anyway.
         self._writer.shutdown(cancel_futures=True)
-        for inserted, file in self._waiting:
+        for inserted, file, rejects in self._waiting:
             if not inserted.cancelled() and inserted.exception() is None:
-                file.stored.add(inserted.result())
+                _note(inserted.result(), file, rejects)
         self._waiting.clear()
 
     def load(self, source: Source) -> None:
@@ -267,10 +347,10 @@ class _Loader:
     def settle(self, waiting: int = 0) -> None:
         """Wait until at most `waiting` batches are under way, and raise what went wrong with the others."""
         while len(self._waiting) > waiting:
-            inserted, file = self._waiting[0]
-            stored = inserted.result()
+            inserted, file, rejects = self._waiting[0]
+            outcome = inserted.result()
             self._waiting.popleft()
-            file.stored.add(stored)
+            _note(outcome, file, rejects)
             self._tell()
 
     def _fill(self, reader: Reader, file: FileSummary, rejects: _Rejects) -> None:
@@ -280,7 +360,7 @@ class _Loader:
             for outcome in reader:
                 if isinstance(outcome, Row):
                     file.lines += 1
-                    file.repeated += self._batch.add(outcome)
+                    file.repeated += self._batch.add(outcome, file.lines)
                     if self._batch.is_full:
                         self._send(file, rejects)
                 elif isinstance(outcome, int):
@@ -306,8 +386,8 @@ class _Loader:
     def _idle(self, file: FileSummary, rejects: _Rejects) -> float | None:
         """Store what has come if it is due, while there is nothing to read; return when to look again."""
         rejects.flush()
-        self.settle(waiting=sum(not inserted.done() for inserted, _ in self._waiting))
-        if self._batch.sessions and (left := self._batch.began + BATCH_SECONDS - time.monotonic()) > 0:
+        self.settle(waiting=sum(not inserted.done() for inserted, _, _ in self._waiting))
+        if self._batch and (left := self._batch.began + BATCH_SECONDS - time.monotonic()) > 0:
             return min(left, _LOOK_SECONDS) if self._waiting else left
         self._send(file, rejects)
         return _LOOK_SECONDS if self._waiting else None
@@ -315,10 +395,10 @@ class _Loader:
     def _send(self, file: FileSummary, rejects: _Rejects) -> None:
         """Hand over the batch that was filled, and begin another."""
         rejects.flush()
-        if self._batch.sessions:
+        if self._batch:
             self.settle(waiting=1)
-            batch, self._batch = self._batch, Batch()
-            self._waiting.append((self._writer.submit(batch.store_into, self._store), file))
+            batch, self._batch = self._batch, self._begin()
+            self._waiting.append((self._writer.submit(batch.store), file, rejects))
 
     def _tell(self) -> None:
         if self._report is not None:
@@ -327,12 +407,24 @@ class _Loader:
             self._report(Progress(self.files[-1].source, read, self._total, loaded, rejected))
 
 
+def _note(outcome: Outcome, file: FileSummary, rejects: _Rejects) -> None:
+    """Note what became of a batch; its source may have been read to the end meanwhile."""
+    file.stored.add(outcome.stored)
+    if outcome.refused:
+        with rejects:
+            for line, rejection in outcome.refused:
+                rejects.write(line, rejection)
+        file.rejected += len(outcome.refused)
+        file.rejects = rejects.path
+
+
 class _Rejects:
-    """The rejects file of a source; it appears with the first row rejected."""
+    """The rejects file of a source; it appears with the first row rejected. Closed, it can be written on."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: BinaryIO | None = None
+        self._mode = "wb"
 
     def __enter__(self) -> Self:
         return self
@@ -341,12 +433,13 @@ class _Rejects:
         if self._file is not None:
             with self._reworded():
                 self._file.close()
+            self._file = None
 
     def write(self, number: int, rejection: Rejection) -> None:
         line = msgspec.json.encode({"line": number, "reason": rejection.reason, "row": rejection.text}) + b"\n"
         with self._reworded():
             if self._file is None:
-                self._file = self.path.open("wb")
+                self._file, self._mode = cast("BinaryIO", self.path.open(self._mode)), "ab"
             self._file.write(line)
 
     def remove(self) -> None:
@@ -354,6 +447,7 @@ class _Rejects:
             with self._reworded():
                 self._file.close()
                 self.path.unlink(missing_ok=True)
+            self._file = None
 
     def flush(self) -> None:
         if self._file is not None:

@@ -1,26 +1,32 @@
 """One session as writers give it, checked, and the row that the store takes for it.
 
-Writers give a session as nested JSON (or the same nested columns in Parquet); the store takes flat columns, with
-parallel arrays for page views and conversions. A session that breaks a rule becomes a `BadRowError` whose text
-names the field and says what is accepted.
+Writers give a session as nested JSON (or the same nested columns in Parquet), or as a message of the contract
+(`messages.py`); the store takes flat columns, with parallel arrays for page views and conversions. A session that
+breaks a rule becomes a `BadRowError` whose text names the field and says what is accepted.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from pageroles import sentences
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 MAX_ID_BYTES = 1_024
 MAX_URL_BYTES = 8_192
 MAX_TEXT_BYTES = 2_048
 MAX_PAGE_VIEWS = 10_000
 MAX_CONVERSIONS = 1_000
+# How JSON writes what no string may hold.
+NUL = b"\\u0000"
 
 _Required = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -48,14 +54,14 @@ class BadRowError(ValueError):
 
 
 class _OpenPageView(msgspec.Struct, gc=False):
-    """One view of a page; the order in the session's list is the order of views at the same time."""
+    """A page view that may have other fields."""
 
     url: _Required
     viewed_at: str
 
 
 class _OpenConversion(msgspec.Struct, gc=False):
-    """One conversion. Without a URL it counts for the page being viewed when it occurred."""
+    """A conversion that may have other fields."""
 
     occurred_at: str
     url: str | None = None
@@ -64,15 +70,7 @@ class _OpenConversion(msgspec.Struct, gc=False):
 
 
 class _OpenSession(msgspec.Struct, gc=False):
-    """A session as writers give it; null means the same as leaving a field out.
-
-    Times are ISO 8601 with a date and a time of day; without an offset they are UTC. Whole milliseconds are kept;
-    finer digits order the page views before they are cut.
-
-    Attributes:
-        written_at: Orders the versions of a session, in whole microseconds. Without it, a version is later than the one
-            it replaces.
-    """
+    """A session that may have other fields, also in its page views and conversions."""
 
     domain: _Required
     session_id: _Required
@@ -92,15 +90,20 @@ class _OpenSession(msgspec.Struct, gc=False):
 
 
 class PageView(_OpenPageView, forbid_unknown_fields=True, gc=False):
-    """A page view without other fields."""
+    """One view of a page. Views of the same time stay in the order in which they stand in the list."""
 
 
 class Conversion(_OpenConversion, forbid_unknown_fields=True, gc=False):
-    """A conversion without other fields."""
+    """One conversion. Without a URL it counts for the page being viewed when it occurred."""
 
 
 class Session(_OpenSession, forbid_unknown_fields=True, gc=False):
-    """A session without other fields, also in its page views and conversions."""
+    """One visit of one user; null means the same as leaving a field out.
+
+    Times are ISO 8601 with a date and a time of day; without an offset they are UTC. Whole milliseconds are kept; finer
+    digits order the page views before they are cut. `written_at` orders the versions of a session; without it, a
+    version is later than the one it replaces.
+    """
 
     page_views: list[PageView] | None = None  # type: ignore[assignment] # it narrows
     conversions: list[Conversion] | None = None  # type: ignore[assignment]
@@ -129,8 +132,8 @@ class Row(NamedTuple):
         return self.line if self.written_at is None else self.line[: self.line.rindex(b',"written_at":')] + b"}\n"
 
 
-class _StoredSession(msgspec.Struct, omit_defaults=True, gc=False):
-    """The plain columns of the table `sessions`; what is left out is empty there, too.
+class StoredSession(msgspec.Struct, omit_defaults=True, gc=False):
+    """The plain columns of the table `sessions`, which a row's line has; what is left out is empty there, too.
 
     Times without an offset are UTC, as the columns are. ClickHouse cuts them to the milliseconds it keeps.
     """
@@ -180,9 +183,9 @@ def parse_line(line: bytes, *, ignore_unknown: bool = False) -> Row:
     except UnicodeDecodeError:
         raise BadRowError("not valid UTF-8", Flaw.NO_UTF8) from None
     # No string is longer than its line, so most lines need no look at each string.
-    if len(line) > MAX_ID_BYTES or b"\\u0000" in line:
-        _check_strings(session)
-    return to_row(session)
+    if len(line) > MAX_ID_BYTES or NUL in line:
+        check_strings(session)
+    return to_row(session, TEXTS, session.written_at)
 
 
 def parse_record(record: dict[str, Any], *, ignore_unknown: bool = False) -> Row:
@@ -199,12 +202,36 @@ def parse_record(record: dict[str, Any], *, ignore_unknown: bool = False) -> Row
         session = msgspec.convert(record, _OpenSession if ignore_unknown else Session)
     except msgspec.ValidationError as error:
         raise _bad_row(str(error)) from None
-    _check_strings(session)
-    return to_row(session)
+    check_strings(session)
+    return to_row(session, TEXTS, session.written_at)
 
 
-def to_row(session: _OpenSession) -> Row:
+_Time = TypeVar("_Time")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TimeForm(Generic[_Time]):
+    """How the times of a session are given.
+
+    Attributes:
+        read: Returns a time in UTC, or without a time zone where it has none; or raises a `ValueError` that says what
+            is accepted, to stand after the field's name.
+        is_finer: Whether a time has digits beyond microseconds, which `read` cuts.
+        beyond: What orders times that are equal to the microsecond.
+    """
+
+    read: Callable[[_Time], datetime]
+    is_finer: Callable[[_Time], bool]
+    beyond: Callable[[_Time], Any]
+
+
+def to_row(session: Any, form: TimeForm[_Time], written_at: _Time | None) -> Row:
     """Turn a decoded session into the store's form.
+
+    Args:
+        session: A session, whose strings are checked; a struct of this module, or a message with the same fields.
+        form: How its times are given.
+        written_at: When it was written; None: it does not say.
 
     Raises:
         BadRowError: A time can't be used, there are too many page views or conversions, or space around the domain.
@@ -216,8 +243,8 @@ def to_row(session: _OpenSession) -> Row:
     conversions = session.conversions or ()
     _check_count("page_views", len(views), MAX_PAGE_VIEWS)
     _check_count("conversions", len(conversions), MAX_CONVERSIONS)
-    (started_at,) = _times([session.started_at], "started_at")
-    stored = _StoredSession(
+    (started_at,) = _times([session.started_at], "started_at", form.read)
+    stored = StoredSession(
         session.domain,
         session.session_id,
         session.user_id,
@@ -232,11 +259,10 @@ def to_row(session: _OpenSession) -> Row:
         session.utm_term or "",
     )
     if views:
-        times = _times([view.viewed_at for view in views], "page_views[{}].viewed_at")
-        if any(instant.microsecond % 1000 for instant in times) or any(len(view.viewed_at) > _LONG for view in views):
-            order = sorted(
-                range(len(views)), key=lambda at: (in_utc(times[at]), _beyond_microseconds(views[at].viewed_at))
-            )
+        given = [view.viewed_at for view in views]
+        times = _times(given, "page_views[{}].viewed_at", form.read)
+        if any(instant.microsecond % 1000 for instant in times) or any(map(form.is_finer, given)):
+            order = sorted(range(len(views)), key=lambda at: (in_utc(times[at]), form.beyond(given[at])))
             views, times = [views[at] for at in order], [times[at] for at in order]
         stored.page_urls = [view.url for view in views]
         stored.viewed_at = times
@@ -244,9 +270,10 @@ def to_row(session: _OpenSession) -> Row:
         stored.conversion_urls = [conversion.url or "" for conversion in conversions]
         stored.conversion_types = [conversion.type or "" for conversion in conversions]
         stored.conversion_ids = [conversion.id or "" for conversion in conversions]
-        stored.occurred_at = _times([one.occurred_at for one in conversions], "conversions[{}].occurred_at")
-    if session.written_at is not None:
-        (stored.written_at,) = _times([session.written_at], "written_at")
+        occurred = [conversion.occurred_at for conversion in conversions]
+        stored.occurred_at = _times(occurred, "conversions[{}].occurred_at", form.read)
+    if written_at is not None:
+        (stored.written_at,) = _times([written_at], "written_at", form.read)
     key = (session.domain, session.session_id)
     return Row(key, _encode(stored) + b"\n", session.user_id, started_at, stored.written_at)
 
@@ -266,19 +293,20 @@ def _beyond_microseconds(text: str) -> str:
     return found[1] if found else ""
 
 
-_FIRST_YEAR = 1990
-_LAST_YEAR = 2099
+FIRST_YEAR = 1990
+LAST_YEAR = 2099
+YEARS = f"must lie in the years {FIRST_YEAR} to {LAST_YEAR}"
 _TIME_FORM = "a time with a date and a time of day, as 2025-07-03T10:00:00Z"
 
 
-def _times(texts: list[str], path: str) -> list[datetime]:
+def _times(given: Sequence[_Time], path: str, read: Callable[[_Time], datetime]) -> list[datetime]:
     """Read the times of one field; `path` is its name, with `{}` for the position."""
     try:
-        return [_time(text) for text in texts]
+        return [read(time) for time in given]
     except ValueError:
-        for position, text in enumerate(texts):
+        for position, time in enumerate(given):
             try:
-                _time(text)
+                read(time)
             except ValueError as error:
                 raise BadRowError(f"{path.format(position)} {error}") from None
         raise
@@ -295,9 +323,12 @@ def _time(text: str) -> datetime:
             instant = instant.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(f"must be {_TIME_FORM}, not {sentences.shown(text)}") from None
-    if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
-        raise ValueError(f"must lie in the years {_FIRST_YEAR} to {_LAST_YEAR}, not {sentences.shown(text)}")
+    if not FIRST_YEAR <= instant.year <= LAST_YEAR:
+        raise ValueError(f"{YEARS}, not {sentences.shown(text)}")
     return instant
+
+
+TEXTS = TimeForm(_time, lambda text: len(text) > _LONG, _beyond_microseconds)
 
 
 def _check_count(path: str, count: int, limit: int) -> None:
@@ -305,7 +336,12 @@ def _check_count(path: str, count: int, limit: int) -> None:
         raise BadRowError(f"{path} has {count:,} entries; at most {limit:,} are accepted")
 
 
-def _check_strings(session: _OpenSession) -> None:
+def check_strings(session: Any) -> None:
+    """Check each string of a session, which may be a struct of this module, or a message with the same fields.
+
+    Raises:
+        BadRowError: One is too long, or has a NUL character.
+    """
     for name in ("domain", "session_id", "user_id"):
         _check_string(name, getattr(session, name), MAX_ID_BYTES)
     _check_string("referrer", session.referrer, MAX_URL_BYTES)

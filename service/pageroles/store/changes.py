@@ -1,4 +1,4 @@
-"""Count what this process changes in an embedded store, of which it is the only writer."""
+"""Count what changes an embedded store: all of it goes through the process that holds it."""
 
 from __future__ import annotations
 

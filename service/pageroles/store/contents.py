@@ -105,7 +105,7 @@ def contents(store: Store) -> Contents:
     )
     ((version,),) = store.rows(Statement("SELECT version()"), call)
     return Contents(
-        engine="embedded" if store.embedded else f"cluster {store.cluster}" if store.cluster else "server",
+        engine="embedded" if store.folder else f"cluster {store.cluster}" if store.cluster else "server",
         version=str(version),
         schema=schema.latest(),
         domains=tuple(_domain(*row) for row in domains),

@@ -12,17 +12,19 @@ import queue
 import threading
 from typing import TYPE_CHECKING
 
-import chdb  # noqa: F401 - loaded here, so that its absence is seen here and not inside the driver
+import chdb
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from pageroles.errors import SettingError, StoreUnavailableError
 from pageroles.store.changes import Changes
+from pageroles.store.interface import Interface
 from pageroles.store.lock import lock_file, locked, refuse_if_locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import Any
 
     from clickhouse_connect.driver.client import Client
 
@@ -105,6 +107,13 @@ class Embedded:
         """Return an engine with a client of its own; the store stays open until that is closed, too."""
         return _Apart(_opened(self._path), self.changes, self._path)
 
+    def interface(self) -> Interface | None:
+        """Return what answers other processes on this machine, each query on a connection of its own."""
+        return Interface(self._connection, self.changes)
+
+    def _connection(self) -> Any:
+        return chdb.connect(str(self._path))  # type: ignore[no-untyped-call]
+
     def in_place(self) -> bool:
         """Return whether the folder is still the one that was opened, and not a copy of it."""
         return _identity(self._path) == self._identity
@@ -139,6 +148,9 @@ class _Apart:
 
     def apart(self, _: float) -> _Apart:
         return self
+
+    def interface(self) -> None:
+        return None
 
     def in_place(self) -> bool:
         return True

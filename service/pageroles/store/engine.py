@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from pageroles.errors import SettingError
+from pageroles.errors import SettingError, StoreLockedError, StoreUnavailableError
+from pageroles.store.held import Held
+from pageroles.store.lock import refuse_if_locked
 from pageroles.store.server import Server, without_password
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from pageroles.store.changes import Changes
+    from pageroles.store.interface import Interface
 
 # The driver logs failures and raises them as well; we report what is raised.
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
@@ -39,7 +42,7 @@ class Engine(Protocol):
 
     @property
     def changes(self) -> Changes | None:
-        """What counts the changes of an embedded store; None for a server, which others change, too."""
+        """What counts the changes of an embedded store; None where other processes change it past this one."""
 
     @property
     def folder(self) -> Path | None:
@@ -65,6 +68,9 @@ class Engine(Protocol):
             StoreUnavailableError: The store can't be reached.
         """
 
+    def interface(self) -> Interface | None:
+        """Return what answers other processes on this machine; None where this process does not hold the store."""
+
     def in_place(self) -> bool:
         """Return whether the store is still where it was opened; True for a server, which only a query can tell."""
 
@@ -72,7 +78,7 @@ class Engine(Protocol):
         """Close all clients."""
 
 
-def connect(dsn: str, readers: int, silence: float, *, create: bool = True) -> Engine:
+def connect(dsn: str, readers: int, silence: float, *, create: bool = True, alone: bool = False) -> Engine:
     """Open the engine that a DSN names.
 
     Args:
@@ -80,17 +86,24 @@ def connect(dsn: str, readers: int, silence: float, *, create: bool = True) -> E
         readers: The most streams that may be open at once.
         silence: Seconds after which the connection to a server that sends nothing is closed.
         create: Make an embedded store where there is none.
+        alone: Refuse an embedded store that a server holds, which otherwise is reached through that server.
 
     Raises:
         SettingError: The DSN can't be used, the embedded engine isn't installed, or there is no store and none may be
-            made.
-        StoreLockedError: Another process holds the embedded store.
+            made; or the server that holds the embedded store is of another version of pageroles.
+        StoreLockedError: Another process holds the embedded store, and is no server or may not be one.
         StoreUnavailableError: The server can't be reached or refuses the connection.
     """
     parts = _parts(dsn)
     if parts.scheme == "chdb":
         path = _embedded_path(dsn, parts)
         _refuse_folder(path, create=create)
+        try:
+            refuse_if_locked(path)
+        except StoreLockedError:
+            if alone or (held := _held(path)) is None:
+                raise
+            return held
         return _embedded_engine()(path, readers)
     if parts.scheme in {"clickhouse", "clickhouses", "http", "https"}:
         return Server(dsn, readers, silence)
@@ -120,6 +133,14 @@ def _parts(dsn: str) -> SplitResult:
             "%3A %25"
         )
     return parts
+
+
+def _held(path: Path) -> Held | None:
+    """Return the store in a folder as the server has it that holds it; None where no server does."""
+    try:
+        return Held(path)
+    except StoreUnavailableError:
+        return None
 
 
 def _embedded_engine() -> Callable[[Path, int], Engine]:

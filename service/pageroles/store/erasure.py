@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 
 from pageroles import _core
 from pageroles.errors import CancelledError, InternalError
-from pageroles.store import audit, schema, writes
+from pageroles.store import audit, lock, schema, writes
 from pageroles.store.audit import Action
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pageroles.store.store import Store
 
@@ -38,7 +38,6 @@ _LOOK_UP_SECONDS = 60.0
 # How long parts that were rewritten are waited for; a report that reads one keeps it.
 _OLD_PARTS_SECONDS = 30.0
 
-# Two erasures at once would share the table of what to erase, and the first would drop it.
 _one_at_a_time = threading.Lock()
 
 
@@ -105,7 +104,7 @@ def erase(
         CancelledError: `stopping` was set.
         PagerolesError: The store failed; the next erasure finishes this one.
     """
-    with _one_at_a_time:
+    with _alone(store, stopping):
         # Rows that are kept for a write that was cut short would be written again.
         writes.finish_all(store)
         domain = (erasures[0].domain or "") if len(erasures) == 1 else ""
@@ -126,11 +125,25 @@ def erase_selected(store: Store, selections: Iterable[tuple[str, Mapping[str, ob
     Raises:
         PagerolesError: The store failed; the next erasure finishes this one.
     """
-    with _one_at_a_time:
+    with _alone(store):
         audit.record(store, Action.ERASURE_BEGUN, details={"of": "what `check` gave up"})
         erased = _Run(store, threading.Event()).erase((_SELECTED % query, values) for query, values in selections)
         _record_end(store, erased)
         return erased
+
+
+@contextlib.contextmanager
+def _alone(store: Store, stopping: threading.Event | None = None) -> Iterator[None]:
+    """Run the block while no other erasure is at work: two would share the table of what to erase.
+
+    On a ClickHouse server that holds for this process alone, on an embedded store for all that reach it.
+    """
+    with _one_at_a_time:
+        if store.folder is None:
+            yield
+        else:
+            with lock.alone(store.folder, "erasing", stopping):
+                yield
 
 
 def unfinished(store: Store) -> bool:
@@ -151,7 +164,7 @@ def finish(store: Store) -> Erased:
     Raises:
         PagerolesError: The store failed; the next erasure finishes this one.
     """
-    with _one_at_a_time:
+    with _alone(store):
         erased = _Run(store, threading.Event()).finish()
         if erased.sessions:
             _record_end(store, erased, process="recovery")

@@ -32,7 +32,12 @@ NOT_REACHED = "ClickHouse can't be reached; try again"
 _TIMEOUT_EXCEEDED = 159
 _TOO_SLOW = 160
 _QUERY_WAS_CANCELLED = 394
-_BUSY = {202: "too many queries at once", 241: "more memory than a query may take", 439: "no free thread"}
+_BUSY = {
+    202: "too many queries at once",
+    241: "more memory than a query may take",
+    252: "more parts than it merges",
+    439: "no free thread",
+}
 _UNKNOWN_TABLE = 60
 _ACCESS_DENIED = 497
 _LOGIN = {192, 193, 194, 516}

@@ -35,7 +35,8 @@ def finding(store: Store) -> Finding:
 def recover(store: Store, *, before_writing: bool = False, of_all: bool = False) -> None:
     """Finish what was cut short; log what it was.
 
-    No other process can be at work in an embedded store, so all that is unfinished there was cut short.
+    Who opens an embedded store for itself finds no other process at work there, so all that is unfinished was cut
+    short. Beside a server that holds it, it is as on a ClickHouse server.
 
     Args:
         store: The store; its schema is the latest.

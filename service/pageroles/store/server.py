@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
     from urllib3 import HTTPConnectionPool, PoolManager
 
+    from pageroles.store.interface import Interface
+
 _CONNECT_SECONDS = 5
 
 
@@ -84,6 +86,10 @@ class Server:
             StoreUnavailableError: The server can't be reached or refuses the connection.
         """
         return Server(self._dsn, 1, max(seconds, 1.0), retries=0)
+
+    def interface(self) -> Interface | None:
+        """Return None: the server has one of its own."""
+        return None
 
     def in_place(self) -> bool:
         """Return True: only a query can tell."""

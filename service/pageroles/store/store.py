@@ -23,6 +23,7 @@ from pageroles.store import faults, schema, writes
 from pageroles.store.call import NOBODY, Call
 from pageroles.store.engine import Engine, connect
 from pageroles.store.faults import NO_SCHEMA, fault_in, translated
+from pageroles.store.held import Held
 from pageroles.store.lock import refuse_if_locked
 from pageroles.store.statement import Statement
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from pageroles.store.call import Query, Watcher
     from pageroles.store.changes import Changes
+    from pageroles.store.interface import Interface
 
 
 _log = structlog.get_logger(__name__)
@@ -81,8 +83,10 @@ class Store:
         self._closed = threading.Event()
 
     @classmethod
-    def open(cls, dsn: str, *, readers: int = 4, silence: float = 300.0, create: bool = True) -> Self:
-        """Open the store at a DSN; apply the schema to an embedded one.
+    def open(
+        cls, dsn: str, *, readers: int = 4, silence: float = 300.0, create: bool = True, alone: bool = False
+    ) -> Self:
+        """Open the store at a DSN; apply the schema to an embedded one, unless a server holds it.
 
         Args:
             dsn: `chdb:///path/to/folder`, or `clickhouse://user:password@host:8123/database`.
@@ -90,14 +94,15 @@ class Store:
             silence: Seconds after which the connection to a server that sends nothing is closed; more than any call
                 may take.
             create: Make an embedded store where there is none.
+            alone: Refuse an embedded store that a server holds, which otherwise is reached through that server.
 
         Raises:
-            SettingError: The DSN can't be used, the store has a schema that can't be migrated, or there is none and
-                none may be made.
-            StoreLockedError: Another process holds the embedded store.
+            SettingError: The DSN can't be used, the store has a schema that can't be migrated, there is none and none
+                may be made, or a server of another version of pageroles holds it.
+            StoreLockedError: Another process holds the embedded store, and is no server or may not be one.
             StoreUnavailableError: The server can't be reached.
         """
-        store = cls(connect(dsn, readers, silence, create=create), readers)
+        store = cls(connect(dsn, readers, silence, create=create, alone=alone), readers)
         if store.embedded:
             store.apply_schema()
         return store
@@ -118,8 +123,24 @@ class Store:
 
     @property
     def folder(self) -> Path | None:
-        """The folder of an embedded store; None for a server."""
+        """The folder of an embedded store, whichever process holds it; None for a server."""
         return self._engine.folder
+
+    def interface(self) -> Interface | None:
+        """Return what answers other processes on this machine; None where this process does not hold the store."""
+        return self._engine.interface()
+
+    def ask_holder(self, path: str) -> bytes | None:
+        """Ask the server that holds an embedded store for what only it knows, or can do; None where none does.
+
+        Args:
+            path: The path of the address.
+
+        Raises:
+            StoreUnavailableError: The server does not answer any more.
+            InternalError: It refuses, and says why.
+        """
+        return self._engine.ask(path) if isinstance(self._engine, Held) else None
 
     @property
     def connections(self) -> int:
@@ -128,7 +149,7 @@ class Store:
 
     @property
     def changes(self) -> Changes | None:
-        """What counts the changes of an embedded store; None for a server, which others change, too."""
+        """What counts the changes of an embedded store; None where other processes change it past this one."""
         return self._engine.changes
 
     @functools.cached_property
@@ -240,6 +261,17 @@ class Store:
             PagerolesError: As for `insert`.
         """
         writes.write(self, rows)
+
+    def finish_writes(self) -> int:
+        """Finish the writes of sessions that were cut short; harmless where their writer is still at work.
+
+        Returns:
+            How many they were.
+
+        Raises:
+            PagerolesError: As for `insert`.
+        """
+        return writes.finish_all(self)
 
     # ---- reading ----
 

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
+    from pageroles.telemetry.methods import Rpc
+
 # When each series was made, which the client would tell with as many series more, nobody asks for.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
-_SERVICE = "pageroles.v1.PageRolesService"
 # Seconds: a question about a small domain takes less than a millisecond, the largest ones as long as they may.
 _SECONDS = (
     0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
@@ -57,7 +58,7 @@ class Metrics:
         )
         self._handling = Histogram(
             "grpc_server_handling_seconds",
-            "Seconds until the reports that RPCs ask for were made or refused.",
+            "Seconds until what RPCs ask for was done or refused.",
             rpc,
             buckets=_SECONDS,
             registry=registry,
@@ -91,26 +92,20 @@ class Metrics:
         """Add metrics that are read when somebody asks."""
         self._registry.register(_Read(readings))
 
-    def rpc_started(self, method: str, kind: str) -> None:
-        """Count an RPC that begins.
+    def rpc_started(self, rpc: Rpc) -> None:
+        """Count an RPC that begins."""
+        self._series(self._started, rpc.kind, rpc.service, rpc.name).inc()
 
-        Args:
-            method: The name of a method of the contract.
-            kind: `unary` or `server_stream`.
-        """
-        self._series(self._started, kind, _SERVICE, method).inc()
-
-    def rpc_handled(self, method: str, kind: str, code: str, seconds: float) -> None:
+    def rpc_handled(self, rpc: Rpc, code: str, seconds: float) -> None:
         """Count an RPC that ended.
 
         Args:
-            method: The name of a method of the contract.
-            kind: `unary` or `server_stream`.
+            rpc: The method.
             code: The name of its gRPC status.
             seconds: How long it took.
         """
-        self._series(self._handled, kind, _SERVICE, method, code).inc()
-        self._series(self._handling, kind, _SERVICE, method).observe(seconds)
+        self._series(self._handled, rpc.kind, rpc.service, rpc.name, code).inc()
+        self._series(self._handling, rpc.kind, rpc.service, rpc.name).observe(seconds)
 
     def http_began(self) -> None:
         """Count an HTTP request that begins."""

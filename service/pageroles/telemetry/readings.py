@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from pageroles.telemetry.metrics import counter, gauge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from prometheus_client import Metric
 
     from pageroles.access.quotas import QuotaMeter
     from pageroles.admission import Admission
+    from pageroles.counts import Counts
+    from pageroles.ingest.writer import Writer
     from pageroles.report.residents import Residents
     from pageroles.store.store import Store
     from pageroles.store.watch import Watch
@@ -29,6 +31,9 @@ class Parts:
         residents: The domains in memory.
         quotas: Counts requests against the quotas.
         admission: Accounts for what requests hold.
+        refused: Count the requests that were refused since the server is busy, by what was wanting.
+        written: Counts the sessions that callers wrote.
+        writer: Stores them.
     """
 
     store: Store
@@ -36,6 +41,9 @@ class Parts:
     residents: Residents
     quotas: QuotaMeter
     admission: Admission
+    refused: Sequence[Counts]
+    written: Counts
+    writer: Writer
 
     def read(self) -> Iterator[Metric]:
         """Read what they have counted so far."""
@@ -50,8 +58,19 @@ class Parts:
         yield counter(
             "pageroles_requests_shed",
             "Requests that were refused since the server is busy, by what was wanting.",
-            self.admission.refused.read(),
+            {reason: number for counts in self.refused for reason, number in counts.read().items()},
             "reason",
+        )
+        yield counter(
+            "pageroles_sessions_written",
+            "Sessions that callers wrote: stored or rejected.",
+            self.written.read(),
+            "outcome",
+        )
+        yield gauge(
+            "pageroles_unstored_bytes",
+            "Bytes of sessions that callers wrote and that are not stored yet.",
+            self.writer.unstored_bytes,
         )
         yield gauge("pageroles_store_ready", "Whether the store can be asked: 1, or 0.", int(self.watch.reason is None))
         yield from self._of_memory()

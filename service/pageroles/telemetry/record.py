@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
 
 import structlog
-from google.protobuf.empty_pb2 import Empty
 
 from pageroles.errors import PagerolesError, Status
 from pageroles.store.call import NOBODY
+from pageroles.telemetry.methods import rpc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 _OK = "OK"
-# The methods whose answers come as streams.
-_STREAMED = frozenset({"StreamPages"})
 # A value of a question is cut here; what a caller sends may be long.
 _LONGEST_VALUE = 200
 _URLS = frozenset({"conversion_page", "landing_page"})
@@ -48,8 +46,8 @@ class Origin(Protocol):
         """What was called: the name of an RPC, or HTTP's method and path."""
 
     @property
-    def request(self) -> Message:
-        """What is asked."""
+    def request(self) -> Message | None:
+        """What is asked; None where that is no question, or can't be read."""
 
     @property
     def address(self) -> str:
@@ -77,9 +75,8 @@ class Unread:
     trace: Mapping[str, str]
 
     @property
-    def request(self) -> Message:
+    def request(self) -> None:
         """Nothing: what is asked is not known."""
-        return Empty()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -117,6 +114,8 @@ class RequestRecord:
         domain: The domain that the caller asks about; None until it is known.
         sessions: The number of included sessions; None until there is a report.
         source: What the report is made from, `memory` or `store`; None until there is a plan.
+        stored: Of a request that writes, the number of sessions that it stored.
+        rejected: Of a request that writes, the number of sessions that it rejected.
     """
 
     def __init__(self, origin: Origin, telemetry: Telemetry, *, forwarded: bool = False) -> None:
@@ -126,8 +125,7 @@ class RequestRecord:
         self._traces = telemetry.traces
         self._forwarded = forwarded
         self._span: RequestSpan | None = None
-        self._is_rpc = " " not in origin.method
-        self._kind = "server_stream" if origin.method in _STREAMED else "unary"
+        self._rpc = rpc(origin.method)
         self._began = 0.0
         # Until the end, since the source is not known before.
         self._stages: list[tuple[str, float]] | None = []
@@ -137,12 +135,14 @@ class RequestRecord:
         self.domain: str | None = None
         self.sessions: int | None = None
         self.source: str | None = None
+        self.stored: int | None = None
+        self.rejected: int | None = None
 
     def __enter__(self) -> Self:
         """Begin: the time of the request counts from now."""
         self._began = time.perf_counter()
-        if self._metrics and self._is_rpc:
-            self._metrics.rpc_started(self._origin.method, self._kind)
+        if self._metrics and self._rpc:
+            self._metrics.rpc_started(self._rpc)
         if self._traces:
             self._span = self._traces.request(self._origin, forwarded=self._forwarded)
         return self
@@ -214,8 +214,8 @@ class RequestRecord:
             self._metrics.stage(name, self.source, seconds)
 
     def _measure(self, metrics: Metrics, status: str, seconds: float) -> None:
-        if self._is_rpc:
-            metrics.rpc_handled(self._origin.method, self._kind, status, seconds)
+        if self._rpc:
+            metrics.rpc_handled(self._rpc, status, seconds)
         stages, self._stages = self._stages or [], None
         for name, took in stages:
             metrics.stage(name, self.source, took)
@@ -223,10 +223,14 @@ class RequestRecord:
             metrics.rows(self.source, self._rows)
 
     def _fields(self) -> dict[str, object]:
-        return {"key_id": self.key_id, "domain": self.domain, "sessions": self.sessions, "source": self.source}
+        of_all: dict[str, object] = {"key_id": self.key_id, "domain": self.domain}
+        if self.stored is None:
+            return of_all | {"sessions": self.sessions, "source": self.source}
+        return of_all | {"stored": self.stored, "rejected": self.rejected}
 
     def _write(self, fault: PagerolesError | None, status: str, seconds: float) -> None:
         ours = fault is not None and fault.ours
+        question = self._origin.request
         (_log.error if ours else _log.info)(
             "request",
             request_id=self._origin.request_id,
@@ -234,7 +238,7 @@ class RequestRecord:
             address=self._origin.address,
             status=status,
             **self._fields(),
-            question=shown(self._origin.request),
+            **({} if question is None else {"question": shown(question)}),
             milliseconds=round(seconds * 1000, 1),
             **({"trace_id": self._span.trace_id} if self._span else {}),
             **({"error": str(fault)} if fault else {}),

@@ -28,6 +28,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from pageroles import __version__
 from pageroles.errors import PagerolesError, SettingError
 from pageroles.errors import Status as OurStatus
+from pageroles.telemetry.methods import STREAM_PAGES, rpc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
     from pageroles.telemetry.record import Origin
 
-_SERVICE = "pageroles.v1.PageRolesService"
-_FORWARDED = f"{_SERVICE}/StreamPages"
 _OK = "OK"
 # What says that the server failed, and not its caller; the conventions of gRPC name them.
 _FAILURES = {status.name for status in (OurStatus.INTERNAL, OurStatus.UNAVAILABLE, OurStatus.DEADLINE_EXCEEDED)}
@@ -77,10 +76,9 @@ class Traces:
         """
         name, kind = "answer", SpanKind.INTERNAL
         attributes: dict[str, Any] = {f"{_PREFIX}request_id": origin.request_id}
-        if forwarded or " " not in origin.method:
-            name, kind = (
-                (_FORWARDED, SpanKind.CLIENT) if forwarded else (f"{_SERVICE}/{origin.method}", SpanKind.SERVER)
-            )
+        called = STREAM_PAGES if forwarded else rpc(origin.method)
+        if called:
+            name, kind = called.path, SpanKind.CLIENT if forwarded else SpanKind.SERVER
             attributes |= {_RPC_SYSTEM: "grpc", _RPC_METHOD: name}
             if origin.address and not forwarded:
                 attributes[client_attributes.CLIENT_ADDRESS] = origin.address

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import grpc
 import grpc.aio
@@ -14,9 +14,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pageroles.errors import PagerolesError, Status
 from pageroles.telemetry.record import Telemetry
-from pageroles.transport import addresses, faults, headers
+from pageroles.transport import addresses, faults, grpc_sessions, headers
 from pageroles.transport.grpc_server import SERVICE
-from pageroles.transport.tls import client_credentials
+from pageroles.transport.sinks import LocalSink, RemoteSink
+from pageroles.transport.tls import channel, client_credentials
 from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from pageroles.settings import ClientTls
     from pageroles.store.call import Call
     from pageroles.transport.faults import Refusal
+    from pageroles.transport.sinks import Sink
+    from pageroles.writing import IncomingWrite
 
 
 _HEALTH_SECONDS = 2.0
@@ -63,6 +66,14 @@ class Backend(Protocol):
 
         Raises:
             RefusedError: The request was refused, or failed.
+        """
+
+    def writing(self, incoming: IncomingWrite) -> contextlib.AbstractAsyncContextManager[Sink]:
+        """Take the sessions of a request while the block runs.
+
+        Raises:
+            PagerolesError: The request was refused, or failed.
+            RefusedError: The same, by a server elsewhere.
         """
 
     async def why_not_ready(self) -> str | None:
@@ -145,6 +156,26 @@ class LocalBackend:
             while (message := await loop.run_in_executor(self._pool, next, rest, None)) is not None:
                 yield message
 
+    @contextlib.asynccontextmanager
+    async def writing(self, incoming: IncomingWrite) -> AsyncIterator[LocalSink]:
+        """Take the sessions of a request while the block runs.
+
+        Raises:
+            PagerolesError: The request was refused, or failed.
+        """
+        loop = asyncio.get_running_loop()
+        opened = contextlib.ExitStack()
+        # In a thread, since keys may have to be looked up.
+        opening = loop.run_in_executor(self._pool, opened.enter_context, self._service.sessions.delivery(incoming))
+        try:
+            delivery = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # What is opened meanwhile is closed then; the stack is empty where that fails.
+            opening.add_done_callback(lambda done: opened.close() if done.exception() is None else None)
+            raise
+        with opened:
+            yield LocalSink(delivery)
+
     async def why_not_ready(self) -> str | None:
         """Return why the store is not ready; None where it is."""
         return self._service.watch.reason
@@ -171,8 +202,10 @@ class RemoteBackend:
         addresses.split(target, "--target")
         self._telemetry = telemetry or Telemetry()
         self._target = target
+        self._tls = tls
         self._credentials = None if tls is None else client_credentials(tls)
         self._channel: grpc.aio.Channel | None = None
+        self._writing_channel: grpc.Channel | None = None
 
     async def answer(self, incoming: IncomingRequest) -> StreamedReply:
         """Answer a request; cancelling the task cancels the call to the server.
@@ -203,6 +236,25 @@ class RemoteBackend:
             raise RefusedError(faults.from_grpc(error)) from error
         return StreamedReply(_messages(first, call), quota)
 
+    @contextlib.asynccontextmanager
+    async def writing(self, incoming: IncomingWrite) -> AsyncIterator[RemoteSink]:
+        """Pass the sessions of a request on while the block runs.
+
+        Raises:
+            RefusedError: The server refused or failed, or can't be reached.
+        """
+        metadata = headers.caller_metadata(incoming.key, incoming.domain)
+        metadata += [(headers.REQUEST_ID.metadata, incoming.request_id), *incoming.trace.items()]
+        if self._writing_channel is None:
+            self._writing_channel = channel(self._target, self._tls)
+        sink = RemoteSink(grpc_sessions.method(self._writing_channel), metadata, incoming.seconds)
+        try:
+            yield sink
+        except grpc.RpcError as error:
+            raise RefusedError(faults.from_grpc(cast("grpc.Call", error))) from error
+        finally:
+            sink.close()
+
     def _connected(self) -> grpc.aio.Channel:
         if self._channel is None:
             options = [("grpc.max_receive_message_length", 8 << 20)]
@@ -227,6 +279,8 @@ class RemoteBackend:
         """Close the connection."""
         if self._channel is not None:
             await self._channel.close()
+        if self._writing_channel is not None:
+            self._writing_channel.close()
 
 
 async def _messages(first: bytes, call: Any) -> AsyncIterator[bytes]:

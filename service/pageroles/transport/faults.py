@@ -52,20 +52,23 @@ class Code(enum.Enum):
 
     INVALID_ARGUMENT = (
         400, Status.INVALID_ARGUMENT,
-        "a wrong or unknown parameter, named by `field`; broken JSON or HTTP; two keys or two domains in one request",
+        "a wrong or unknown parameter, named by `field`; broken JSON, gzip or HTTP; two keys or domains in one request",
     )  # fmt: skip
     UNAUTHENTICATED = (401, Status.UNAUTHENTICATED, "no key, or one that is unknown, revoked or expired")
     PERMISSION_DENIED = (
         403,
         Status.PERMISSION_DENIED,
-        "the key may not do that, or not read the domain that the request names",
+        "the key may not do that, or is not for the domain that the request names",
     )
     NOT_FOUND = (404, None, "there is nothing at this path")
     METHOD_NOT_ALLOWED = (405, None, "the path does not take this method")
     REQUEST_TIMEOUT = (408, None, "the body did not arrive in time")
-    PAYLOAD_TOO_LARGE = (413, None, "the body is larger than 64 KiB")
+    PAYLOAD_TOO_LARGE = (413, None, "the body is larger than 64 KiB; of sessions, 64 MiB unpacked")
     HEAD_TOO_LARGE = (431, None, "the path and the headers are larger than 16 KiB")
-    UNSUPPORTED_MEDIA_TYPE = (415, None, "the body is not sent as `application/json`")
+    UNSUPPORTED_MEDIA_TYPE = (
+        415, None,
+        "the body is not sent as `application/json`; sessions, not as `application/x-ndjson`, plain or in gzip",
+    )  # fmt: skip
     OVERLOADED = (429, Status.RESOURCE_EXHAUSTED, "the server or the store is busy; see `Retry-After`")
     QUOTA_EXCEEDED = (
         429, Status.RESOURCE_EXHAUSTED,
@@ -74,7 +77,11 @@ class Code(enum.Enum):
     CANCELLED = (CLIENT_CLOSED_REQUEST, Status.CANCELLED, "the caller gave up; over REST nobody is there to read it")
     INTERNAL = (500, Status.INTERNAL, "an error of the server, with an id to quote")
     UNAVAILABLE = (503, Status.UNAVAILABLE, "the store can't be reached, or is damaged, or the server is stopping")
-    DEADLINE_EXCEEDED = (504, Status.DEADLINE_EXCEEDED, "the report took too long; ask for a shorter window")
+    DEADLINE_EXCEEDED = (
+        504,
+        Status.DEADLINE_EXCEEDED,
+        "the request took too long; ask for a shorter window, or send less",
+    )
 
     def __init__(self, http: int, status: Status | None, when: str) -> None:
         """Keep a row of the table."""
@@ -168,7 +175,7 @@ def to_grpc(refusal: Refusal, request_id: str) -> grpc.Status:
     return _GrpcStatus(status.code, status.details, trailing)
 
 
-def from_grpc(error: grpc.aio.AioRpcError) -> Refusal:
+def from_grpc(error: grpc.aio.AioRpcError | grpc.Call) -> Refusal:
     """Return the refusal that another server's gRPC status carries, or one for a connection that failed."""
     code = Code.of_status(Status.__members__.get(error.code().name, Status.INTERNAL))
     trailing = {name: value for name, value in error.trailing_metadata() or () if isinstance(value, str)}

@@ -11,19 +11,27 @@ import contextlib
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from pageroles.errors import DeadlineError, InvalidArgumentError, OverloadedError, PagerolesError, SettingError
+from pageroles.errors import (
+    CancelledError,
+    DeadlineError,
+    InvalidArgumentError,
+    OverloadedError,
+    PagerolesError,
+    SettingError,
+)
 from pageroles.service import IncomingRequest, PagesService
 from pageroles.telemetry.record import Unread
-from pageroles.transport import addresses, faults, headers, patience, reflection
+from pageroles.transport import addresses, faults, grpc_sessions, headers, patience, reflection
 from pageroles.transport.patience import Patience
 from pageroles.transport.tls import server_credentials
 from pageroles.v1 import pages_pb2
+from pageroles.writing import MOST_DELIVERIES, IncomingWrite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -182,6 +190,62 @@ class _Servicer:
         context.set_trailing_metadata(answered)
 
 
+class _SessionServicer:
+    """The methods of SessionService."""
+
+    def __init__(self, pages_service: PagesService, patience: Patience) -> None:
+        self._service = pages_service
+        self._patience = patience
+
+    def handlers(self) -> dict[str, grpc.RpcMethodHandler[grpc_sessions.Request, bytes]]:
+        """Return the methods by name, as grpc registers them."""
+        return {grpc_sessions.METHOD: grpc.stream_unary_rpc_method_handler(self.write_sessions, grpc_sessions.read)}
+
+    def write_sessions(self, requests: Iterator[grpc_sessions.Request], context: grpc.ServicerContext) -> bytes:
+        """Store the sessions of a call."""
+        metadata = _Metadata(context)
+        request_id = headers.request_id(next(iter(metadata.texts(headers.REQUEST_ID)), None))
+        method, address, trace = grpc_sessions.METHOD, addresses.of_peer(context.peer()), metadata.trace()
+        try:
+            try:
+                incoming = IncomingWrite(
+                    method=method,
+                    key=headers.key(metadata.texts(headers.AUTHENTICATION), metadata.texts(headers.AUTHORIZATION)),
+                    domain=headers.domain(metadata.domains()),
+                    seconds=context.time_remaining(),
+                    request_id=request_id,
+                    address=address,
+                    trace=trace,
+                )
+            except PagerolesError as error:
+                self._service.telemetry.refused(Unread(request_id, method, address, trace), error)
+                raise
+            with self._service.sessions.delivery(incoming) as delivery:
+                answer = grpc_sessions.write(delivery, self._messages(requests, context))
+        except PagerolesError as error:
+            _abort(context, faults.to_grpc(faults.to_refusal(error, request_id), request_id))
+        context.set_trailing_metadata(((headers.REQUEST_ID.metadata, request_id),))
+        return answer.SerializeToString()
+
+    def _messages(
+        self, requests: Iterator[grpc_sessions.Request], context: grpc.ServicerContext
+    ) -> Iterator[grpc_sessions.Request]:
+        """Give the messages of a call, as they come.
+
+        Raises:
+            CancelledError: The caller gave up, its time is over, or a message did not come in time.
+        """
+        while True:
+            with self._patience.bounded(patience.MESSAGE_SECONDS, context.cancel):
+                try:
+                    request = next(requests, None)
+                except grpc.RpcError:
+                    raise CancelledError("the request was cancelled") from None
+            if request is None:
+                return
+            yield request
+
+
 class _Metadata:
     """The metadata of a request, where a name may stand several times."""
 
@@ -228,16 +292,20 @@ class GrpcServer:
         """
         credentials = None if tls is None else server_credentials(tls)
         addresses.split(address, "--grpc-address")
-        threads = pages_service.admission.places + _MOST_WAITING + _SPARE_THREADS
+        threads = pages_service.admission.places + MOST_DELIVERIES + _MOST_WAITING + _SPARE_THREADS
         self._patience = Patience()
         self._server = grpc.server(ThreadPoolExecutor(threads, thread_name_prefix="rpc"), options=_CHANNEL_OPTIONS)
-        handlers = _Servicer(pages_service, self._patience).handlers()
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-        self._server.add_registered_method_handlers(SERVICE, handlers)
+        served: dict[str, Any] = {
+            SERVICE: _Servicer(pages_service, self._patience).handlers(),
+            grpc_sessions.SERVICE: _SessionServicer(pages_service, self._patience).handlers(),
+        }
+        for name, handlers in served.items():
+            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+            self._server.add_registered_method_handlers(name, handlers)
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflects:
-            reflection.enable((SERVICE, health.SERVICE_NAME), self._server)
+            reflection.enable((*served, health.SERVICE_NAME), self._server)
         try:
             if credentials is None:
                 self.port = self._server.add_insecure_port(address)
@@ -253,7 +321,7 @@ class GrpcServer:
 
     def _tell_health(self, ready: bool) -> None:
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", SERVICE):
+        for name in ("", SERVICE, grpc_sessions.SERVICE):
             self._health.set(name, status)
 
     def refuse_new(self, grace: float) -> None:

@@ -1,15 +1,10 @@
-"""A socket in the folder of an embedded store, by which commands on the same machine ask the server that holds it.
-
-Only who may read the folder's owner's files can connect: the socket has the mode 0600.
-"""
+"""Serve other processes on the same machine through the socket in the folder of an embedded store."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import http.client
-import os
-import socket
-from pathlib import Path
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,80 +13,69 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route
 
+from pageroles import __version__
+from pageroles.errors import PagerolesError
+from pageroles.store import socket_file
+from pageroles.transport.rest_app import disconnected
 from pageroles.transport.rest_server import HttpServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from starlette.requests import Request
 
-_NAME = "server.sock"
-_STATUS = "/status"
-_SECONDS = 600.0
+    from pageroles.store.interface import Interface
+
+_METHODS = ["GET", "POST"]
+# The time that changes at work get when the server stops; those that take longer end all the same.
+_GRACE_SECONDS = 10
 
 
 @contextlib.contextmanager
-def serving(folder: Path, status: Callable[[], Any]) -> Iterator[None]:
-    """Answer commands on the same machine while the block runs.
+def serving(folder: Path, interface: Interface, told: Mapping[str, Callable[[], Any]]) -> Iterator[None]:
+    """Answer other processes on the same machine while the block runs.
 
     Args:
         folder: The folder of the embedded store, which this process holds.
-        status: Returns what the store holds and the server keeps; called for each question, in a thread.
+        interface: Answers ClickHouse's HTTP requests.
+        told: What else can be asked for: functions by the path of the address, each called in a thread.
     """
-    with _named(folder) as path, contextlib.suppress(FileNotFoundError):
-        path.unlink()  # of a server that was killed
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with _named(folder) as path:
-        before = os.umask(0o177)
+
+    async def query(request: Request) -> Response:
+        asked = interface.query(request.query_params, request.headers.get("content-type", ""), await request.body())
+        running = asyncio.ensure_future(run_in_threadpool(asked.run))
+        gone = asyncio.ensure_future(disconnected(request))
         try:
-            listener.bind(str(path))
+            await asyncio.wait((running, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            os.umask(before)
-    listener.listen()
+            gone.cancel()
+        if not running.done():
+            await run_in_threadpool(asked.stop)
+        answer = await running
+        return Response(answer.body, answer.status, dict(answer.headers), media_type="application/octet-stream")
 
-    async def answer(_: Request) -> Response:
-        return Response(msgspec.json.encode(await run_in_threadpool(status)), media_type="application/json")
+    async def version(_: Request) -> Response:
+        return Response(__version__)
 
-    server = HttpServer(Starlette(routes=[Route(_STATUS, answer)]), listener, grace=1)
+    routes = [Route("/", query, methods=_METHODS), Route("/version", version, methods=_METHODS)]
+    routes += [Route(path, _telling(tell), methods=_METHODS) for path, tell in told.items()]
+    server = HttpServer(Starlette(routes=routes), socket_file.listen(folder), grace=_GRACE_SECONDS)
     try:
         yield
     finally:
+        # Nobody who comes now is to find a socket that does not answer any more.
+        socket_file.remove(folder)
+        interface.close()
         server.stop()
-        # The folder may be gone, too.
-        with contextlib.suppress(FileNotFoundError), _named(folder) as path:
-            path.unlink()
 
 
-def status(folder: Path) -> bytes | None:
-    """Return what the server that holds the store in a folder tells, as JSON; None: no server answers there."""
-    try:
-        with _named(folder) as path, contextlib.closing(_Connection(str(path))) as connection:
-            connection.request("GET", _STATUS)
-            response = connection.getresponse()
-            body = response.read()
-    except (OSError, http.client.HTTPException):
-        return None
-    return body if response.status == http.HTTPStatus.OK else None
+def _telling(tell: Callable[[], Any]) -> Callable[[Request], Any]:
+    async def answer(_: Request) -> Response:
+        try:
+            told = await run_in_threadpool(tell)
+        except PagerolesError as error:
+            return Response(str(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+        return Response(msgspec.json.encode(told), media_type="application/json")
 
-
-class _Connection(http.client.HTTPConnection):
-    """A connection to a socket in the file system."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
-@contextlib.contextmanager
-def _named(folder: Path) -> Iterator[Path]:
-    """Name the socket of a folder by a short path: that of a socket may have 107 bytes."""
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield Path(f"/proc/self/fd/{opened}/{_NAME}")
-    finally:
-        os.close(opened)
+    return answer

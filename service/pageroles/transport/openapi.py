@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import Any
 
 import msgspec
 
 from pageroles import __version__
-from pageroles.transport import headers, rest_schema
+from pageroles.ingest.session import Session
+from pageroles.transport import headers, rest_schema, rest_sessions
 from pageroles.transport.faults import CLIENT_CLOSED_REQUEST, Code
 
 _REF = "#/components/schemas/{name}"
@@ -16,6 +18,8 @@ _MODELS = (
     rest_schema.PagesBody,
     rest_schema.PagesAnswer,
     rest_schema.NoResults,
+    rest_schema.WrittenSessions,
+    Session,
     rest_schema.Fault,
     rest_schema.QuotaFault,
 )
@@ -32,11 +36,12 @@ Which role did each page play in the sessions you ask for: did people convert on
 land on it, or leave from it?
 
 Send the API key in the header `Authentication`, or as `Authorization: Bearer KEY`. A key reads the sessions of its own
-domain; a key for all domains names the one to read in the header `Domain`.
+domain; a key for all domains names the one to read in the header `Domain`. Sessions are written with a key that has the
+permission `write`.
 """
 
-# What this path answers; nobody is there to read what a cancelled request gets.
-_FAULTS = {code.http for code in Code} - {404, CLIENT_CLOSED_REQUEST}
+# What the paths answer; nobody is there to read what a cancelled request gets.
+_FAULTS = [code for code in Code if code.http not in {404, CLIENT_CLOSED_REQUEST}]
 
 _EXAMPLE_ANSWER = {
     "time_frame": {"start": "2025-07-01T00:00:00Z", "end": "2025-07-31T23:59:59Z"},
@@ -65,6 +70,27 @@ _EXAMPLE_ANSWER = {
 }
 
 
+_EXAMPLE_SESSION = {
+    "domain": "example.com",
+    "session_id": "s1",
+    "user_id": "u1",
+    "started_at": "2025-07-03T10:00:00Z",
+    "source": "google.com",
+    "medium": "organic",
+    "page_views": [{"url": "https://example.com/pricing?ref=x", "viewed_at": "2025-07-03T10:00:00Z"}],
+    "conversions": [
+        {
+            "url": "https://example.com/signup",
+            "type": "hubspot_form",
+            "id": "f1",
+            "occurred_at": "2025-07-03T10:02:00Z",
+        }
+    ],
+}
+_ONLY_DOMAIN = headers.Header(headers.DOMAIN.http, "Takes the sessions of this domain only.")
+_CONTENT_ENCODING = headers.Header("Content-Encoding", "`gzip`, where the body is packed.")
+
+
 @functools.cache
 def document() -> bytes:
     """Return the document as indented JSON."""
@@ -74,6 +100,8 @@ def document() -> bytes:
 def _document() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(_MODELS, ref_template=_REF)
     query_parameters = _query_parameters(schemas["PagesBody"])
+    for schema in schemas.values():
+        schema["description"] = inspect.cleandoc(schema["description"])
     for model, field, name in _NAMED:
         properties = schemas[model]["properties"]
         schemas[name] = {"title": name, **properties[field]}
@@ -92,9 +120,15 @@ def _document() -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": "pages", "description": "The roles of pages."}],
+        "tags": [
+            {"name": "pages", "description": "The roles of pages."},
+            {"name": "sessions", "description": "What the roles are counted of."},
+        ],
         "security": [{"key": []}, {"bearer": []}],
-        "paths": {"/api/v1/pages": {"post": _operation(query_parameters)}},
+        "paths": {
+            "/api/v1/pages": {"post": _pages(query_parameters)},
+            rest_sessions.PATH: {"post": _write_sessions()},
+        },
         "components": {
             "schemas": schemas,
             "securitySchemes": {
@@ -110,7 +144,7 @@ def _document() -> dict[str, Any]:
     }
 
 
-def _operation(query_parameters: list[dict[str, Any]]) -> dict[str, Any]:
+def _pages(query_parameters: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "operationId": "pages",
         "tags": ["pages"],
@@ -141,7 +175,32 @@ def _operation(query_parameters: list[dict[str, Any]]) -> dict[str, Any]:
                 }
             },
         },
-        "responses": {"200": _report_response()} | {str(status): _fault_response(status) for status in sorted(_FAULTS)},
+        "responses": {"200": _report_response()} | _fault_responses(_FAULTS),
+    }
+
+
+def _write_sessions() -> dict[str, Any]:
+    return {
+        "operationId": "writeSessions",
+        "tags": ["sessions"],
+        "summary": "Write sessions",
+        "description": "The body has one session a line, as a JSON object. The answer comes when they are stored: it "
+        "survives a kill of the server, and the next question sees them. A session that is written again replaces "
+        "itself, so a request that failed can be sent again. Sessions that break a rule, or are of another domain than "
+        "the key or the header `Domain` names, are rejected; the others are stored.",
+        "parameters": [_parameter(header) for header in (_ONLY_DOMAIN, _CONTENT_ENCODING, headers.REQUEST_ID)],
+        "requestBody": {
+            "required": True,
+            "description": "JSON Lines: as many objects as this one as there are sessions, each in a line of its own.",
+            "content": {
+                rest_sessions.MEDIA_TYPE: {
+                    "schema": {"$ref": _REF.format(name="Session")},
+                    "examples": {"session": {"value": _EXAMPLE_SESSION}},
+                }
+            },
+        },
+        "responses": {"200": _written_response()}
+        | _fault_responses([code for code in _FAULTS if code is not Code.QUOTA_EXCEEDED]),
     }
 
 
@@ -183,12 +242,30 @@ def _report_response() -> dict[str, Any]:
     }
 
 
-def _fault_response(status: int) -> dict[str, Any]:
-    codes = [code for code in Code if code.http == status]
+def _written_response() -> dict[str, Any]:
+    example = {"stored": 2, "rejected": [{"line": 3, "reason": "session_id must not be empty"}]}
+    return {
+        "description": "What became of the lines.",
+        "headers": _response_headers(headers.REQUEST_ID),
+        "content": {
+            "application/json": {
+                "schema": {"$ref": _REF.format(name="WrittenSessions")},
+                "examples": {"written": {"value": example}},
+            }
+        },
+    }
+
+
+def _fault_responses(codes: list[Code]) -> dict[str, Any]:
+    statuses = sorted({code.http for code in codes})
+    return {str(status): _fault_response([code for code in codes if code.http == status]) for status in statuses}
+
+
+def _fault_response(codes: list[Code]) -> dict[str, Any]:
     exhausted = Code.QUOTA_EXCEEDED in codes
     model = "QuotaFault" if exhausted else "Fault"
     names = [headers.REQUEST_ID, *(headers.OF_QUOTAS if exhausted else ())]
-    if exhausted or Code.UNAVAILABLE in codes:
+    if {Code.OVERLOADED, Code.UNAVAILABLE} & set(codes):
         names.append(headers.RETRY_AFTER)
     return {
         "description": "; ".join(f"`{code.text}`: {code.when}" for code in codes) + ".",

@@ -22,14 +22,15 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pageroles._core import JsonAnswer
-from pageroles.errors import InternalError, InvalidArgumentError
+from pageroles.errors import InternalError, InvalidArgumentError, PagerolesError
 from pageroles.service import IncomingRequest
 from pageroles.telemetry import log
 from pageroles.telemetry.record import Telemetry, Unread
-from pageroles.transport import faults, headers, openapi, rest_body
+from pageroles.transport import faults, headers, openapi, rest_body, rest_sessions
 from pageroles.transport.backends import RefusedError
 from pageroles.transport.rest_middleware import CommonHeaders
 from pageroles.transport.rest_watch import Watched
+from pageroles.writing import IncomingWrite
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -77,6 +78,7 @@ def application(
     web = Path(str(importlib.resources.files("pageroles"))) / "web"
     routes = [
         Route(PATH, gateway.pages, methods=["POST"]),
+        Route(rest_sessions.PATH, gateway.sessions, methods=["POST"]),
         Route("/openapi.json", _openapi, methods=["GET"]),
         Route("/livez", gateway.live, methods=["GET"]),
         Route("/readyz", gateway.ready, methods=["GET"]),
@@ -114,16 +116,14 @@ class _Gateway:
     async def pages(self, request: Request) -> Response:
         """Answer a question with a report."""
         request_id, method = request.state.request_id, f"POST {PATH}"
-        address = request.client.host if request.client else ""
-        trace = request.scope["state"].get("trace") or headers.trace(request.headers.items())
+        address, trace = _address(request), _trace(request)
         try:
             body = await _body(request)
             incoming = IncomingRequest(
                 method=method,
                 request=rest_body.read(request.scope["query_string"], body),
-                key=headers.key(_all(request, headers.AUTHENTICATION), _all(request, headers.AUTHORIZATION)),
-                # The framework decodes headers as Latin-1.
-                domain=headers.domain(value.encode("latin-1") for value in _all(request, headers.DOMAIN)),
+                key=_key(request),
+                domain=_domain(request),
                 seconds=self._max_seconds,
                 request_id=request_id,
                 address=address,
@@ -138,6 +138,25 @@ class _Gateway:
         except ClientDisconnect:
             return Response(status_code=faults.CLIENT_CLOSED_REQUEST)
 
+    async def sessions(self, request: Request) -> Response:
+        """Store sessions."""
+        request_id = request.state.request_id
+        try:
+            incoming = IncomingWrite(
+                method=f"POST {rest_sessions.PATH}",
+                key=_key(request),
+                domain=_domain(request),
+                seconds=self._max_seconds,
+                request_id=request_id,
+                address=_address(request),
+                trace=_trace(request),
+            )
+            return await rest_sessions.write(request, self._backend, incoming, self._max_seconds)
+        except PagerolesError as error:
+            return faults.to_response(faults.to_refusal(error, request_id))
+        except RefusedError as error:
+            return faults.to_response(error.refusal)
+
     async def live(self, _: Request) -> Response:
         """Answer 200: this process answers."""
         return _json({"status": "ok"}, more_headers=headers.NOT_KEPT)
@@ -148,6 +167,25 @@ class _Gateway:
         if reason is None:
             return _json({"status": "ok"}, more_headers=headers.NOT_KEPT)
         return faults.to_response(faults.Refusal(faults.Code.UNAVAILABLE, reason))
+
+
+def _trace(request: Request) -> dict[str, str]:
+    """Return what belongs to the trace that a request's own span is in, or that it carries."""
+    found: dict[str, str] = request.scope["state"].get("trace") or headers.trace(request.headers.items())
+    return found
+
+
+def _key(request: Request) -> str | None:
+    return headers.key(_all(request, headers.AUTHENTICATION), _all(request, headers.AUTHORIZATION))
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _domain(request: Request) -> str | None:
+    # The framework decodes headers as Latin-1.
+    return headers.domain(value.encode("latin-1") for value in _all(request, headers.DOMAIN))
 
 
 def _all(request: Request, header: headers.Header) -> list[str]:
@@ -195,7 +233,7 @@ async def _until_disconnect(request: Request, backend: Backend, incoming: Incomi
         RefusedError: The backend refused.
     """
     answer = asyncio.create_task(backend.answer(incoming))
-    gone = asyncio.create_task(_disconnected(request))
+    gone = asyncio.create_task(disconnected(request))
     try:
         await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
@@ -206,7 +244,8 @@ async def _until_disconnect(request: Request, backend: Backend, incoming: Incomi
         gone.cancel()
 
 
-async def _disconnected(request: Request) -> None:
+async def disconnected(request: Request) -> None:
+    """Return when the client of a request, whose body was read, has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
@@ -254,9 +293,10 @@ def _json(body: object, more_headers: dict[str, str]) -> Response:
 
 
 _SENTENCES = {
-    HTTPStatus.NOT_FOUND: f"there is nothing at this path; send questions with POST {PATH} (no slash at the end), "
-    "and see /docs",
-    HTTPStatus.METHOD_NOT_ALLOWED: f"this path does not take this method; send questions with POST {PATH}",
+    HTTPStatus.NOT_FOUND: f"there is nothing at this path; send questions with POST {PATH} (no slash at the end) and "
+    f"sessions with POST {rest_sessions.PATH}, and see /docs",
+    HTTPStatus.METHOD_NOT_ALLOWED: f"this path does not take this method; send questions with POST {PATH} and "
+    f"sessions with POST {rest_sessions.PATH}",
 }
 
 

@@ -129,6 +129,24 @@ _CODE = msgspec.Meta(
 )
 
 
+class RejectedLine(msgspec.Struct):
+    """A line that breaks a rule, and is not stored."""
+
+    line: Annotated[int, msgspec.Meta(ge=1, description="The number of the line in the body, from 1.")]
+    reason: Annotated[str, _text("What is wrong, and what is accepted.", "session_id must not be empty")]
+
+
+class WrittenSessions(msgspec.Struct, omit_defaults=True):
+    """What became of the lines of a body; blank ones do not count."""
+
+    stored: Annotated[Count, msgspec.Meta(description="Sessions that are stored: all but the rejected ones.")]
+    rejected: Annotated[list[RejectedLine], msgspec.Meta(description="The first 1,000 lines that are not stored.")]
+    rejected_count: (
+        Annotated[int, msgspec.Meta(ge=0, description="How many are not stored, where they are more than are listed.")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+
+
 class Fault(msgspec.Struct, omit_defaults=True):
     """What is wrong: a sentence that says what to change."""
 

@@ -101,6 +101,15 @@ def client_credentials(tls: ClientTls) -> grpc.ChannelCredentials:
     )
 
 
+def channel(target: str, tls: ClientTls | None) -> grpc.Channel:
+    """Return a channel to a gRPC server; without `tls` it is not encrypted.
+
+    Raises:
+        SettingError: The files can't be used.
+    """
+    return grpc.insecure_channel(target) if tls is None else grpc.secure_channel(target, client_credentials(tls))
+
+
 class _RenewedContext(ssl.SSLContext):
     """A context that has each connection begin with the latest one."""
 
