@@ -154,7 +154,7 @@ check-contract: $(STAMP) ## The contract in Go and Node, as proto/README.md says
 
 lock: $(STAMP) ## Renew the locked requirements
 	$(BIN)/python -m uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--extra embedded --extra parquet --extra dev pyproject.toml --output-file requirements/dev.txt
+		--extra embedded --extra parquet --extra traces --extra dev pyproject.toml --output-file requirements/dev.txt
 	$(BIN)/python -m uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		benchmarks/requirements.in --output-file benchmarks/requirements.txt
 

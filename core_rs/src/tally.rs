@@ -31,6 +31,8 @@ pub struct Tally {
     unit: Unit,
     pages: Pages,
     counts: Counts,
+    /// The rows that merged tallies were fed.
+    merged_rows: u64,
 }
 
 impl Tally {
@@ -53,6 +55,7 @@ impl Tally {
             unit: Unit::default(),
             pages: Pages::with_seed(seed),
             counts: Counts::default(),
+            merged_rows: 0,
         }
     }
 
@@ -148,6 +151,7 @@ impl Tally {
         }
         other.require_closed()?;
         self.counts.merge_totals(&other.counts)?;
+        self.merged_rows += other.rows();
         let other = other.emptied();
         self.pages.adopt_ambiguity(&other.pages);
         let pages = other
@@ -164,6 +168,12 @@ impl Tally {
             }
         }
         Ok(())
+    }
+
+    /// The number of rows that it was fed, in all streams, and those of the tallies that were merged into it.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.merged_rows + self.sessions.rows() + self.conversions.rows() + self.users.rows()
     }
 
     /// The totals of the units finished so far.

@@ -69,7 +69,10 @@ proptest! {
                 feed_unit(&mut tallies[number % 2], &Streams::of(unit, question));
             }
             let [mut whole, mut other] = tallies;
+            let rows = [whole.rows(), other.rows()];
             whole.merge(&mut other).unwrap();
+            prop_assert_eq!(rows.iter().sum::<u64>(), whole.rows());
+            prop_assert!(whole.rows() >= whole.totals().sessions);
             same(&response(whole), &oracle::answer(&world, question), question);
             same(&response(other), &oracle::answer(&[], question), question);
         }

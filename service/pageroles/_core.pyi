@@ -140,6 +140,10 @@ class Tally:
             CoreError: The other tally is of another question, or has a unit that is not finished.
         """
 
+    @property
+    def rows(self) -> int:
+        """The number of rows that it was fed, in all streams, and those of the tallies that were merged into it."""
+
     def take(self) -> Counted:
         """Return the counts of the units finished so far; the tally is empty afterwards.
 

@@ -13,6 +13,7 @@ import time
 from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING
 
+from pageroles.counts import Counts
 from pageroles.errors import OverloadedError
 from pageroles.settings import usable_memory
 
@@ -40,6 +41,8 @@ class Admission:
     Attributes:
         places: The most requests at work at once.
         answer_bytes: The most bytes of answers that their callers have not read.
+        refused: How many requests were refused, by what was wanting: one of all `places`, of those of a `key`, of those
+            for `large` reports, or room for `answers`.
     """
 
     def __init__(self, places: int, answer_bytes: int | None = None) -> None:
@@ -52,6 +55,7 @@ class Admission:
         """
         self.places = places
         self.answer_bytes = int(usable_memory() * _ANSWERS_PART) if answer_bytes is None else answer_bytes
+        self.refused = Counts("places", "key", "large", "answers")
         self._lock = threading.Lock()
         # What follows is guarded by `_lock`.
         self._taken = 0
@@ -79,6 +83,7 @@ class Admission:
         """
         with self._lock:
             if self._taken >= self.places:
+                self.refused.add("places")
                 raise OverloadedError("the server is busy; try again", _RETRY_SECONDS)
             self._taken += 1
         place = Place(self)
@@ -103,8 +108,10 @@ class Admission:
         with self._lock:
             # One answer may be larger than all that is allowed: it is made already.
             if self._bytes and self._bytes + size > self.answer_bytes:
+                self.refused.add("answers")
                 raise OverloadedError("too many large answers are on their way; try again", _RETRY_SECONDS)
             if self._bytes_of[key_id] and self._bytes_of[key_id] + size > self.answer_bytes * _OF_ONE_KEY:
+                self.refused.add("key")
                 raise OverloadedError(
                     "too many large answers are on their way to this key; read them, or try again", _RETRY_SECONDS
                 )
@@ -125,6 +132,7 @@ class Admission:
         """
         with self._lock:
             if self._taken_by[key_id] >= max(self.places * _OF_ONE_KEY, 1):
+                self.refused.add("key")
                 raise OverloadedError(
                     "this key has as many requests at work as one key may have; try again", _RETRY_SECONDS
                 )
@@ -139,6 +147,7 @@ class Admission:
         """
         with self._lock:
             if self._large >= max(self.places * _OF_LARGE, 1):
+                self.refused.add("large")
                 raise OverloadedError("too many large reports are at work; try again", _RETRY_SECONDS)
             self._large += 1
             place.is_large = True

@@ -19,18 +19,22 @@ from pageroles.question.request import to_query
 from pageroles.report.run import Reporter
 from pageroles.settings import ServerSettings
 from pageroles.store.watch import EVERY_SECONDS, Watch
-from pageroles.telemetry import RequestLog
+from pageroles.telemetry.readings import Parts
+from pageroles.telemetry.record import Telemetry
 from pageroles.writing import SessionWriting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pageroles.access.keys import Caller
+    from pageroles.admission import Place
     from pageroles.errors import QuotaState
+    from pageroles.question.model import PagesQuery
     from pageroles.report.residents import Memory
     from pageroles.report.run import Report
     from pageroles.store.call import Call
     from pageroles.store.store import Store
+    from pageroles.telemetry.record import RequestRecord
     from pageroles.v1 import pages_pb2
 
 
@@ -39,13 +43,14 @@ class IncomingRequest:
     """A request as a transport received it.
 
     Attributes:
-        method: The method that was called, for the log.
+        method: The method that was called, for those who watch: the name of an RPC, or HTTP's method and path.
         request: The question, not checked.
         key: The API key, not checked; None where there was none.
         domain: The domain that the caller names; None where it names none.
         seconds: The time until the caller's deadline; None: it has none.
         request_id: The id of the request in the log and in the answer.
         address: The address that the request came from, without its port.
+        trace: What the request carries of the trace that it belongs to, by the names of its headers.
     """
 
     method: str
@@ -55,6 +60,7 @@ class IncomingRequest:
     seconds: float | None
     request_id: str
     address: str = ""
+    trace: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,6 +85,7 @@ class PagesService:
         max_seconds: The longest time that a request may take, in seconds.
         admission: Accounts for what the requests hold together.
         watch: Tells whether the store is ready.
+        telemetry: What requests are told to, beside the log.
         sessions: Takes sessions that callers write.
     """
 
@@ -90,6 +97,7 @@ class PagesService:
         max_requests: int = ServerSettings.max_requests,
         memory: int | None = ServerSettings.memory,
         watch_seconds: float = EVERY_SECONDS,
+        telemetry: Telemetry | None = None,
     ) -> None:
         """Check the store, and start the workers.
 
@@ -99,6 +107,7 @@ class PagesService:
             max_requests: The most requests at work at once; further ones are refused.
             memory: The most bytes of domains in memory; None: a quarter of what the process may use; 0: none is kept.
             watch_seconds: The time from one look at the store to the next, in seconds.
+            telemetry: What requests are told to, beside the log.
 
         Raises:
             SettingError: The store lacks the schema or has another version of it, or its user may not see damage.
@@ -115,7 +124,22 @@ class PagesService:
         self._uses = KeyUses(KeyStore(store))
         self._quotas = QuotaMeter(QuotaStore(store))
         self._reporter = Reporter(store, memory=memory)
-        self.sessions = SessionWriting(store, self._keys, self._uses, self.watch, max_seconds=max_seconds)
+        self.telemetry = telemetry or Telemetry()
+        self.sessions = SessionWriting(
+            store, self._keys, self._uses, self.watch, max_seconds=max_seconds, telemetry=self.telemetry
+        )
+        if self.telemetry.metrics:
+            parts = Parts(
+                store=store,
+                watch=self.watch,
+                residents=self._reporter.residents,
+                quotas=self._quotas,
+                admission=self.admission,
+                refused=(self.admission.refused, self._keys.refused, self.sessions.refused),
+                written=self.sessions.counts,
+                writer=self.sessions.writer,
+            )
+            self.telemetry.metrics.watch(parts.read)
 
     def close(self) -> None:
         """Store what was taken, end the workers and the watch, and return what is reserved of quotas and not used."""
@@ -146,33 +170,22 @@ class PagesService:
         Raises:
             PagerolesError: The request was refused, or failed; unexpected errors are raised as `InternalError`.
         """
-        log = RequestLog(incoming.request_id, incoming.method)
-        try:
-            reply = self._answer(incoming, started, log)
-        except PagerolesError as error:
-            log.write(error)
-            raise
-        except Exception as error:
-            fault = InternalError(repr(error)).with_traceback(error.__traceback__)
-            log.write(fault)
-            raise fault from error
-        log.sessions = reply.report.total_sessions
-        log.source = reply.report.plan.source
-        log.write()
+        with self.telemetry.request(incoming) as record:
+            try:
+                reply = self._answer(incoming, started, record)
+            except PagerolesError:
+                raise
+            except Exception as error:
+                raise InternalError(repr(error)).with_traceback(error.__traceback__) from error
+            record.sessions = reply.report.total_sessions
         return reply
 
-    def _answer(self, incoming: IncomingRequest, started: Callable[[Call], None], log: RequestLog) -> Reply:
+    def _answer(self, incoming: IncomingRequest, started: Callable[[Call], None], record: RequestRecord) -> Reply:
         with self.admission.place() as place:
-            self.watch.refuse_damaged()
-            caller = self._caller(incoming)
-            log.key_id = caller.key_id
-            place.belongs_to(caller.key_id)
-            self._uses.note(caller.key_id)
-            log.domain = domain = self._domains.stored(caller.domain) if caller.names_domain else caller.domain
-            query = to_query(incoming.request, domain, datetime.now(UTC))
-            quota = self._quotas.take(domain)
+            with record.stage("admission"):
+                caller, query, quota = self._admitted(incoming, place, record)
             seconds = self.max_seconds if incoming.seconds is None else incoming.seconds
-            call = self._store.call(min(seconds, self.max_seconds))
+            call = self._store.call(min(seconds, self.max_seconds), record)
             started(call)
             try:
                 report = self._reporter.report(query, call, place.take_large)
@@ -186,6 +199,19 @@ class PagesService:
                 raise
             finally:
                 call.finish()
+
+    def _admitted(
+        self, incoming: IncomingRequest, place: Place, record: RequestRecord
+    ) -> tuple[Caller, PagesQuery, QuotaState | None]:
+        """Return a caller who may ask, the question, and the quota that it was counted against."""
+        self.watch.refuse_damaged()
+        caller = self._caller(incoming)
+        record.key_id = caller.key_id
+        place.belongs_to(caller.key_id)
+        self._uses.note(caller.key_id)
+        record.domain = domain = self._domains.stored(caller.domain) if caller.names_domain else caller.domain
+        query = to_query(incoming.request, domain, datetime.now(UTC))
+        return caller, query, self._quotas.take(domain)
 
     def _caller(self, incoming: IncomingRequest) -> Caller:
         try:

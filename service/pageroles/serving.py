@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from typing import TYPE_CHECKING, Any
+
+import structlog
 
 from pageroles.service import PagesService
 from pageroles.store import backup
 from pageroles.store.recovery import recover
 from pageroles.store.retention import Retention
-from pageroles.transport import local_socket
+from pageroles.telemetry import tracing
+from pageroles.telemetry.metrics import Metrics
+from pageroles.telemetry.record import Telemetry
+from pageroles.transport import local_socket, metrics_server
 from pageroles.transport.backends import LocalBackend, RemoteBackend
 from pageroles.transport.grpc_server import GrpcServer
 from pageroles.transport.rest_app import application
@@ -22,6 +28,8 @@ if TYPE_CHECKING:
     from pageroles.settings import ClientTls, ServerSettings
     from pageroles.store.store import Store
     from pageroles.transport.backends import Backend
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,16 +64,22 @@ def serving(store: Store, settings: ServerSettings) -> Iterator[Served]:
         StoreDamagedError: Parts of the store are damaged.
         StoreUnavailableError: The store can't be reached.
     """
-    service = PagesService(
-        store, max_seconds=settings.max_seconds, max_requests=settings.max_requests, memory=settings.memory
-    )
     with contextlib.ExitStack() as stack:
+        telemetry = stack.enter_context(_telemetry(settings))
+        service = PagesService(
+            store,
+            max_seconds=settings.max_seconds,
+            max_requests=settings.max_requests,
+            memory=settings.memory,
+            telemetry=telemetry,
+        )
         stack.callback(service.close)
         # Only now: a store that is damaged or has another schema is refused as it is.
         recover(store)
         server = GrpcServer(service, settings.grpc_address, tls=settings.tls, reflects=settings.reflects)
         stack.callback(server.stop, settings.grace)
-        http = stack.enter_context(_rest(LocalBackend(service), settings)) if settings.http_address else None
+        rest = _rest(LocalBackend(service), settings, telemetry)
+        http = stack.enter_context(rest) if settings.http_address else None
         # Both stop at the same time, and so have one grace.
         stack.callback(server.refuse_new, settings.grace)
         if store.folder is not None and (interface := store.interface()) is not None:
@@ -96,14 +110,33 @@ def gateway(target: str, settings: ServerSettings, tls: ClientTls | None = None)
     Raises:
         SettingError: An address can't be used.
     """
-    with _rest(RemoteBackend(target, tls), settings) as address:
+    with (
+        _telemetry(settings) as telemetry,
+        _rest(RemoteBackend(target, tls, telemetry), settings, telemetry) as address,
+    ):
         yield address
 
 
 @contextlib.contextmanager
-def _rest(backend: Backend, settings: ServerSettings) -> Iterator[str]:
+def _telemetry(settings: ServerSettings) -> Iterator[Telemetry]:
+    """Serve metrics and send spans while the block runs, where they are asked for."""
+    with contextlib.ExitStack() as stack:
+        traces, metrics = tracing.from_environment(os.environ), None
+        if traces is not None:
+            stack.callback(traces.close)
+        if settings.metrics_address is not None:
+            metrics = Metrics()
+            port = stack.enter_context(metrics_server.serving(metrics, settings.metrics_address))
+            _log.info("serving metrics", metrics=_with_port(settings.metrics_address, port))
+        yield Telemetry(metrics, traces)
+
+
+@contextlib.contextmanager
+def _rest(backend: Backend, settings: ServerSettings, telemetry: Telemetry) -> Iterator[str]:
     address = settings.http_address or ""
-    app = application(backend, max_seconds=settings.max_seconds, allowed_origins=settings.allowed_origins)
+    app = application(
+        backend, max_seconds=settings.max_seconds, allowed_origins=settings.allowed_origins, telemetry=telemetry
+    )
     server = HttpServer(app, address, grace=settings.grace, tls=settings.tls)
     try:
         yield _with_port(address, server.port)

@@ -100,6 +100,8 @@ class ServerSettings:
         max_requests: The most requests at work at once; further ones are refused.
         grace: The time that requests in flight get to finish when the server stops, in seconds.
         memory: The most bytes of domains in memory; None: a quarter of what the process may use; 0: none is kept.
+        metrics_address: The address to serve metrics at, `host:port`; port 0 takes any free port. None: they are not
+            served.
         keep_days: The days that sessions are kept, by domain; None: in every other domain, where all are kept without
             it.
         tls: The certificate to serve with, over gRPC and REST; None: without TLS.
@@ -113,6 +115,7 @@ class ServerSettings:
     max_requests: int = 64
     grace: float = 30.0
     memory: int | None = None
+    metrics_address: str | None = None
     keep_days: Mapping[str | None, int] = dataclasses.field(default_factory=dict)
     tls: ServerTls | None = None
     reflects: bool = True

@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pageroles import sentences
 from pageroles.admission import Admission
-from pageroles.errors import CancelledError, DeadlineError, InternalError, PagerolesError
+from pageroles.counts import Counts
+from pageroles.errors import CancelledError, DeadlineError, InternalError, OverloadedError, PagerolesError
 from pageroles.ingest.session import Row
 from pageroles.ingest.writer import Writer, size_of
-from pageroles.telemetry import RequestLog
+from pageroles.telemetry.record import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from concurrent.futures import Future
 
     from pageroles.access.keys import Caller, KeyRing, KeyUses
+    from pageroles.admission import Place
     from pageroles.ingest.writer import RecoverableStore
     from pageroles.store.watch import Watch
 
@@ -45,6 +47,7 @@ class IncomingWrite:
         seconds: The time until the caller's deadline; None: it has none.
         request_id: The id of the request in the log and in the answer.
         address: The address that the request came from, without its port.
+        trace: What the request carries of the trace that it belongs to, by the names of its headers.
     """
 
     method: str
@@ -53,6 +56,11 @@ class IncomingWrite:
     seconds: float | None
     request_id: str
     address: str = ""
+    trace: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def request(self) -> None:
+        """Nothing: it asks no question."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -177,10 +185,19 @@ class SessionWriting:
     Attributes:
         writer: Stores them.
         admission: Accounts for the places of requests that write; those that ask have others.
+        counts: How many were `stored`, and `rejected`.
+        refused: How many requests were refused, since there were too many `writes` at once.
     """
 
     def __init__(
-        self, store: RecoverableStore, keys: KeyRing, uses: KeyUses, watch: Watch, *, max_seconds: float
+        self,
+        store: RecoverableStore,
+        keys: KeyRing,
+        uses: KeyUses,
+        watch: Watch,
+        *,
+        max_seconds: float,
+        telemetry: Telemetry | None = None,
     ) -> None:
         """Start the writer.
 
@@ -190,7 +207,11 @@ class SessionWriting:
             uses: Keeps when keys were used.
             watch: Tells whether the store is damaged.
             max_seconds: The longest time that a request may take, in seconds.
+            telemetry: What requests are told to, beside the log.
         """
+        self.counts = Counts("stored", "rejected")
+        self.refused = Counts("writes")
+        self._telemetry = telemetry or Telemetry()
         self.writer = Writer(store)
         self.admission = Admission(MOST_DELIVERIES)
         self._keys = keys
@@ -212,32 +233,42 @@ class SessionWriting:
         Raises:
             PagerolesError: The request was refused, or failed; unexpected errors are raised as `InternalError`.
         """
-        log = RequestLog(incoming.request_id, incoming.method)
-        delivery: Delivery | None = None
-        fault: PagerolesError | None = None
-        try:
-            with self.admission.place() as place:
-                caller = self._caller(incoming)
-                log.key_id, log.domain = caller.key_id, caller.domain or None
-                place.belongs_to(caller.key_id)
-                seconds = self._max_seconds if incoming.seconds is None else incoming.seconds
-                delivery = Delivery(self.writer, caller.domain, min(seconds, self._max_seconds))
-                yield delivery
-        except PagerolesError as error:
-            fault = error
-            raise
-        except Exception as error:
-            fault = InternalError(repr(error)).with_traceback(error.__traceback__)
-            raise fault from error
-        except BaseException:
-            fault = CancelledError("the request was cancelled")
-            raise
-        finally:
-            if delivery is not None:
-                written = delivery.written()
-                log.stored = 0 if fault else written.stored
-                log.rejected = written.rejected_count
-            log.write(fault)
+        with self._telemetry.request(incoming) as record:
+            delivery: Delivery | None = None
+            failed = True
+            try:
+                with self._place() as place:
+                    caller = self._caller(incoming)
+                    record.key_id, record.domain = caller.key_id, caller.domain or None
+                    place.belongs_to(caller.key_id)
+                    seconds = self._max_seconds if incoming.seconds is None else incoming.seconds
+                    delivery = Delivery(self.writer, caller.domain, min(seconds, self._max_seconds))
+                    yield delivery
+                failed = False
+            except PagerolesError:
+                raise
+            except Exception as error:
+                raise InternalError(repr(error)).with_traceback(error.__traceback__) from error
+            except BaseException:
+                record.refuse(CancelledError.status.name)
+                raise
+            finally:
+                if delivery is not None:
+                    written = delivery.written()
+                    record.stored = 0 if failed else written.stored
+                    record.rejected = written.rejected_count
+                    self.counts.add("stored", record.stored)
+                    self.counts.add("rejected", record.rejected)
+
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[Place]:
+        with contextlib.ExitStack() as held:
+            try:
+                place = held.enter_context(self.admission.place())
+            except OverloadedError:
+                self.refused.add("writes")
+                raise
+            yield place
 
     def _caller(self, incoming: IncomingWrite) -> Caller:
         # Where rows are lost, nobody knows what the sessions replace.

@@ -25,7 +25,7 @@ from pageroles.ingest import loader
 from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES
 from pageroles.sentences import counted, escaped, escaped_json
 from pageroles.store.damage import Finding
-from pageroles.telemetry import escape_text
+from pageroles.telemetry.log import escape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

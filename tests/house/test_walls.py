@@ -33,7 +33,7 @@ FLOORS = (
     ("report", "access", "ingest"),
     ("question", "store"),
     ("cached", "admission"),
-    ("settings", "sentences", "errors"),
+    ("settings", "sentences", "errors", "counts"),
     ("v1", "_core"),
 )
 # The libraries that only some rooms import; all others may be imported anywhere.
@@ -57,6 +57,8 @@ LIBRARIES = {
     "backports": {"ingest"},
     "compression": {"ingest"},
     "cachetools": {"report"},
+    "prometheus_client": {"telemetry"},
+    "opentelemetry": {"telemetry"},
 }
 LOWEST = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

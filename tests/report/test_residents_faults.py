@@ -459,6 +459,6 @@ def test_a_version_that_others_insert_counts_if_it_is_the_latest(kept: Kept, wri
             "domain": kept.name(DOMAIN),
             "written_at": written_at,
         }
-        kept.store.insert("sessions", worlds.to_store_rows([other]))
+        kept.store.insert("sessions", worlds.to_store_rows([other], versions=True))
         kept.came.append(other)
         assert kept.is_right() is InMemory

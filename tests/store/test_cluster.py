@@ -50,6 +50,7 @@ def test_every_table_is_replicated_and_distributed_by_the_user() -> None:
         "quota_usage",
         "writes",
         "key_uses",
+        "audit_log",
         "schema_versions",
         "places",
         "departures",

@@ -178,7 +178,7 @@ class Residing:
         self.seen["inserted plainly"] += 1
         chosen = self.rng.sample(there, self.rng.randint(1, min(6, len(there))))
         batch = [self._rewritten(one, self.rng.choice(there)) for one in chosen]
-        self.life.store.insert("sessions", worlds.to_store_rows(batch))
+        self.life.store.insert("sessions", worlds.to_store_rows(batch, versions=True))
         self.life.note(batch)
 
     def move(self) -> None:

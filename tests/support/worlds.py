@@ -388,16 +388,19 @@ def rounds(deliveries: Iterable[Session]) -> list[list[Session]]:
     return split
 
 
-def to_store_rows(deliveries: Iterable[Session]) -> bytes:
-    """Write sessions as JSONEachRow for the table `sessions`."""
-    return b"".join(json.dumps(_store_row(session), ensure_ascii=False).encode() + b"\n" for session in deliveries)
+def to_store_rows(deliveries: Iterable[Session], *, versions: bool = False) -> bytes:
+    """Write sessions as JSONEachRow for the table `sessions`; with `versions` as written when they say."""
+    rows = (
+        _store_row(session) | ({"written_at": session["written_at"]} if versions and "written_at" in session else {})
+        for session in deliveries
+    )
+    return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
 
 
 def _store_row(session: Session) -> dict[str, object]:
     views, conversions = session.get("page_views", []), session.get("conversions", [])
     return {
         **{name: session.get(name, "") for name in TEXTS},
-        **({"written_at": session["written_at"]} if "written_at" in session else {}),
         "page_views.url": [view["url"] for view in views],
         "page_views.viewed_at": [view["viewed_at"] for view in views],
         "conversions.url": [conversion.get("url", "") for conversion in conversions],

@@ -72,6 +72,11 @@ impl Tally {
         py.detach(|| self.0.merge(&mut other.0)).map_err(raise)
     }
 
+    #[getter]
+    fn rows(&self) -> u64 {
+        self.0.rows()
+    }
+
     fn take(&mut self) -> PyResult<Counted> {
         self.0.take().map(Counted).map_err(raise)
     }

@@ -29,6 +29,8 @@ pub struct Reader<L> {
     columns: u64,
     columns_left: u64,
     rows: usize,
+    /// Rows of all blocks that have begun so far.
+    rows_begun: u64,
     /// One bit for each column that this block has brought.
     seen: u32,
     /// The beginning of an item that was cut at the end of the last chunk.
@@ -46,6 +48,7 @@ impl<L: Layout> Default for Reader<L> {
             columns: 0,
             columns_left: 0,
             rows: 0,
+            rows_begun: 0,
             seen: 0,
             carry: Vec::new(),
             need: 0,
@@ -102,6 +105,12 @@ impl<L: Layout> Reader<L> {
         }
         self.position = 0;
         Ok(())
+    }
+
+    /// The number of rows of all streams so far; those of a block count from its begin.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows_begun
     }
 
     /// Whether no block has begun and no error has occurred.
@@ -192,6 +201,7 @@ impl<L: Layout> Reader<L> {
             .ok()
             .filter(|_| count <= MAX_ROWS)
             .ok_or_else(|| format!("a block of {count} rows: at most {MAX_ROWS} are accepted"))?;
+        self.rows_begun += count;
         self.state = State::Name;
         Ok(whole(used))
     }

@@ -24,6 +24,7 @@ from pageroles import sentences
 from pageroles.access.domains import other_spelling
 from pageroles.admission import Failures
 from pageroles.cached import Cached
+from pageroles.counts import Counts
 from pageroles.errors import (
     InternalError,
     InvalidArgumentError,
@@ -32,6 +33,8 @@ from pageroles.errors import (
     PermissionDeniedError,
     UnauthenticatedError,
 )
+from pageroles.store import audit
+from pageroles.store.audit import Action
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
@@ -170,6 +173,8 @@ class KeyStore:
             permissions=allowed,
             hash=_hash(key),
         )
+        details = {"name": name, "allow": ",".join(allowed), "expires": record.expires_at}
+        self._audit(Action.KEY_CREATED, record, {name: value for name, value in details.items() if value})
         self._write(record)
         return key, record
 
@@ -223,15 +228,23 @@ class KeyStore:
             raise InvalidArgumentError("id", f"there is no key {key_id!r}; `pageroles keys list` shows the ids")
         if record.revoked_at is None:
             record = dataclasses.replace(record, revoked_at=_now())
+            self._audit(Action.KEY_REVOKED, record)
             self._write(record)
         return record
+
+    def _audit(self, action: Action, record: ApiKey, details: Mapping[str, object] | None = None) -> None:
+        audit.record(self._store, action, domain=record.domain, key_id=record.id, details=details)
 
     def _write(self, record: ApiKey) -> None:
         self._store.insert("api_keys", msgspec.json.encode(record))
 
 
 class KeyRing:
-    """Checks keys against a copy of the store's keys, which is read again after `REFRESH_SECONDS`."""
+    """Checks keys against a copy of the store's keys, which is read again after `REFRESH_SECONDS`.
+
+    Attributes:
+        refused: How many keys were not looked up, since their `address` had sent many that do not work.
+    """
 
     def __init__(self, keys: KeyStore, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Check against the keys in `keys`, which the first check reads.
@@ -247,6 +260,7 @@ class KeyRing:
             clock=clock,
         )
         self._failures = Failures(clock=clock)
+        self.refused = Counts("address")
 
     def forget(self) -> None:
         """Drop the copy: the next check reads the keys again."""
@@ -305,6 +319,7 @@ class KeyRing:
         are_too_many = self._failures.are_too_many(address)
         record = self._find(key, look_again=not are_too_many)
         if record is None and are_too_many:
+            self.refused.add("address")
             raise OverloadedError(_TOO_MANY, _TOO_MANY_SECONDS)
         if record is None:
             self._failures.add(address)

@@ -19,6 +19,7 @@ import msgspec
 import structlog
 
 from pageroles.cached import Cached
+from pageroles.counts import Counts
 from pageroles.errors import (
     InternalError,
     InvalidArgumentError,
@@ -27,6 +28,8 @@ from pageroles.errors import (
     StoreError,
     StoreUnavailableError,
 )
+from pageroles.store import audit
+from pageroles.store.audit import Action
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
@@ -84,6 +87,7 @@ class QuotaStore:
             raise InvalidArgumentError("domain", "it is empty; give the domain that the quota is for")
         if limit is not None and limit < 0:
             raise InvalidArgumentError("limit", "it is negative; give the number of requests a month")
+        audit.record(self._store, Action.QUOTA_SET, domain=domain, details={"requests_a_month": limit})
         self._store.insert("quotas", msgspec.json.encode({"domain": domain, "monthly_limit": limit}))
 
     def limits(self) -> dict[str, int]:
@@ -135,7 +139,11 @@ class _Reservation:
 
 
 class QuotaMeter:
-    """Counts the requests of one server against the quotas; safe to use from many threads."""
+    """Counts the requests of one server against the quotas; safe to use from many threads.
+
+    Attributes:
+        counts: The requests of domains with a quota: those `spent`, `returned` since they failed, and `refused`.
+    """
 
     def __init__(
         self,
@@ -154,6 +162,7 @@ class QuotaMeter:
         self._quotas = quotas
         self._clock = clock
         self._now = now
+        self.counts = Counts("spent", "returned", "refused")
         self._lock = threading.Lock()
         self._limits = Cached(quotas.limits, REFRESH_SECONDS, stale_seconds=_STALE_SECONDS, clock=clock)
         self._reservations: dict[str, _Reservation] = {}
@@ -182,9 +191,11 @@ class QuotaMeter:
                     ) from error
             if reservation.left == 0 or reservation.used >= limit:
                 state = QuotaState(domain, limit, max(reservation.used, limit), reservation.resets_at)
+                self.counts.add("refused")
                 raise QuotaExceededError(state, now)
             reservation.left -= 1
             reservation.used += 1
+            self.counts.add("spent")
             return QuotaState(domain, limit, reservation.used, reservation.resets_at)
 
     def give_back(self, taken: QuotaState | None) -> None:
@@ -201,6 +212,7 @@ class QuotaMeter:
             with reservation.lock:
                 reservation.left += 1
                 reservation.used -= 1
+                self.counts.add("returned")
 
     def forget(self) -> None:
         """Drop the copy of the quotas: the next request reads them again."""

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # In the order of the help. Each is a module of this folder.
 COMMANDS = (
-    "demo", "load", "serve", "gateway", "report", "keys", "domains", "status", "erase", "check", "backup", "restore",
-    "schema", "config", "version",
+    "demo", "load", "serve", "gateway", "report", "keys", "domains", "status", "erase", "audit", "check", "backup",
+    "restore", "schema", "config", "version",
 )  # fmt: skip
 
 _out = shown.console()

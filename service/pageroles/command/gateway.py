@@ -15,6 +15,7 @@ from pageroles.command.options import (
     Grace,
     HttpAddress,
     MaxSeconds,
+    MetricsAddress,
     Target,
     Tls,
     TlsCert,
@@ -43,6 +44,7 @@ def gateway(
     ca: Ca = None,
     client_cert: ClientCert = None,
     client_key: ClientKey = None,
+    metrics_address: MetricsAddress = None,
 ) -> None:
     """Serve REST in front of a gRPC server, until SIGTERM or Ctrl-C; requests in flight finish."""
     stopping = on_stop_signals()
@@ -53,6 +55,7 @@ def gateway(
         max_seconds=max_seconds,
         grace=grace,
         tls=server_tls(tls_cert, tls_key, tls_client_ca),
+        metrics_address=metrics_address or None,
     )
     with serving.gateway(target, settings, client_tls(tls, ca, client_cert, client_key)) as http:
         log.info("serving", http=http, target=target, version=__version__)

@@ -58,6 +58,14 @@ HttpAddress = Annotated[
         envvar="PAGEROLES_HTTP_ADDRESS", help="Address to serve REST at, host:port; port 0 takes any free port."
     ),
 ]
+MetricsAddress = Annotated[
+    Optional[str],  # noqa: UP045 - typer reads it
+    typer.Option(
+        envvar="PAGEROLES_METRICS_ADDRESS",
+        help="Address to serve metrics at, host:port, for Prometheus to read at /metrics; port 0 takes any free port.",
+        show_default="none",
+    ),
+]
 MaxSeconds = Annotated[
     float,
     typer.Option(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 import typer
 
-from pageroles.telemetry import LogWriter, escape_text
+from pageroles.telemetry.log import LogWriter, escape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,6 +19,7 @@ from pageroles.command.options import (
     GrpcAddress,
     HttpAddress,
     MaxSeconds,
+    MetricsAddress,
     StoreDsn,
     TlsCert,
     TlsClientCa,
@@ -108,6 +109,7 @@ def serve(
             show_default="a quarter of what the server may use",
         ),
     ] = None,
+    metrics_address: MetricsAddress = None,
     keep_days: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads it
         typer.Option(
@@ -130,6 +132,7 @@ def serve(
         max_requests=max_requests,
         grace=grace,
         memory=None if memory is None else _bytes(memory),
+        metrics_address=metrics_address or None,
         keep_days=_kept(keep_days or ()),
         tls=server_tls(tls_cert, tls_key, tls_client_ca),
         reflects=reflection,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pageroles.command.config import Setting
     from pageroles.command.status import Status
     from pageroles.report.residents import Memory
+    from pageroles.store.audit import Deed
     from pageroles.store.damage import Finding
 
 
@@ -93,6 +94,18 @@ def quotas(records: list[DomainQuota]) -> Table:
     table.add_column("quota", justify="right")
     for record in records:
         table.add_row(Data(record.domain), f"{record.used:,}", f"{record.limit:,}")
+    return table
+
+
+def deeds(found: list[Deed]) -> Table:
+    """Return a table of deeds, in the order given."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("time", "what", "by", "domain", "key", "details"):
+        table.add_column(column)
+    for deed in found:
+        details = ", ".join(f"{name} {value}" for name, value in deed.details.items())
+        shown = (f"{deed.at:%Y-%m-%d %H:%M:%S}", deed.action, deed.by, deed.domain, deed.key_id, details)
+        table.add_row(*map(Data, shown))
     return table
 
 

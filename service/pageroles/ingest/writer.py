@@ -85,6 +85,11 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
+    @property
+    def unstored_bytes(self) -> int:
+        """The bytes of rows that wait to be stored."""
+        return self._bytes
+
     def submit(self, rows: Sequence[Row]) -> Future[None]:
         """Take rows over.
 

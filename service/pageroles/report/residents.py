@@ -26,6 +26,7 @@ import structlog
 from cachetools import LRUCache, TTLCache
 
 from pageroles import _core
+from pageroles.counts import Counts
 from pageroles.errors import CancelledError, PagerolesError
 from pageroles.question.filters import FILTERS, TRAFFIC, Of
 from pageroles.question.model import PagesQuery, TouchScope, Window, to_milliseconds
@@ -233,8 +234,18 @@ class _LostError(Exception):
     """What is kept can't be proved to be as the store is."""
 
 
+_ROOM = "room is needed"
+
+
 class Residents:
-    """The domains in memory; safe to use from many threads."""
+    """The domains in memory; safe to use from many threads.
+
+    Attributes:
+        budget: The most bytes of all domains.
+        counts: How often a domain was `kept`, and forgotten since `room` was needed or it was `lost`: what is kept
+            could not be proved any more.
+        looks: How often the parts of the store were looked at, as `Looks` counts it.
+    """
 
     def __init__(self, store: Store, workers: Workers, budget: int) -> None:
         """Keep nothing yet.
@@ -245,11 +256,13 @@ class Residents:
             budget: The most bytes of all domains; 0: nothing is kept.
         """
         self.budget = budget
+        self.counts = Counts("kept", "room", "lost")
         self._store = store
         self._workers = workers
         # On a connection of its own: a look waits for no report.
         self._looking = store.apart(_LOOK_SECONDS)
         self._looks = Looks(self._looking)
+        self.looks = self._looks.counts
         self._lock = threading.Lock()
         # What follows is guarded by `_lock`.
         self._kept: dict[str, _Entry] = {}
@@ -483,6 +496,7 @@ class Residents:
             if entry.kept.bytes > self._free():
                 return None  # others have taken the room since
             self._kept[domain] = entry
+        self.counts.add("kept")
         _tell(
             "domain kept in memory",
             entry,
@@ -508,7 +522,7 @@ class Residents:
                 least = min(self._kept.items(), key=lambda item: item[1].rate.now(), default=None)
             if least is None or least[1].rate.now() >= rate:
                 return False
-            self._forget(*least, "room is needed")
+            self._forget(*least, _ROOM)
 
     def _free(self) -> int:
         """Return how many bytes are free; the lock is held."""
@@ -519,6 +533,7 @@ class Residents:
             if self._kept.get(domain) is not entry:
                 return
             del self._kept[domain]
+        self.counts.add("room" if reason is _ROOM else "lost")
         _tell("domain forgotten", entry, domain=domain, bytes=entry.kept.bytes, reason=reason)
 
     def _in_background(self, domain: str, work: Callable[[Call], object]) -> None:

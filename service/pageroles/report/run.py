@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import os
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from pageroles import _core
@@ -17,6 +18,7 @@ from pageroles.report.plan import InMemory, Streamed
 from pageroles.report.residents import Residents
 from pageroles.report.workers import Workers
 from pageroles.settings import default_memory
+from pageroles.store.call import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from pageroles.question.model import PagesQuery
     from pageroles.report.plan import Plan
     from pageroles.report.statements import KeyRange, Reading
-    from pageroles.store.call import Call
+    from pageroles.store.call import Call, Watcher
     from pageroles.store.store import Store
 
 MAX_MESSAGE_BYTES = 1 << 20
@@ -41,9 +43,17 @@ class Report:
         bytes: About how many bytes it takes until its last message is read.
     """
 
-    def __init__(self, query: PagesQuery, plan: Plan, counted: _core.Counted) -> None:
-        """Make the report of a question from its counts, in which all pages have names."""
+    def __init__(self, query: PagesQuery, plan: Plan, counted: _core.Counted, watcher: Watcher = NOBODY) -> None:
+        """Make the report of a question from its counts, in which all pages have names.
+
+        Args:
+            query: The question.
+            plan: How it was made.
+            counted: The counts.
+            watcher: Is told how long the messages took.
+        """
         self.plan = plan
+        self._watcher = watcher
         self._counted = counted
         self._start = to_milliseconds(query.window.start)
         self._end = to_milliseconds(query.window.shown_end)
@@ -52,11 +62,21 @@ class Report:
 
     def message(self) -> bytes:
         """Return the report as one serialized PagesResponse."""
-        return self._counted.response(self._start, self._end)
+        with self._watcher.stage("message"):
+            return self._counted.response(self._start, self._end)
 
     def messages(self) -> Iterator[bytes]:
         """Return the report as serialized PagesResponses of at most 1 MiB, in the order of StreamPages."""
-        return self._counted.responses(self._start, self._end, MAX_MESSAGE_BYTES)
+        # Each is made when it is asked for. The time between is the receiver's.
+        seconds = 0.0
+        try:
+            began = time.perf_counter()
+            for message in self._counted.responses(self._start, self._end, MAX_MESSAGE_BYTES):
+                seconds += time.perf_counter() - began
+                yield message
+                began = time.perf_counter()
+        finally:
+            self._watcher.took("message", seconds)
 
 
 class Reporter:
@@ -114,7 +134,10 @@ class Reporter:
         Raises:
             PagerolesError: As for `report`.
         """
-        return planning.make(query, self._facts.find(query, call), self._workers.per_report)
+        with call.watcher.stage("facts"):
+            facts = self._facts.find(query, call)
+        with call.watcher.stage("plan"):
+            return planning.make(query, facts, self._workers.per_report)
 
     def run(self, query: PagesQuery, plan: Plan, call: Call) -> Report:
         """Answer a question by a plan; every plan gives the same answer.
@@ -123,13 +146,20 @@ class Reporter:
             AmbiguousPagesError: The plan's page keys do not tell two pages apart; whole keys do.
             PagerolesError: As for `report`.
         """
-        if isinstance(plan, InMemory):
-            counted, whole_keys = self._count_in_memory(query, plan, call), True
-        else:
-            counted, whole_keys = self._tally(query, plan, call).take(), plan.reading.whole_keys
-        if counted.total_sessions and not self._is_named(counted, query, call, whole_keys=whole_keys):
+        call.watcher.planned(plan.source)
+        with call.watcher.stage("count"):
+            if isinstance(plan, InMemory):
+                counted, whole_keys = self._count_in_memory(query, plan, call), True
+                call.watcher.read(plan.kept.sessions)
+            else:
+                tally = self._tally(query, plan, call)
+                call.watcher.read(tally.rows)
+                counted, whole_keys = tally.take(), plan.reading.whole_keys
+        with call.watcher.stage("names"):
+            named = not counted.total_sessions or self._is_named(counted, query, call, whole_keys=whole_keys)
+        if not named:
             raise _core.AmbiguousPagesError("two pages have the same key")
-        return Report(query, plan, counted)
+        return Report(query, plan, counted, call.watcher)
 
     def _count_in_memory(self, query: PagesQuery, plan: InMemory, call: Call) -> _core.Counted:
         if plan.threads == 1:

@@ -6,11 +6,12 @@ import itertools
 import secrets
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, Self
 
 from pageroles.errors import CancelledError, DeadlineError
 
 if TYPE_CHECKING:
+    import contextlib
     from collections.abc import Callable
 
 
@@ -21,16 +22,75 @@ _numbers = itertools.count(1)
 TOO_LONG = "the request took too long; ask for a shorter window or allow more time"
 
 
+class Query(Protocol):
+    """Is told about one query."""
+
+    def identified(self, query_id: str) -> None:
+        """Take the id that ClickHouse has given the query; empty where it has given none."""
+
+
+class Watcher(Protocol):
+    """Is told what is done for a call, and may do nothing with it; safe to use from many threads."""
+
+    def stage(self, name: str) -> contextlib.AbstractContextManager[object]:
+        """Watch the block, a stage of the call. Stages of a call do not overlap."""
+
+    def took(self, name: str, seconds: float) -> None:
+        """Take a stage that is over, and how long it took."""
+
+    def planned(self, source: str) -> None:
+        """Take what the report is made from, `memory` or `store`."""
+
+    def read(self, rows: int) -> None:
+        """Take how many rows the counts were made of."""
+
+    def query(self, text: str, tag: str) -> contextlib.AbstractContextManager[Query]:
+        """Watch the block, which runs a query and reads its result; `tag` marks it in ClickHouse."""
+
+
+class _Nobody:
+    """Watches nothing, at no cost."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def stage(self, _: str) -> Self:
+        return self
+
+    def took(self, name: str, seconds: float) -> None:
+        pass
+
+    def planned(self, source: str) -> None:
+        pass
+
+    def read(self, rows: int) -> None:
+        pass
+
+    def query(self, _: str, __: str) -> Self:
+        return self
+
+    def identified(self, query_id: str) -> None:
+        pass
+
+
+NOBODY: Watcher = _Nobody()
+
+
 class Call:
     """The deadline and the cancellation that all queries of one request share; safe to use from many threads.
 
     Attributes:
         tag: Marks the queries of this call in ClickHouse, so that they can be stopped.
         deadline: When the call's time is over, in seconds of `time.monotonic`.
+        watcher: Is told what is done for the call.
     """
 
-    def __init__(self, seconds: float) -> None:
-        """Start a call that may take `seconds`."""
+    def __init__(self, seconds: float, watcher: Watcher = NOBODY) -> None:
+        """Start a call that may take `seconds`, and which `watcher` watches."""
+        self.watcher = watcher
         self.tag = f"{_PROCESS}-{next(_numbers)}"
         self.deadline = time.monotonic() + seconds
         self._cancelled = False

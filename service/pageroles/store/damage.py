@@ -22,7 +22,7 @@ EXAMPLES = 2
 
 TABLES = (
     "sessions", "converting_sessions", "users", "pages", "places", "departures",
-    "writes", "api_keys", "key_uses", "quotas", "quota_usage", "schema_versions",
+    "writes", "api_keys", "key_uses", "quotas", "quota_usage", "audit_log", "schema_versions",
 )  # fmt: skip
 
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from pageroles import _core
 from pageroles.errors import CancelledError, InternalError
-from pageroles.store import lock, schema, writes
+from pageroles.store import audit, lock, schema, writes
+from pageroles.store.audit import Action
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
@@ -85,12 +86,15 @@ def has_sessions(store: Store, domain: str) -> bool:
     return bool(store.rows(of_domain, store.call(_LOOK_UP_SECONDS)))
 
 
-def erase(store: Store, *erasures: Erasure, stopping: threading.Event | None = None) -> Erased:
+def erase(
+    store: Store, *erasures: Erasure, process: str = audit.COMMAND, stopping: threading.Event | None = None
+) -> Erased:
     """Erase sessions, and finish what an earlier erasure left undone.
 
     Args:
         store: The store.
         erasures: What to erase; all at once costs little more than one.
+        process: Whether a command or a server erases, for the audit log.
         stopping: When it is set, the erasure breaks off; the next one finishes it.
 
     Returns:
@@ -103,7 +107,12 @@ def erase(store: Store, *erasures: Erasure, stopping: threading.Event | None = N
     with _alone(store, stopping):
         # Rows that are kept for a write that was cut short would be written again.
         writes.finish_all(store)
-        return _Run(store, stopping or threading.Event()).erase(map(_filling, erasures))
+        domain = (erasures[0].domain or "") if len(erasures) == 1 else ""
+        details = {"of": [_told(erasure) for erasure in erasures]}
+        audit.record(store, Action.ERASURE_BEGUN, process=process, domain=domain, details=details)
+        erased = _Run(store, stopping or threading.Event()).erase(map(_filling, erasures))
+        _record_end(store, erased, process=process, domain=domain)
+        return erased
 
 
 def erase_selected(store: Store, selections: Iterable[tuple[str, Mapping[str, object]]]) -> Erased:
@@ -117,7 +126,10 @@ def erase_selected(store: Store, selections: Iterable[tuple[str, Mapping[str, ob
         PagerolesError: The store failed; the next erasure finishes this one.
     """
     with _alone(store):
-        return _Run(store, threading.Event()).erase((_SELECTED % query, values) for query, values in selections)
+        audit.record(store, Action.ERASURE_BEGUN, details={"of": "what `check` gave up"})
+        erased = _Run(store, threading.Event()).erase((_SELECTED % query, values) for query, values in selections)
+        _record_end(store, erased)
+        return erased
 
 
 @contextlib.contextmanager
@@ -153,7 +165,29 @@ def finish(store: Store) -> Erased:
         PagerolesError: The store failed; the next erasure finishes this one.
     """
     with _alone(store):
-        return _Run(store, threading.Event()).finish()
+        erased = _Run(store, threading.Event()).finish()
+        if erased.sessions:
+            _record_end(store, erased, process="recovery")
+        return erased
+
+
+def _record_end(store: Store, erased: Erased, *, process: str = audit.COMMAND, domain: str = "") -> None:
+    details = {"sessions": erased.sessions, "users": erased.users}
+    audit.record(store, Action.ERASURE_ENDED, process=process, domain=domain, details=details)
+
+
+def _told(erasure: Erasure) -> dict[str, object]:
+    """Return what an erasure takes, without the ids of who asked to be forgotten."""
+    told: dict[str, object] = {"domain": erasure.domain} if erasure.domain is not None else {}
+    if erasure.other_than:
+        told["all domains but"] = len(erasure.other_than)
+    if erasure.user_id is not None:
+        told["user"] = "one"
+    if erasure.session_id is not None:
+        told["session"] = "one"
+    if erasure.before is not None:
+        told["before"] = erasure.before
+    return told
 
 
 class _Run:

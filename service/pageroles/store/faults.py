@@ -44,6 +44,17 @@ _LOGIN = {192, 193, 194, 516}
 
 _CODE = re.compile(rb"Code: (\d+)")
 
+# What a query can end with, for whoever counts: each error that `translated` raises is of the first kind that fits.
+_KINDS: tuple[tuple[str, type[PagerolesError]], ...] = (
+    ("unavailable", StoreUnavailableError),
+    ("busy", OverloadedError),
+    ("deadline", DeadlineError),
+    ("cancelled", CancelledError),
+    ("schema", SettingError),
+    ("refused", PagerolesError),
+)
+KINDS = tuple(name for name, _ in _KINDS)
+
 
 @contextlib.contextmanager
 def translated(call: Call | None = None) -> Iterator[None]:
@@ -63,6 +74,11 @@ def translated(call: Call | None = None) -> Iterator[None]:
         if call is not None:
             call.remaining()  # raises if the call is over
         raise _translated_error(error) from error
+
+
+def kind(error: PagerolesError) -> str:
+    """Return the kind of an error of a query, one of `KINDS`."""
+    return next(name for name, of in _KINDS if isinstance(error, of))
 
 
 def fault_in(tail: bytes) -> PagerolesError | None:

@@ -27,6 +27,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pageroles.counts import Counts
 from pageroles.errors import CancelledError, DeadlineError, InternalError, PagerolesError
 from pageroles.store.faults import is_not_granted
 from pageroles.store.statement import Statement
@@ -211,6 +212,9 @@ class Looks:
 
     What is kept by one's looks can't be proved by those of another. Of a server that nobody looks at for
     `SILENCE_SECONDS`, everything is lost.
+
+    Attributes:
+        counts: How often a look was `taken`, `shared` with a thread that took it, or `spared`: nothing was written.
     """
 
     def __init__(
@@ -232,6 +236,7 @@ class Looks:
         self._on_cluster = store.cluster is not None
         self._silence_seconds = silence_seconds
         self._clock = clock
+        self.counts = Counts("taken", "shared", "spared")
         self._turn = threading.Condition()
         # What follows is guarded by `_turn`.
         self._looking = False
@@ -261,6 +266,7 @@ class Looks:
         waits = False
         with self._turn:
             if not anew and self._is_unchanged():
+                self.counts.add("spared")
                 return self._last
             wanted = self._begun + 1
             while self._looking and self._ended < wanted:
@@ -270,7 +276,9 @@ class Looks:
                 self._turn.wait(call.remaining())
                 call.remaining()
             if self._ended >= wanted:
+                self.counts.add("shared")
                 return _value(self._outcome)
+            self.counts.add("taken")
             self._looking = True
             self._begun = number = self._begun + 1
         outcome: Parts | PagerolesError | None = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from pageroles.errors import CancelledError
-from pageroles.store import erasure
+from pageroles.store import audit, erasure
 from pageroles.store.erasure import Erasure
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Retention:
     def _erase(self) -> None:
         log = _log.bind(keep_days={domain or "": days for domain, days in self._days.items()})
         try:
-            erased = erasure.erase(self._store, *self._erasures(), stopping=self._stopping)
+            erased = erasure.erase(self._store, *self._erasures(), process=audit.SERVER, stopping=self._stopping)
         except CancelledError:
             return
         except Exception:  # whatever it is, the server goes on serving, and tries again the next day

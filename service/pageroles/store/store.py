@@ -17,9 +17,10 @@ import urllib3.exceptions
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from pageroles._core import CoreError
-from pageroles.errors import InternalError, SettingError, StoreUnavailableError
-from pageroles.store import schema, writes
-from pageroles.store.call import Call
+from pageroles.counts import Counts
+from pageroles.errors import InternalError, PagerolesError, SettingError, StoreUnavailableError
+from pageroles.store import faults, schema, writes
+from pageroles.store.call import NOBODY, Call
 from pageroles.store.engine import Engine, connect, open_embedded
 from pageroles.store.faults import NO_SCHEMA, fault_in, translated
 from pageroles.store.held import Held
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver.client import Client
 
+    from pageroles.store.call import Query, Watcher
     from pageroles.store.changes import Changes
     from pageroles.store.interface import Interface
 
@@ -49,6 +51,18 @@ _LOOK_UP_SECONDS = 60.0
 _LAST_CHUNKS = 16
 
 
+class Counted(NamedTuple):
+    """What a store counts of itself, that of the connections apart included.
+
+    Attributes:
+        statements: Queries, commands and inserts (`sent`), and the bytes that came from streams (`streamed_bytes`).
+        errors: Those that ended with an error, by the kinds of `faults.KINDS`.
+    """
+
+    statements: Counts
+    errors: Counts
+
+
 class Store:
     """ClickHouse with the schema of pageroles, embedded or on a server.
 
@@ -56,12 +70,14 @@ class Store:
 
     Attributes:
         readers: The most streams that may be open at once.
+        counted: What it counts of itself.
     """
 
-    def __init__(self, engine: Engine, readers: int) -> None:
+    def __init__(self, engine: Engine, readers: int, counted: Counted | None = None) -> None:
         """Use an open engine; call `Store.open` instead."""
         self._engine = engine
         self.readers = readers
+        self.counted = counted or Counted(Counts("sent", "streamed_bytes"), Counts(*faults.KINDS))
         # To stop a query takes time, for which the thread that cancels does not wait.
         self._stopper = ThreadPoolExecutor(1, thread_name_prefix="stop-query")
         self._closed = threading.Event()
@@ -167,8 +183,8 @@ class Store:
         Raises:
             StoreUnavailableError: The server can't be reached.
         """
-        with translated():
-            return Store(self._engine.apart(seconds), 1)
+        with self._counting():
+            return Store(self._engine.apart(seconds), 1, self.counted)
 
     def in_place(self) -> bool:
         """Return whether an embedded store's folder is still the one that was opened; True for a server."""
@@ -244,7 +260,7 @@ class Store:
             PagerolesError: ClickHouse can't be reached, or refuses it.
         """
         counted = contextlib.nullcontext() if self.changes is None else self.changes.command(text)
-        with translated(), self._engine.writer() as client, counted:
+        with self._sent(self._engine.writer()) as client, counted:
             client.command(text, parameters=parameters)
 
     def insert(self, table: str, rows: bytes, form: str = "JSONEachRow", columns: Sequence[str] | None = None) -> None:
@@ -259,7 +275,7 @@ class Store:
         Raises:
             PagerolesError: ClickHouse can't be reached, or refuses the rows.
         """
-        with translated(), self._engine.writer() as client:
+        with self._sent(self._engine.writer()) as client:
             # The driver repeats an insert whose connection broke; the token keeps it from being stored twice.
             settings = {**_INSERT_SETTINGS, "insert_deduplication_token": secrets.token_hex(16)}
             client.raw_insert(table, columns, insert_block=rows, fmt=form, settings=settings)
@@ -306,7 +322,7 @@ class Store:
             )
 
     def _schema_state(self) -> _SchemaState:
-        with translated(), self._engine.control() as client:
+        with self._sent(self._engine.control()) as client:
             columns = {name for (name,) in client.query(_COLUMNS).result_rows}
             tables, cluster = client.query(_TABLES).result_rows[0]
             version = client.query(_VERSION).result_rows[0][0] if tables else 0
@@ -332,8 +348,9 @@ class Store:
         Raises:
             PagerolesError: As for `stream`.
         """
-        with translated(call), self._engine.reader() as client:
+        with self._asked(statement.text, call) as (client, query):
             result = client.query(statement.text + _settings(call), parameters=dict(statement.parameters))
+            query.identified(result.query_id)
             return result.result_rows
 
     def scan(self, statement: Statement, call: Call) -> Sequence[Sequence[object]]:
@@ -342,9 +359,11 @@ class Store:
         Raises:
             PagerolesError: As for `stream`.
         """
-        with translated(call), self._engine.reader() as client:
+        with self._asked(statement.text, call) as (client, query):
             text = statement.text + _settings(call, threads=0) + _GROUPS_ON_DISK
-            return client.query(text, parameters=dict(statement.parameters)).result_rows
+            result = client.query(text, parameters=dict(statement.parameters))
+            query.identified(result.query_id)
+            return result.result_rows
 
     def value(self, statement: Statement, call: Call) -> bytes:
         """Return the one value of a query as it is stored.
@@ -352,7 +371,7 @@ class Store:
         Raises:
             PagerolesError: As for `stream`.
         """
-        with translated(call), self._engine.reader() as client:
+        with self._asked(statement.text, call) as (client, _):
             return client.raw_query(statement.text + _settings(call), dict(statement.parameters), fmt="RawBLOB")
 
     def broken_parts(self, table: str, call: Call) -> list[tuple[str, str]]:
@@ -369,7 +388,7 @@ class Store:
             f"CHECK TABLE {table} SETTINGS check_query_single_value_result = 0, "
             f"max_execution_time = {call.remaining():.3f}, log_comment = '{call.tag}'"
         )
-        with translated(call), self._engine.reader() as client:
+        with self._asked(text, call) as (client, _):
             # For the driver this is a command, whose answer it would not take apart.
             lines = client.raw_query(text, fmt="JSONEachRow").splitlines()
         parts = [msgspec.json.decode(line, type=_CheckedPart) for line in lines]
@@ -389,16 +408,18 @@ class Store:
             StoreUnavailableError: The connection failed.
             InternalError: ClickHouse refused the query.
         """
-        with translated(call), self._engine.reader() as client:
+        with self._asked(statement.text, call) as (client, query):
             source: Any = client.raw_stream(
                 statement.text + _settings(call), parameters=dict(statement.parameters), fmt="Native"
             )
+            # The embedded engine gives a query no id that it tells.
+            query.identified(getattr(source, "headers", {}).get("X-ClickHouse-Query-Id", ""))
             # Over HTTP `read` waits for a whole chunk, and loses what came before a break; `stream` returns what comes.
             read: Any = source.stream(_CHUNK_BYTES) if hasattr(source, "stream") else None
             pieces: Iterator[bytes] = read or iter(lambda: source.read(_CHUNK_BYTES), b"")
             last: collections.deque[bytes] = collections.deque(maxlen=_LAST_CHUNKS)
             try:
-                yield _chunks(pieces, last, call)
+                yield self._chunks(pieces, last, call)
             except CoreError as error:
                 # What reads as no block may be ClickHouse's own words.
                 with contextlib.suppress(urllib3.exceptions.HTTPError):
@@ -409,9 +430,51 @@ class Store:
             finally:
                 source.close()
 
-    def call(self, seconds: float) -> Call:
+    @contextlib.contextmanager
+    def _asked(self, text: str, call: Call) -> Iterator[tuple[Client, Query]]:
+        """Lend a client for one query of a call; count the query, and tell the call's watcher."""
+        with (
+            call.watcher.query(text, call.tag) as query,
+            self._sent(self._engine.reader(), call) as client,
+        ):
+            yield client, query
+
+    @contextlib.contextmanager
+    def _sent(self, lent: contextlib.AbstractContextManager[Client], call: Call | None = None) -> Iterator[Client]:
+        """Lend a client for one statement, which is counted."""
+        self.counted.statements.add("sent")
+        with self._counting(call), lent as client:
+            yield client
+
+    @contextlib.contextmanager
+    def _counting(self, call: Call | None = None) -> Iterator[None]:
+        """Raise the driver's errors as errors of this project, and count them."""
+        try:
+            with translated(call):
+                yield
+        except PagerolesError as error:
+            self.counted.errors.add(faults.kind(error))
+            raise
+
+    def _chunks(self, pieces: Iterator[bytes], last: collections.deque[bytes], call: Call) -> Iterator[bytes]:
+        """Read a stream to its end; where it breaks off, raise the fault that ClickHouse wrote into it."""
+        streamed = 0
+        try:
+            for chunk in pieces:
+                call.remaining()
+                last.append(chunk)
+                streamed += len(chunk)
+                yield chunk
+        except urllib3.exceptions.HTTPError as error:
+            if (fault := fault_in(b"".join(last))) is not None:
+                raise fault from error
+            raise StoreUnavailableError("the connection to ClickHouse broke off; try again") from error
+        finally:
+            self.counted.statements.add("streamed_bytes", streamed)
+
+    def call(self, seconds: float, watcher: Watcher = NOBODY) -> Call:
         """Return a new call of at most `seconds`; to cancel it stops its queries in this store."""
-        call = Call(seconds)
+        call = Call(seconds, watcher)
         call.on_cancel(lambda: self._stop_soon(call.tag))
         return call
 
@@ -499,16 +562,3 @@ def _settings(call: Call, threads: int = 1) -> str:
         # On a cluster all sessions of a user are on one shard, which can answer a subquery about them itself.
         "distributed_product_mode = 'local'"
     )
-
-
-def _chunks(pieces: Iterator[bytes], last: collections.deque[bytes], call: Call) -> Iterator[bytes]:
-    """Read a stream to its end; where it breaks off, raise the fault that ClickHouse wrote into it."""
-    try:
-        for chunk in pieces:
-            call.remaining()
-            last.append(chunk)
-            yield chunk
-    except urllib3.exceptions.HTTPError as error:
-        if (fault := fault_in(b"".join(last))) is not None:
-            raise fault from error
-        raise StoreUnavailableError("the connection to ClickHouse broke off; try again") from error

@@ -12,7 +12,8 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pageroles.errors import PagerolesError
+from pageroles.errors import PagerolesError, Status
+from pageroles.telemetry.record import Telemetry
 from pageroles.transport import addresses, faults, grpc_sessions, headers
 from pageroles.transport.grpc_server import SERVICE
 from pageroles.transport.sinks import LocalSink, RemoteSink
@@ -20,7 +21,7 @@ from pageroles.transport.tls import channel, client_credentials
 from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from pageroles.service import IncomingRequest, PagesService, Reply
     from pageroles.settings import ClientTls
@@ -187,17 +188,19 @@ class LocalBackend:
 class RemoteBackend:
     """A gRPC server elsewhere."""
 
-    def __init__(self, target: str, tls: ClientTls | None = None) -> None:
+    def __init__(self, target: str, tls: ClientTls | None = None, telemetry: Telemetry | None = None) -> None:
         """Ask a server; the connection is opened at the first request.
 
         Args:
             target: Its address, `host:port`.
             tls: What it is trusted by; None: without TLS.
+            telemetry: What requests are told to, beside the log.
 
         Raises:
             SettingError: `target` is not an address, or the files of TLS can't be used.
         """
         addresses.split(target, "--target")
+        self._telemetry = telemetry or Telemetry()
         self._target = target
         self._tls = tls
         self._credentials = None if tls is None else client_credentials(tls)
@@ -210,8 +213,16 @@ class RemoteBackend:
         Raises:
             RefusedError: The server refused or failed, or can't be reached.
         """
+        with self._telemetry.request(incoming, forwarded=True) as record:
+            try:
+                return await self._answer(incoming, record.trace)
+            except RefusedError as error:
+                record.refuse((error.refusal.code.status or Status.INTERNAL).name)
+                raise
+
+    async def _answer(self, incoming: IncomingRequest, trace: Mapping[str, str]) -> StreamedReply:
         metadata = headers.caller_metadata(incoming.key, incoming.domain)
-        metadata.append((headers.REQUEST_ID.metadata, incoming.request_id))
+        metadata += [(headers.REQUEST_ID.metadata, incoming.request_id), *trace.items()]
         method: Any = self._connected().unary_stream(
             f"/{SERVICE}/StreamPages", request_serializer=pages_pb2.PagesRequest.SerializeToString
         )
@@ -233,7 +244,7 @@ class RemoteBackend:
             RefusedError: The server refused or failed, or can't be reached.
         """
         metadata = headers.caller_metadata(incoming.key, incoming.domain)
-        metadata.append((headers.REQUEST_ID.metadata, incoming.request_id))
+        metadata += [(headers.REQUEST_ID.metadata, incoming.request_id), *incoming.trace.items()]
         if self._writing_channel is None:
             self._writing_channel = channel(self._target, self._tls)
         sink = RemoteSink(grpc_sessions.method(self._writing_channel), metadata, incoming.seconds)

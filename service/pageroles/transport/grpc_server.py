@@ -26,6 +26,7 @@ from pageroles.errors import (
     SettingError,
 )
 from pageroles.service import IncomingRequest, PagesService
+from pageroles.telemetry.record import Unread
 from pageroles.transport import addresses, faults, grpc_sessions, headers, patience, reflection
 from pageroles.transport.patience import Patience
 from pageroles.transport.tls import server_credentials
@@ -124,18 +125,22 @@ class _Servicer:
     ) -> Iterator[bytes]:
         metadata = _Metadata(context)
         request_id = headers.request_id(next(iter(metadata.texts(headers.REQUEST_ID)), None))
+        address = addresses.of_peer(context.peer())
         try:
-            address = addresses.of_peer(context.peer())
-            request = self._message(requests, context, address, pages_pb2.PagesRequest)
-            incoming = IncomingRequest(
-                method=method,
-                request=request,
-                key=headers.key(metadata.texts(headers.AUTHENTICATION), metadata.texts(headers.AUTHORIZATION)),
-                domain=headers.domain(metadata.domains()),
-                seconds=context.time_remaining(),
-                request_id=request_id,
-                address=address,
-            )
+            try:
+                incoming = IncomingRequest(
+                    method=method,
+                    request=self._message(requests, context, address, pages_pb2.PagesRequest),
+                    key=headers.key(metadata.texts(headers.AUTHENTICATION), metadata.texts(headers.AUTHORIZATION)),
+                    domain=headers.domain(metadata.domains()),
+                    seconds=context.time_remaining(),
+                    request_id=request_id,
+                    address=address,
+                    trace=metadata.trace(),
+                )
+            except PagerolesError as error:
+                self._service.telemetry.refused(Unread(request_id, method, address, metadata.trace()), error)
+                raise
             reply = self._answer(incoming, context)
             with self._service.admission.answer(reply.key_id, reply.report.bytes):
                 self._begin(reply, metadata, request_id, context)
@@ -200,15 +205,21 @@ class _SessionServicer:
         """Store the sessions of a call."""
         metadata = _Metadata(context)
         request_id = headers.request_id(next(iter(metadata.texts(headers.REQUEST_ID)), None))
+        method, address, trace = grpc_sessions.METHOD, addresses.of_peer(context.peer()), metadata.trace()
         try:
-            incoming = IncomingWrite(
-                method=grpc_sessions.METHOD,
-                key=headers.key(metadata.texts(headers.AUTHENTICATION), metadata.texts(headers.AUTHORIZATION)),
-                domain=headers.domain(metadata.domains()),
-                seconds=context.time_remaining(),
-                request_id=request_id,
-                address=addresses.of_peer(context.peer()),
-            )
+            try:
+                incoming = IncomingWrite(
+                    method=method,
+                    key=headers.key(metadata.texts(headers.AUTHENTICATION), metadata.texts(headers.AUTHORIZATION)),
+                    domain=headers.domain(metadata.domains()),
+                    seconds=context.time_remaining(),
+                    request_id=request_id,
+                    address=address,
+                    trace=trace,
+                )
+            except PagerolesError as error:
+                self._service.telemetry.refused(Unread(request_id, method, address, trace), error)
+                raise
             with self._service.sessions.delivery(incoming) as delivery:
                 answer = grpc_sessions.write(delivery, self._messages(requests, context))
         except PagerolesError as error:
@@ -244,6 +255,9 @@ class _Metadata:
 
     def texts(self, header: headers.Header) -> list[str]:
         return [value for name, value in self._pairs if name == header.metadata and isinstance(value, str)]
+
+    def trace(self) -> dict[str, str]:
+        return headers.trace(self._pairs)
 
     def domains(self) -> list[bytes]:
         utf8 = (value for name, value in self._pairs if name == headers.DOMAIN_IN_UTF8 and isinstance(value, bytes))

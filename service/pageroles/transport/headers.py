@@ -47,6 +47,8 @@ REMAINING = Header("X-RateLimit-Remaining", "Requests left this month.", "intege
 RESET = Header("X-RateLimit-Reset", "When the month is over, in seconds since 1970-01-01 UTC.", "integer")
 # Over gRPC alone: with any value, it asks for the plan, which comes with the answer.
 PLAN = Header("X-Plan", "How the report was made, as a sentence.")
+# What a request carries of the trace that it belongs to (W3C Trace Context).
+TRACE = ("traceparent", "tracestate")
 
 OF_REQUESTS = (AUTHENTICATION, AUTHORIZATION, DOMAIN, REQUEST_ID)
 OF_QUOTAS = (LIMIT, USED, REMAINING, RESET)
@@ -120,6 +122,15 @@ def domain(received: Iterable[bytes]) -> str | None:
             "ASCII form (xn--…)",
         )
     return named
+
+
+def trace(carried: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
+    """Return what a request carries of a trace, by the names of headers.
+
+    Args:
+        carried: Its metadata or headers, with names in lower case.
+    """
+    return {name: value for name, value in carried if name in TRACE and isinstance(value, str)}
 
 
 def caller_metadata(key: str | None, domain: str | None) -> list[tuple[str, str | bytes]]:

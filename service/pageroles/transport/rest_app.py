@@ -21,13 +21,15 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from pageroles import telemetry
 from pageroles._core import JsonAnswer
 from pageroles.errors import InternalError, InvalidArgumentError, PagerolesError
 from pageroles.service import IncomingRequest
+from pageroles.telemetry import log
+from pageroles.telemetry.record import Telemetry, Unread
 from pageroles.transport import faults, headers, openapi, rest_body, rest_sessions
 from pageroles.transport.backends import RefusedError
 from pageroles.transport.rest_middleware import CommonHeaders
+from pageroles.transport.rest_watch import Watched
 from pageroles.writing import IncomingWrite
 
 if TYPE_CHECKING:
@@ -46,15 +48,19 @@ _GZIP_FROM_BYTES = 1024
 _GZIP_LEVEL = 4
 
 
-def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequence[str] = ()) -> Starlette:
+def application(
+    backend: Backend, *, max_seconds: float, allowed_origins: Sequence[str] = (), telemetry: Telemetry | None = None
+) -> Starlette:
     """Return the gateway in front of a backend.
 
     Args:
         backend: What answers the requests; it is closed when the application ends.
         max_seconds: The longest time that a request may take, in seconds.
         allowed_origins: Origins whose pages may call REST from a browser; by default none.
+        telemetry: What requests are told to, beside the log.
     """
-    gateway = _Gateway(backend, max_seconds)
+    telemetry = telemetry or Telemetry()
+    gateway = _Gateway(backend, max_seconds, telemetry)
     middleware = [
         Middleware(CommonHeaders),
         Middleware(GZipMiddleware, minimum_size=_GZIP_FROM_BYTES, compresslevel=_GZIP_LEVEL),
@@ -70,6 +76,20 @@ def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequen
         )
         middleware.insert(1, cors)
     web = Path(str(importlib.resources.files("pageroles"))) / "web"
+    routes = [
+        Route(PATH, gateway.pages, methods=["POST"]),
+        Route(rest_sessions.PATH, gateway.sessions, methods=["POST"]),
+        Route("/openapi.json", _openapi, methods=["GET"]),
+        Route("/livez", gateway.live, methods=["GET"]),
+        Route("/readyz", gateway.ready, methods=["GET"]),
+        Route("/healthz", gateway.ready, methods=["GET"]),
+        Route("/", _page(web / "index.html"), methods=["GET"]),
+        Route("/docs", _page(web / "docs.html"), methods=["GET"]),
+        Mount("/explorer", StaticFiles(directory=web)),
+        Mount("/swagger-ui", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path)),
+    ]
+    if telemetry.metrics or telemetry.traces:
+        middleware.insert(0, Middleware(Watched, telemetry=telemetry, routes=routes))
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -77,18 +97,7 @@ def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequen
         await backend.close()
 
     app = Starlette(
-        routes=[
-            Route(PATH, gateway.pages, methods=["POST"]),
-            Route(rest_sessions.PATH, gateway.sessions, methods=["POST"]),
-            Route("/openapi.json", _openapi, methods=["GET"]),
-            Route("/livez", gateway.live, methods=["GET"]),
-            Route("/readyz", gateway.ready, methods=["GET"]),
-            Route("/healthz", gateway.ready, methods=["GET"]),
-            Route("/", _page(web / "index.html"), methods=["GET"]),
-            Route("/docs", _page(web / "docs.html"), methods=["GET"]),
-            Mount("/explorer", StaticFiles(directory=web)),
-            Mount("/swagger-ui", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path)),
-        ],
+        routes=routes,
         middleware=middleware,
         exception_handlers={HTTPException: _refuse_http, Exception: _refuse_fault},
         lifespan=lifespan,
@@ -99,26 +108,30 @@ def application(backend: Backend, *, max_seconds: float, allowed_origins: Sequen
 
 
 class _Gateway:
-    def __init__(self, backend: Backend, max_seconds: float) -> None:
+    def __init__(self, backend: Backend, max_seconds: float, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
         self._backend = backend
         self._max_seconds = max_seconds
 
     async def pages(self, request: Request) -> Response:
         """Answer a question with a report."""
-        request_id = request.state.request_id
+        request_id, method = request.state.request_id, f"POST {PATH}"
+        address, trace = _address(request), _trace(request)
         try:
             body = await _body(request)
             incoming = IncomingRequest(
-                method=f"POST {PATH}",
+                method=method,
                 request=rest_body.read(request.scope["query_string"], body),
                 key=_key(request),
                 domain=_domain(request),
                 seconds=self._max_seconds,
                 request_id=request_id,
-                address=_address(request),
+                address=address,
+                trace=trace,
             )
             return await _answer(await _until_disconnect(request, self._backend, incoming))
         except InvalidArgumentError as error:
+            self._telemetry.refused(Unread(request_id, method, address, trace), error)
             return faults.to_response(faults.to_refusal(error, request_id))
         except RefusedError as error:
             return faults.to_response(error.refusal)
@@ -136,6 +149,7 @@ class _Gateway:
                 seconds=self._max_seconds,
                 request_id=request_id,
                 address=_address(request),
+                trace=_trace(request),
             )
             return await rest_sessions.write(request, self._backend, incoming, self._max_seconds)
         except PagerolesError as error:
@@ -153,6 +167,12 @@ class _Gateway:
         if reason is None:
             return _json({"status": "ok"}, more_headers=headers.NOT_KEPT)
         return faults.to_response(faults.Refusal(faults.Code.UNAVAILABLE, reason))
+
+
+def _trace(request: Request) -> dict[str, str]:
+    """Return what belongs to the trace that a request's own span is in, or that it carries."""
+    found: dict[str, str] = request.scope["state"].get("trace") or headers.trace(request.headers.items())
+    return found
 
 
 def _key(request: Request) -> str | None:
@@ -289,5 +309,5 @@ async def _refuse_http(_: Request, error: Exception) -> Response:
 
 async def _refuse_fault(request: Request, error: Exception) -> Response:
     request_id = getattr(request.state, "request_id", None) or headers.request_id(None)
-    telemetry.unserved(request_id, request.url.path, error)
+    log.unserved(request_id, request.url.path, error)
     return faults.to_response(faults.to_refusal(InternalError(repr(error)), request_id))

@@ -107,6 +107,7 @@ class HttpServer:
         *,
         grace: float = 30.0,
         tls: ServerTls | None = None,
+        option: str = "--http-address",
     ) -> None:
         """Listen at an address.
 
@@ -115,12 +116,13 @@ class HttpServer:
             address: `host:port`; port 0 takes any free port. Or a socket that listens, which the server closes.
             grace: Seconds that requests in flight get to finish when the server stops.
             tls: The certificate; None: without TLS.
+            option: The option that set the address, for the sentence of an error.
 
         Raises:
             SettingError: The address or the certificate can't be used.
         """
         context = None if tls is None else server_context(tls)
-        self._socket = _listening_socket(address) if isinstance(address, str) else address
+        self._socket = _listening_socket(address, option) if isinstance(address, str) else address
         self.port: int = 0 if self._socket.family is socket.AF_UNIX else self._socket.getsockname()[1]
         config = uvicorn.Config(
             application,
@@ -157,8 +159,8 @@ class HttpServer:
         self._socket.close()
 
 
-def _listening_socket(address: str) -> socket.socket:
-    host, port = addresses.split(address, "--http-address")
+def _listening_socket(address: str, option: str) -> socket.socket:
+    host, port = addresses.split(address, option)
     try:
         resolved: list[Any] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         family, kind, _, _, socket_address = resolved[0]
@@ -176,5 +178,5 @@ def _listening_socket(address: str) -> socket.socket:
     except OSError:
         raise SettingError(
             f"can't serve at {address}: the port is taken, or this machine does not have the address; "
-            "choose another with --http-address"
+            f"choose another with {option}"
         ) from None

@@ -1,7 +1,7 @@
-"""The request log: one line for each request. Metrics and traces belong here, too.
+"""The log: lines that wait for a thread that writes them.
 
-A log line may be lost; an answer must not be. So lines wait for a thread that writes them, and whoever logs neither
-waits nor fails, whatever the reader of the log does.
+A log line may be lost; an answer must not be. So whoever logs neither waits nor fails, whatever the reader of the log
+does.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,8 +19,6 @@ from pageroles.sentences import escaped
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
     from typing import Any, TextIO
-
-    from pageroles.errors import PagerolesError
 
 _log = structlog.get_logger(__name__)
 
@@ -46,6 +45,7 @@ class LogWriter:
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
+        _writers.add(self)
 
     def write(self, line: str) -> int:
         """Take a line with its newline; it is written soon, or lost."""
@@ -83,6 +83,14 @@ class LogWriter:
                 reported = lost
 
 
+_writers: weakref.WeakSet[LogWriter] = weakref.WeakSet()
+
+
+def lines_lost() -> int:
+    """Return how many lines of this process's log were not written."""
+    return sum(writer.lost for writer in _writers)
+
+
 def escape_text(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Escape what a terminal would obey in the texts of an event, so that it stays one line; a step of structlog.
 
@@ -94,55 +102,6 @@ def escape_text(_: object, __: str, event: MutableMapping[str, Any]) -> MutableM
         elif isinstance(value, str):
             event[name] = escaped(value)
     return event
-
-
-class RequestLog:
-    """The line of a request in the log.
-
-    Attributes:
-        key_id: The id of the caller's key; None until it is known.
-        domain: The domain that the caller asks about; None until it is known.
-        sessions: The number of included sessions; None until there is a report.
-        source: What the report was made from, `memory` or `store`; None until there is one.
-        stored: Of a request that writes, the number of sessions that it stored.
-        rejected: Of a request that writes, the number of sessions that it rejected.
-    """
-
-    def __init__(self, request_id: str, method: str) -> None:
-        """Begin the line of a request, whose time counts from now."""
-        self._request_id = request_id
-        self._method = method
-        self._began = time.monotonic()
-        self.key_id: str | None = None
-        self.domain: str | None = None
-        self.sessions: int | None = None
-        self.source: str | None = None
-        self.stored: int | None = None
-        self.rejected: int | None = None
-
-    def write(self, error: PagerolesError | None = None) -> None:
-        """Write the line: who asked, how the request ended, and how many milliseconds it took.
-
-        Args:
-            error: The fault that ended the request; None: it was answered. Internal errors come with their traceback.
-        """
-        ours = error is not None and error.ours
-        (_log.error if ours else _log.info)(
-            "request",
-            request_id=self._request_id,
-            method=self._method,
-            status=error.status.name if error else "OK",
-            key_id=self.key_id,
-            domain=self.domain,
-            **(
-                {"sessions": self.sessions, "source": self.source}
-                if self.stored is None
-                else {"stored": self.stored, "rejected": self.rejected}
-            ),
-            milliseconds=round((time.monotonic() - self._began) * 1000, 1),
-            **({"error": str(error)} if error else {}),
-            **({"exc_info": error} if ours else {}),
-        )
 
 
 def unserved(request_id: str, path: str, error: Exception) -> None:

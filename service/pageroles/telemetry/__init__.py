@@ -1,0 +1,1 @@
+"""What a server tells those who watch it: the log, metrics and traces."""
