@@ -28,7 +28,7 @@ _OF_LARGE = 1 / 2
 # Of the memory that this process may use, what answers may take that their callers have not read.
 _ANSWERS_PART = 1 / 16
 # Smaller answers are not counted: all places together hold little of them.
-_COUNTED_BYTES = 256 << 10
+COUNTED_BYTES = 256 << 10
 
 # An address may send so many keys that do not work, and one more each second.
 _MOST_FAILURES = 100
@@ -102,7 +102,7 @@ class Admission:
         Raises:
             OverloadedError: Its bytes are more than what is left.
         """
-        if size < _COUNTED_BYTES:
+        if size < COUNTED_BYTES:
             yield
             return
         with self._lock:

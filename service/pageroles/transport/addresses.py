@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from urllib.parse import unquote
 
@@ -29,6 +30,7 @@ def split(address: str, option: str) -> tuple[str, int]:
     return match["host"].strip("[]"), int(match["port"])
 
 
+@functools.lru_cache(1000)  # a peer asks again and again
 def of_peer(peer: str) -> str:
     """Return the address of a caller, without its port, from what grpc tells, such as `ipv6:%5B::1%5D:52100`."""
     kind, _, rest = unquote(peer).partition(":")

@@ -1,8 +1,8 @@
 """The gRPC server: reads metadata, answers with statuses, and passes on deadlines and cancellation.
 
 Each call has a thread. What a caller may keep waiting is bounded: the message of a request has to come in time, and an
-answer has to be read in time. So both methods are streams to grpc, which looks the same on the wire: grpc itself would
-wait for the message of a method with one, and hand an answer over without waiting until it is read.
+answer has to be read in time. So the requests of all methods are streams to grpc, which looks the same on the wire; it
+would wait without end for the message of a method that has one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from pageroles.admission import COUNTED_BYTES
 from pageroles.errors import (
     CancelledError,
     DeadlineError,
@@ -34,11 +35,10 @@ from pageroles.v1 import pages_pb2
 from pageroles.writing import MOST_DELIVERIES, IncomingWrite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from google.protobuf.message import Message
 
-    from pageroles.report.run import Report
     from pageroles.service import Reply
     from pageroles.settings import ServerTls
     from pageroles.store.call import Call
@@ -104,52 +104,63 @@ class _Servicer:
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
         """Return the methods by name, as grpc registers them."""
-
-        def method(name: str, messages: Callable[[Report], Iterator[bytes]]) -> grpc.RpcMethodHandler[bytes, bytes]:
-            def handle(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-                return self._handle(name, messages, requests, context)
-
-            return grpc.stream_stream_rpc_method_handler(handle)
-
         return {
-            "Pages": method("Pages", lambda report: iter([report.message()])),
-            "StreamPages": method("StreamPages", lambda report: report.messages()),
+            "Pages": grpc.stream_unary_rpc_method_handler(self.pages),
+            "StreamPages": grpc.stream_stream_rpc_method_handler(self.stream_pages),
         }
 
-    def _handle(
-        self,
-        method: str,
-        messages: Callable[[Report], Iterator[bytes]],
-        requests: Iterator[bytes],
-        context: grpc.ServicerContext,
-    ) -> Iterator[bytes]:
-        metadata = _Metadata(context)
-        request_id = headers.request_id(next(iter(metadata.texts(headers.REQUEST_ID)), None))
-        address = addresses.of_peer(context.peer())
-        try:
-            try:
-                incoming = IncomingRequest(
-                    method=method,
-                    request=self._message(requests, context, address, pages_pb2.PagesRequest),
-                    key=headers.key(metadata.texts(headers.AUTHENTICATION), metadata.texts(headers.AUTHORIZATION)),
-                    domain=headers.domain(metadata.domains()),
-                    seconds=context.time_remaining(),
-                    request_id=request_id,
-                    address=address,
-                    trace=metadata.trace(),
-                )
-            except PagerolesError as error:
-                self._service.telemetry.refused(Unread(request_id, method, address, metadata.trace()), error)
-                raise
-            reply = self._answer(incoming, context)
+    def pages(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        """Answer in one message."""
+        with _refusing(context) as (metadata, request_id):
+            reply = self._reply("Pages", requests, context, metadata, request_id)
+            if reply.report.bytes < COUNTED_BYTES:
+                self._begin(reply, metadata, request_id, context)
+                return reply.report.message()
+            with contextlib.ExitStack() as held:
+                held.enter_context(self._service.admission.answer(reply.key_id, reply.report.bytes))
+                message = reply.report.message()
+                held.enter_context(self._patience.bounded(patience.seconds_to_read(len(message)), context.cancel))
+                self._begin(reply, metadata, request_id, context)
+                # grpc sends it when this has returned. It is held until the call ends.
+                until_the_end = held.pop_all()
+                if not context.add_callback(until_the_end.close):
+                    until_the_end.close()
+            return message
+
+    def stream_pages(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        """Answer in messages of at most 1 MiB."""
+        with _refusing(context) as (metadata, request_id):
+            reply = self._reply("StreamPages", requests, context, metadata, request_id)
             with self._service.admission.answer(reply.key_id, reply.report.bytes):
                 self._begin(reply, metadata, request_id, context)
-                for message in messages(reply.report):
+                for message in reply.report.messages():
                     with self._patience.bounded(patience.seconds_to_read(len(message)), context.cancel):
                         yield message
+
+    def _reply(
+        self,
+        method: str,
+        requests: Iterator[bytes],
+        context: grpc.ServicerContext,
+        metadata: _Metadata,
+        request_id: str,
+    ) -> Reply:
+        address = addresses.of_peer(context.peer())
+        try:
+            incoming = IncomingRequest(
+                method=method,
+                request=self._message(requests, context, address, pages_pb2.PagesRequest),
+                key=headers.key(metadata.texts(headers.AUTHENTICATION), metadata.texts(headers.AUTHORIZATION)),
+                domain=headers.domain(metadata.domains()),
+                seconds=context.time_remaining(),
+                request_id=request_id,
+                address=address,
+                trace=metadata.trace(),
+            )
         except PagerolesError as error:
-            refusal = faults.to_refusal(error, request_id)
-            _abort(context, faults.to_grpc(refusal, request_id))
+            self._service.telemetry.refused(Unread(request_id, method, address, metadata.trace()), error)
+            raise
+        return self._answer(incoming, context)
 
     def _message(self, requests: Iterator[bytes], context: grpc.ServicerContext, address: str, kind: type[_M]) -> _M:
         """Wait for the message of a call that has one.
@@ -262,6 +273,17 @@ class _Metadata:
     def domains(self) -> list[bytes]:
         utf8 = (value for name, value in self._pairs if name == headers.DOMAIN_IN_UTF8 and isinstance(value, bytes))
         return [*(text.encode() for text in self.texts(headers.DOMAIN)), *utf8]
+
+
+@contextlib.contextmanager
+def _refusing(context: grpc.ServicerContext) -> Iterator[tuple[_Metadata, str]]:
+    """Give a call's metadata and the id of its request; refuse it for the error that the block raises."""
+    metadata = _Metadata(context)
+    request_id = headers.request_id(next(iter(metadata.texts(headers.REQUEST_ID)), None))
+    try:
+        yield metadata, request_id
+    except PagerolesError as error:
+        _abort(context, faults.to_grpc(faults.to_refusal(error, request_id), request_id))
 
 
 def _abort(context: grpc.ServicerContext, status: grpc.Status) -> NoReturn:
