@@ -16,6 +16,7 @@ from pageroles.ingest.loader import Outcome
 from pageroles.ingest.reader import Rejection, beginning
 from pageroles.transport import grpc_sessions, headers
 from pageroles.transport.tls import channel as opened
+from pageroles.transport.tls import client_credentials
 from pageroles.v1 import pages_pb2
 from pageroles.writing import MOST_LISTED
 
@@ -101,7 +102,7 @@ def ask(
     metadata = headers.caller_metadata(key, domain or None)
     if plan:
         metadata.append((headers.PLAN.metadata, "1"))
-    with opened(target, tls) as channel:
+    with opened(target, client_credentials(tls)) as channel:
         # The messages stay bytes here: the core makes JSON of them.
         method: Any = channel.unary_stream(_METHOD, request_serializer=pages_pb2.PagesRequest.SerializeToString)
         try:
@@ -146,7 +147,7 @@ class SessionSender:
         Raises:
             SettingError: The files of TLS can't be used.
         """
-        self._channel = opened(target, tls)
+        self._channel = opened(target, client_credentials(tls))
         self._metadata = headers.caller_metadata(key, None)
         self._write = grpc_sessions.method(self._channel)
 

@@ -202,8 +202,7 @@ class RemoteBackend:
         addresses.split(target, "--target")
         self._telemetry = telemetry or Telemetry()
         self._target = target
-        self._tls = tls
-        self._credentials = None if tls is None else client_credentials(tls)
+        self._credentials = client_credentials(tls)
         self._channel: grpc.aio.Channel | None = None
         self._writing_channel: grpc.Channel | None = None
 
@@ -246,7 +245,7 @@ class RemoteBackend:
         metadata = headers.caller_metadata(incoming.key, incoming.domain)
         metadata += [(headers.REQUEST_ID.metadata, incoming.request_id), *incoming.trace.items()]
         if self._writing_channel is None:
-            self._writing_channel = channel(self._target, self._tls)
+            self._writing_channel = channel(self._target, self._credentials)
         sink = RemoteSink(grpc_sessions.method(self._writing_channel), metadata, incoming.seconds)
         try:
             yield sink

@@ -11,7 +11,7 @@ import contextlib
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -37,8 +37,6 @@ from pageroles.writing import MOST_DELIVERIES, IncomingWrite
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from google.protobuf.message import Message
-
     from pageroles.service import Reply
     from pageroles.settings import ServerTls
     from pageroles.store.call import Call
@@ -59,9 +57,6 @@ _CHANNEL_OPTIONS = [
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
 ]
-
-
-_M = TypeVar("_M", bound="Message")
 
 
 class _Waiting:
@@ -149,8 +144,8 @@ class _Servicer:
         try:
             incoming = IncomingRequest(
                 method=method,
-                request=self._message(requests, context, address, pages_pb2.PagesRequest),
-                key=headers.key(metadata.texts(headers.AUTHENTICATION), metadata.texts(headers.AUTHORIZATION)),
+                request=self._message(requests, context, address),
+                key=metadata.key(),
                 domain=headers.domain(metadata.domains()),
                 seconds=context.time_remaining(),
                 request_id=request_id,
@@ -162,7 +157,9 @@ class _Servicer:
             raise
         return self._answer(incoming, context)
 
-    def _message(self, requests: Iterator[bytes], context: grpc.ServicerContext, address: str, kind: type[_M]) -> _M:
+    def _message(
+        self, requests: Iterator[bytes], context: grpc.ServicerContext, address: str
+    ) -> pages_pb2.PagesRequest:
         """Wait for the message of a call that has one.
 
         Raises:
@@ -177,12 +174,12 @@ class _Servicer:
                 # It was cancelled.
                 raise DeadlineError("the request's message did not come in time") from None
         if message is None:
-            raise InvalidArgumentError("", f"the call has no message; send a {kind.DESCRIPTOR.name}")
+            raise InvalidArgumentError("", "the call has no message; send a PagesRequest")
         try:
-            return kind.FromString(message)
+            return pages_pb2.PagesRequest.FromString(message)
         except DecodeError:
             raise InvalidArgumentError(
-                "", f"the message is no {kind.DESCRIPTOR.name}; make it with the contract's stubs"
+                "", "the message is no PagesRequest; make it with the contract's stubs"
             ) from None
 
     def _answer(self, incoming: IncomingRequest, context: grpc.ServicerContext) -> Reply:
@@ -214,14 +211,12 @@ class _SessionServicer:
 
     def write_sessions(self, requests: Iterator[grpc_sessions.Request], context: grpc.ServicerContext) -> bytes:
         """Store the sessions of a call."""
-        metadata = _Metadata(context)
-        request_id = headers.request_id(next(iter(metadata.texts(headers.REQUEST_ID)), None))
-        method, address, trace = grpc_sessions.METHOD, addresses.of_peer(context.peer()), metadata.trace()
-        try:
+        with _refusing(context) as (metadata, request_id):
+            method, address, trace = grpc_sessions.METHOD, addresses.of_peer(context.peer()), metadata.trace()
             try:
                 incoming = IncomingWrite(
                     method=method,
-                    key=headers.key(metadata.texts(headers.AUTHENTICATION), metadata.texts(headers.AUTHORIZATION)),
+                    key=metadata.key(),
                     domain=headers.domain(metadata.domains()),
                     seconds=context.time_remaining(),
                     request_id=request_id,
@@ -233,8 +228,6 @@ class _SessionServicer:
                 raise
             with self._service.sessions.delivery(incoming) as delivery:
                 answer = grpc_sessions.write(delivery, self._messages(requests, context))
-        except PagerolesError as error:
-            _abort(context, faults.to_grpc(faults.to_refusal(error, request_id), request_id))
         context.set_trailing_metadata(((headers.REQUEST_ID.metadata, request_id),))
         return answer.SerializeToString()
 
@@ -266,6 +259,9 @@ class _Metadata:
 
     def texts(self, header: headers.Header) -> list[str]:
         return [value for name, value in self._pairs if name == header.metadata and isinstance(value, str)]
+
+    def key(self) -> str | None:
+        return headers.key(self.texts(headers.AUTHENTICATION), self.texts(headers.AUTHORIZATION))
 
     def trace(self) -> dict[str, str]:
         return headers.trace(self._pairs)

@@ -81,12 +81,14 @@ def server_context(tls: ServerTls) -> ssl.SSLContext:
     return context
 
 
-def client_credentials(tls: ClientTls) -> grpc.ChannelCredentials:
-    """Return credentials for a gRPC client.
+def client_credentials(tls: ClientTls | None) -> grpc.ChannelCredentials | None:
+    """Return credentials for a gRPC client; None where it has no TLS.
 
     Raises:
         SettingError: The files can't be used.
     """
+    if tls is None:
+        return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if tls.ca is not None:
         _load_roots(context, tls.ca, "--ca")
@@ -101,13 +103,9 @@ def client_credentials(tls: ClientTls) -> grpc.ChannelCredentials:
     )
 
 
-def channel(target: str, tls: ClientTls | None) -> grpc.Channel:
-    """Return a channel to a gRPC server; without `tls` it is not encrypted.
-
-    Raises:
-        SettingError: The files can't be used.
-    """
-    return grpc.insecure_channel(target) if tls is None else grpc.secure_channel(target, client_credentials(tls))
+def channel(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
+    """Return a channel to a gRPC server; without credentials it is not encrypted."""
+    return grpc.insecure_channel(target) if credentials is None else grpc.secure_channel(target, credentials)
 
 
 class _RenewedContext(ssl.SSLContext):
