@@ -29,6 +29,10 @@ from support.served import Served
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Consoles take the width of their lines when a command is first imported, whichever test does it.
+os.environ |= {"COLUMNS": "200", "NO_COLOR": "1"}
+os.environ.pop("FORCE_COLOR", None)
+
 # No locals in tracebacks: they could show a key, and they hide what failed.
 structlog.configure(
     processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)],
