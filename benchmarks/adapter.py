@@ -167,7 +167,7 @@ class ServerProcess:
         self.pid = self._process.pid
         self.target: str = started["grpc"]
         self.http: str = started["http"]
-        self.key: str = started["key"]
+        self.key, self.other_key = started["keys"]
         self._channel = grpc.insecure_channel(self.target, [("grpc.max_receive_message_length", -1)])
         self._pages = self._channel.unary_unary(
             METHOD, request_serializer=pages_pb2.PagesRequest.SerializeToString, response_deserializer=bytes
@@ -312,8 +312,8 @@ def _serve(folder: Path, *, merges: bool, memory: int, readers: int, http: bool)
             ),
         ) as served,
     ):
-        key, _ = KeyStore(store).create(None, permissions=Permission)
-        _say({"grpc": served.grpc, "http": served.http, "key": key})
+        keys = [KeyStore(store).create(None, permissions=Permission)[0] for _ in range(2)]
+        _say({"grpc": served.grpc, "http": served.http, "keys": keys})
         feed: _Feed | None = None
         for line in sys.stdin:
             command, *words = json.loads(line)

@@ -1,4 +1,4 @@
-"""The load test: many small requests, large ones at once, and both together. Loopback only, bounded in time.
+"""The load test: many small requests, large ones at once, both together, and far too many. Loopback, bounded in time.
 
 A client of its own (client/main.go) sends the small requests and leaves the answers as bytes: a client that reads them
 takes more of the two cores than the server. They are compared with a bare gRPC server whose answers are as large.
@@ -32,6 +32,12 @@ DOMAINS = 1000
 _AT_ONCE = (1, 8)
 _LARGE_AT_ONCE = 8
 _WARM_UP_SECONDS = 2
+# One caller asks this often, about small domains, beside callers of another key who ask without pause and do not heed
+# refusals: as many as the server takes, and ten and fifty times as many.
+_ASKS_EVERY = "10ms"
+_TAKES = 8
+_TIMES = (1, 10, 50)
+_SETTLED_SECONDS = 0.5
 
 
 class SmallRequests(msgspec.Struct):
@@ -45,6 +51,8 @@ class SmallRequests(msgspec.Struct):
         p50_ms: Median latency, in milliseconds.
         p99_ms: 99th percentile of the latency, in milliseconds.
         answer_bytes: Of an answer, on average.
+        refused: How many were refused since the server is busy; they count among none of the above.
+        max_ms: The longest latency, in milliseconds.
     """
 
     at_once: int
@@ -54,6 +62,36 @@ class SmallRequests(msgspec.Struct):
     p50_ms: float
     p99_ms: float
     answer_bytes: int
+    refused: int = 0
+    max_ms: float = 0
+
+
+class Beside(msgspec.Struct):
+    """One caller who asks now and then, beside callers of another key.
+
+    Attributes:
+        others: What the others ask about: small domains or the large one; empty: there are none.
+        caller: What the caller's requests took.
+        theirs: What those of the others took; None where there are none.
+    """
+
+    others: str
+    caller: SmallRequests
+    theirs: SmallRequests | None
+
+
+class Flood(msgspec.Struct):
+    """What one caller sees of others who ask for more than the server takes.
+
+    Attributes:
+        beside: The caller beside nobody, beside others, and beside nobody again, a second later.
+        peak_bytes: The most memory meanwhile, above what it was before.
+        left_bytes: The memory a second later, above what it was before.
+    """
+
+    beside: list[Beside]
+    peak_bytes: int
+    left_bytes: int
 
 
 class LargeRequests(msgspec.Struct):
@@ -88,6 +126,7 @@ class Load(msgspec.Struct):
         in_memory: Large requests about a domain in memory.
         streamed: Large requests where nothing is kept.
         resident_bytes: The memory above idle with all small domains in it, and with the large one as well.
+        flood: One caller beside others who ask for too much.
     """
 
     sessions: int
@@ -103,6 +142,7 @@ class Load(msgspec.Struct):
     in_memory: Large
     streamed: Large
     resident_bytes: tuple[int, int]
+    flood: Flood
 
 
 def run(sessions: int, seconds: int, progress: Callable[[str], None]) -> Load:
@@ -141,6 +181,7 @@ def run(sessions: int, seconds: int, progress: Callable[[str], None]) -> Load:
         progress("small requests beside a large one that always runs")
         with _AlwaysLarge(server) as large:
             beside = _small(server, _AT_ONCE[-1], seconds)
+        flood = _flood(server, seconds, progress)
     echo: list[SmallRequests] = []
     with EchoProcess(served[0].answer_bytes) as bare:
         _small(bare, _AT_ONCE[-1], _WARM_UP_SECONDS)
@@ -161,6 +202,7 @@ def run(sessions: int, seconds: int, progress: Callable[[str], None]) -> Load:
         in_memory=in_memory,
         streamed=streamed,
         resident_bytes=(small_bytes, all_bytes),
+        flood=flood,
     )
 
 
@@ -175,22 +217,55 @@ def _idle(server: adapter.ServerProcess) -> int:
 
 def _small(server: adapter.ServerProcess | EchoProcess, at_once: int, seconds: int) -> SmallRequests:
     """Have the client ask for reports of small domains, picked at random."""
-    with tempfile.TemporaryDirectory() as folder:
-        request = Path(folder) / "request"
+    with _Client(server, server.key, at_once, seconds) as client:
+        return client.result()
+
+
+class _Client:
+    """The client at work, until the block ends."""
+
+    def __init__(
+        self, server: adapter.ServerProcess | EchoProcess, key: str, callers: int, seconds: float, **more: object
+    ) -> None:
+        """Start it.
+
+        Args:
+            server: Whom it asks.
+            key: The key that it shows.
+            callers: How many requests it has in flight.
+            seconds: For how long it begins new ones.
+            more: Its other options.
+        """
+        self._seconds = seconds
+        self._folder = tempfile.TemporaryDirectory()
+        request = Path(self._folder.name) / "request"
         request.write_bytes(adapter.request(ANY).SerializeToString())
         options = {
             "target": server.target,
             "method": adapter.METHOD,
-            "key": server.key,
+            "key": key,
             "request": request,
             "domains": DOMAINS,
-            "callers": at_once,
+            "callers": callers,
             "seconds": seconds,
+            **more,
         }
         command = [str(_CLIENT), *(f"-{name}={value}" for name, value in options.items())]
-        # It ends by itself; should it hang, `run` ends it, by its process id.
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=seconds + 90)
-    return msgspec.json.decode(done.stdout, type=SmallRequests)
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
+
+    def result(self) -> SmallRequests:
+        """Wait until it ends, and return what it saw."""
+        told, _ = self._process.communicate(timeout=self._seconds + 90)
+        return msgspec.json.decode(told, type=SmallRequests)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # It ends by itself, unless it hangs.
+        self._process.kill()
+        self._process.wait()
+        self._folder.cleanup()
 
 
 def _first(server: adapter.ServerProcess) -> SmallRequests:
@@ -205,6 +280,36 @@ def _first(server: adapter.ServerProcess) -> SmallRequests:
     per_second = len(times) / (sum(times) / 1000)
     p99 = figures.percentile(times, 99)
     return SmallRequests(1, len(times), 0, per_second, statistics.median(times), p99, answered // len(times))
+
+
+# ---- far too many ----
+
+
+def _flood(server: adapter.ServerProcess, seconds: int, progress: Callable[[str], None]) -> Flood:
+    """Have one caller ask beside ever more callers of another key."""
+    beside: list[Beside] = []
+
+    def alone() -> None:
+        with _Client(server, server.key, 1, seconds, every=_ASKS_EVERY) as caller:
+            beside.append(Beside("", caller.result(), None))
+
+    alone()
+    before = memory.resident(server.pid)
+    memory.reset_peak(server.pid)
+    for name, domain in (("small domains", ""), ("the large domain", DOMAIN)):
+        for times in _TIMES:
+            progress(f"one caller beside {times * _TAKES} who ask about {name}")
+            with _Client(server, server.other_key, times * _TAKES, seconds + 1, domain=domain) as others:
+                # The caller comes when the others are there.
+                time.sleep(_SETTLED_SECONDS)
+                with _Client(server, server.key, 1, seconds, every=_ASKS_EVERY) as caller:
+                    seen = caller.result()
+                beside.append(Beside(name, seen, others.result()))
+    peak = memory.peak(server.pid)
+    time.sleep(1)
+    left = memory.resident(server.pid)
+    alone()
+    return Flood(beside, peak - before, left - before)
 
 
 # ---- large requests ----
@@ -257,6 +362,11 @@ class _AlwaysLarge:
         self._thread.join()
 
 
+def flood_memory(flood: Flood) -> tuple[str, str]:
+    """Return the most memory of a flood, and what is left of it, in MiB."""
+    return _mib(flood.peak_bytes), _mib(flood.left_bytes)
+
+
 def tables(load: Load) -> list[Table]:
     """Return the tables of a load test."""
 
@@ -276,9 +386,31 @@ def tables(load: Load) -> list[Table]:
     if load.large_meanwhile:
         mean = statistics.mean(load.large_meanwhile)
         large.append(["in memory, one always running, beside small ones", "", f"{mean:.3f}", ""])
+    beside = [
+        [
+            f"beside {one.theirs.at_once} who ask about {one.others}" if one.theirs else "beside nobody",
+            f"{one.caller.p50_ms:.1f}",
+            f"{one.caller.p99_ms:.1f}",
+            f"{one.caller.refused + one.caller.failed}",
+            *(
+                [
+                    f"{one.theirs.per_second:,.0f}",
+                    f"{one.theirs.refused * one.theirs.per_second / one.theirs.requests:,.0f}",
+                ]
+                if one.theirs
+                else ["", ""]
+            ),
+        ]
+        for one in load.flood.beside
+    ]
     return [
         Table("Small requests", ["", "a second", "p50 ms", "p99 ms", "failed"], rows),
         Table("Large requests", ["", "seconds, all", "seconds, each", "memory above idle MiB"], large),
+        Table(
+            "One caller, every 10 ms, beside callers of another key who ask without pause",
+            ["", "p50 ms", "p99 ms", "not answered", "answers to the others, a second", "refusals, a second"],
+            beside,
+        ),
     ]
 
 

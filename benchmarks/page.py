@@ -89,12 +89,24 @@ def _load(load: Load) -> str:
             "bytes and does nothing else."
         ),
     ]
-    small_table, large_table = loads.tables(load)
+    small_table, large_table, flood_table = loads.tables(load)
+    peak, left = loads.flood_memory(load.flood)
     parts += [
         small_table.markdown(),
         large_table.markdown(),
         _wrapped(
             f"Memory above idle with all small domains in memory: {small}, with the large one as well: {everything}."
+        ),
+        _wrapped(
+            "A caller with a key of its own asks about small domains, one request every 10 ms, while callers of a "
+            "second key ask without pause: as many as the server takes, ten and fifty times as many. They try again at "
+            "once when they are refused."
+        )
+        + "\n",
+        flood_table.markdown(),
+        _wrapped(
+            f"Most memory meanwhile, above what it was before: {peak} MiB; a second later: {left} MiB. The last line "
+            "is of that time."
         ),
     ]
     return "\n".join(parts)

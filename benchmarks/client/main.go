@@ -15,8 +15,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 )
 
 const timeout = 60 * time.Second
@@ -34,17 +36,19 @@ func (raw) Unmarshal(data []byte, message any) error {
 func (raw) Name() string { return "proto" }
 
 type load struct {
-	connections []*grpc.ClientConn
-	method, key string
-	request     []byte
-	domains     int
-	ends        time.Time
+	connections         []*grpc.ClientConn
+	method, key, domain string
+	request             []byte
+	domains             int
+	ends                time.Time
+	every               time.Duration
 }
 
 // What one caller saw.
 type found struct {
 	milliseconds []float64
 	bytes        int
+	refused      int
 	failed       int
 	fault        string
 }
@@ -56,12 +60,19 @@ func (load *load) call(caller int) (found found) {
 		if !began.Before(load.ends) {
 			return found
 		}
-		domain := fmt.Sprintf("site-%d.example", rand.IntN(load.domains))
+		domain := load.domain
+		if domain == "" {
+			domain = fmt.Sprintf("site-%d.example", rand.IntN(load.domains))
+		}
 		ctx, cancel := context.WithTimeout(
 			metadata.AppendToOutgoingContext(context.Background(), "authentication", load.key, "domain", domain), timeout)
 		var answer []byte
 		err := connection.Invoke(ctx, load.method, &load.request, &answer)
 		cancel()
+		if status.Code(err) == codes.ResourceExhausted {
+			found.refused++
+			continue
+		}
 		if err != nil {
 			found.failed++
 			found.fault = err.Error()
@@ -69,6 +80,7 @@ func (load *load) call(caller int) (found found) {
 		}
 		found.milliseconds = append(found.milliseconds, time.Since(began).Seconds()*1000)
 		found.bytes += len(answer)
+		time.Sleep(load.every - time.Since(began))
 	}
 }
 
@@ -77,8 +89,10 @@ func run() error {
 	method := flag.String("method", "", "the full name of the method")
 	key := flag.String("key", "", "the API key")
 	request := flag.String("request", "", "a file with the request's bytes")
-	domains := flag.Int("domains", 1, "the number of domains, one of which each request asks about")
+	domain := flag.String("domain", "", "the domain to ask about; else one of the small ones, picked at random")
+	domains := flag.Int("domains", 1, "the number of small domains")
 	callers := flag.Int("callers", 1, "requests in flight")
+	every := flag.Duration("every", 0, "the time from one request of a caller to its next, at least")
 	seconds := flag.Float64("seconds", 1, "how long requests begin")
 	flag.Parse()
 
@@ -86,7 +100,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	load := load{method: *method, key: *key, request: body, domains: *domains}
+	load := load{method: *method, key: *key, domain: *domain, request: body, domains: *domains, every: *every}
 	for range min(*callers, 4) {
 		connection, err := grpc.NewClient(*target, grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{})))
@@ -111,21 +125,24 @@ func run() error {
 	for _, one := range each {
 		all.milliseconds = append(all.milliseconds, one.milliseconds...)
 		all.bytes += one.bytes
+		all.refused += one.refused
 		all.failed += one.failed
 		all.fault += one.fault
 	}
 	requests := len(all.milliseconds)
 	if requests == 0 {
-		return fmt.Errorf("no request was answered: %s", all.fault)
+		return fmt.Errorf("no request was answered, %d were refused: %s", all.refused, all.fault)
 	}
 	slices.Sort(all.milliseconds)
 	return json.NewEncoder(os.Stdout).Encode(map[string]any{
 		"at_once":      *callers,
 		"requests":     requests,
+		"refused":      all.refused,
 		"failed":       all.failed,
 		"per_second":   float64(requests) / took,
 		"p50_ms":       all.milliseconds[requests/2],
 		"p99_ms":       all.milliseconds[requests*99/100],
+		"max_ms":       all.milliseconds[requests-1],
 		"answer_bytes": all.bytes / requests,
 	})
 }

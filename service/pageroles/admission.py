@@ -81,19 +81,38 @@ class Admission:
         Raises:
             OverloadedError: All places are taken.
         """
+        place = Place(self)
+        self.take_back(place)
+        try:
+            yield place
+        finally:
+            self.give_back(place)
+
+    def take_back(self, place: Place) -> None:
+        """Take a place that is given back.
+
+        Raises:
+            OverloadedError: All places are taken, or its key holds as many as one may.
+        """
         with self._lock:
             if self._taken >= self.places:
                 self.refused.add("places")
                 raise OverloadedError("the server is busy; try again", _RETRY_SECONDS)
+            if place.key_id is not None:
+                self._count(place.key_id)
             self._taken += 1
-        place = Place(self)
-        try:
-            yield place
-        finally:
-            with self._lock:
-                self._taken -= 1
-                self._large -= place.is_large
-                _subtract(self._taken_by, place.key_id, 1)
+            place.is_held = True
+
+    def give_back(self, place: Place) -> None:
+        """Give a place back, unless it is."""
+        with self._lock:
+            if not place.is_held:
+                return
+            place.is_held = False
+            self._taken -= 1
+            self._large -= place.is_large
+            place.is_large = False
+            _subtract(self._taken_by, place.key_id, 1)
 
     @contextlib.contextmanager
     def answer(self, key_id: str, size: int) -> Iterator[None]:
@@ -131,13 +150,16 @@ class Admission:
             OverloadedError: The key holds as many as one may.
         """
         with self._lock:
-            if self._taken_by[key_id] >= max(self.places * _OF_ONE_KEY, 1):
-                self.refused.add("key")
-                raise OverloadedError(
-                    "this key has as many requests at work as one key may have; try again", _RETRY_SECONDS
-                )
-            self._taken_by[key_id] += 1
+            self._count(key_id)
             place.key_id = key_id
+
+    def _count(self, key_id: str) -> None:
+        if self._taken_by[key_id] >= max(self.places * _OF_ONE_KEY, 1):
+            self.refused.add("key")
+            raise OverloadedError(
+                "this key has as many requests at work as one key may have; try again", _RETRY_SECONDS
+            )
+        self._taken_by[key_id] += 1
 
     def count_as_large(self, place: Place) -> None:
         """Count a place among those of large reports.
@@ -157,13 +179,15 @@ class Place:
     """A place that a request holds.
 
     Attributes:
+        is_held: Whether it is not given back.
         key_id: Whose it is; None until that is known.
         is_large: Whether a large report holds it.
     """
 
     def __init__(self, admission: Admission) -> None:
-        """Hold a place, of nobody yet."""
+        """Prepare a place, of nobody yet."""
         self._admission = admission
+        self.is_held = False
         self.key_id: str | None = None
         self.is_large = False
 
@@ -174,6 +198,17 @@ class Place:
             OverloadedError: The key holds as many as one may.
         """
         self._admission.count_for_key(self, key_id)
+
+    @contextlib.contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Give the place back while the block waits.
+
+        Raises:
+            OverloadedError: After the block, others have taken all places, or all that its key may have.
+        """
+        self._admission.give_back(self)
+        yield
+        self._admission.take_back(self)
 
     def take_large(self) -> None:
         """Say that a large report holds it.

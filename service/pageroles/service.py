@@ -21,6 +21,7 @@ from pageroles.settings import ServerSettings
 from pageroles.store.watch import EVERY_SECONDS, Watch
 from pageroles.telemetry.readings import Parts
 from pageroles.telemetry.record import Telemetry
+from pageroles.turns import Turns
 from pageroles.writing import SessionWriting
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pageroles.store.call import Call
     from pageroles.store.store import Store
     from pageroles.telemetry.record import RequestRecord
+    from pageroles.turns import Turn
     from pageroles.v1 import pages_pb2
 
 
@@ -71,11 +73,13 @@ class Reply:
         report: The report.
         key_id: The id of the caller's key.
         quota: The domain's quota after this request; None where it has no quota.
+        turn: The request's turn, to leave when the caller has the answer.
     """
 
     report: Report
     key_id: str
     quota: QuotaState | None
+    turn: Turn
 
 
 class PagesService:
@@ -84,6 +88,7 @@ class PagesService:
     Attributes:
         max_seconds: The longest time that a request may take, in seconds.
         admission: Accounts for what the requests hold together.
+        turns: Gives them their turns.
         watch: Tells whether the store is ready.
         telemetry: What requests are told to, beside the log.
         sessions: Takes sessions that callers write.
@@ -118,6 +123,7 @@ class PagesService:
         self.watch.start()
         self.max_seconds = max_seconds
         self.admission = Admission(max_requests)
+        self.turns = Turns()
         self._store = store
         self._domains = StoredDomains(store)
         self._keys = KeyRing(KeyStore(store))
@@ -135,7 +141,8 @@ class PagesService:
                 residents=self._reporter.residents,
                 quotas=self._quotas,
                 admission=self.admission,
-                refused=(self.admission.refused, self._keys.refused, self.sessions.refused),
+                turns=self.turns,
+                refused=(self.admission.refused, self.turns.refused, self._keys.refused, self.sessions.refused),
                 written=self.sessions.counts,
                 writer=self.sessions.writer,
             )
@@ -181,24 +188,22 @@ class PagesService:
         return reply
 
     def _answer(self, incoming: IncomingRequest, started: Callable[[Call], None], record: RequestRecord) -> Reply:
+        seconds = self.max_seconds if incoming.seconds is None else min(incoming.seconds, self.max_seconds)
+        call = self._store.call(seconds, record)
         with self.admission.place() as place:
             with record.stage("admission"):
                 caller, query, quota = self._admitted(incoming, place, record)
-            seconds = self.max_seconds if incoming.seconds is None else incoming.seconds
-            call = self._store.call(min(seconds, self.max_seconds), record)
-            started(call)
             try:
-                report = self._reporter.report(query, call, place.take_large)
-                # Again, for what happened meanwhile.
-                self.watch.refuse_damaged()
-                return Reply(report, caller.key_id, quota)
-            except CancelledError:
+                with record.stage("line"), place.set_aside():
+                    call.turn = turn = self.turns.take(caller.key_id, call.remaining())
+                report = self._counted(query, call, started, place)
+            except BaseException as error:
+                call.let_others()
+                if isinstance(error, PagerolesError) and not isinstance(error, CancelledError):
+                    self._quotas.give_back(quota)
                 raise
-            except PagerolesError:
-                self._quotas.give_back(quota)
-                raise
-            finally:
-                call.finish()
+            turn.answered()
+            return Reply(report, caller.key_id, quota, turn)
 
     def _admitted(
         self, incoming: IncomingRequest, place: Place, record: RequestRecord
@@ -212,6 +217,16 @@ class PagesService:
         record.domain = domain = self._domains.stored(caller.domain) if caller.names_domain else caller.domain
         query = to_query(incoming.request, domain, datetime.now(UTC))
         return caller, query, self._quotas.take(domain)
+
+    def _counted(self, query: PagesQuery, call: Call, started: Callable[[Call], None], place: Place) -> Report:
+        started(call)
+        try:
+            report = self._reporter.report(query, call, place.take_large)
+            # Again, for what happened meanwhile.
+            self.watch.refuse_damaged()
+        finally:
+            call.finish()
+        return report
 
     def _caller(self, incoming: IncomingRequest) -> Caller:
         try:

@@ -32,7 +32,7 @@ FLOORS = (
     ("telemetry",),
     ("report", "access", "ingest"),
     ("question", "store"),
-    ("cached", "admission"),
+    ("cached", "admission", "turns"),
     ("settings", "sentences", "errors", "counts"),
     ("v1", "_core"),
 )

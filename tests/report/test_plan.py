@@ -86,7 +86,7 @@ PLANS = {
         Streamed(SIXTEENTHS, PER_REPORT, Reading(versions=True, history_apart=True), large=True),
     ),
     "kept, few sessions": (Facts(kept=FEW), InMemory(FEW, threads=1)),
-    "kept, many sessions": (Facts(kept=MANY), InMemory(MANY, threads=PER_REPORT)),
+    "kept, many sessions": (Facts(kept=MANY), InMemory(MANY, threads=PER_REPORT, large=True)),
     "kept, whatever else is known": (
         Facts(kept=FEW, rows=SMALL_ROWS, converting_rows=SMALL_ROWS, merged=True, ambiguous=True),
         InMemory(FEW, threads=1),

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
-STAGES = ["admission", "facts", "plan", "count", "names"]
+STAGES = ["admission", "line", "facts", "plan", "count", "names"]
 RPC = "pageroles.v1.PageRolesService/Pages"
 
 

@@ -11,9 +11,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from pageroles import turns
 from pageroles.access import keys as keys_module
 from pageroles.access.keys import ApiKey, KeyRing, KeyStore
 from pageroles.errors import UnauthenticatedError
+from pageroles.turns import Turns
 from pageroles.v1 import pages_pb2
 from support.served import serving_with
 from support.wire import Asked, details
@@ -133,6 +135,40 @@ def test_more_requests_than_places_are_told_when_to_come_back(served: Served, ke
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert details(caught.value)[0].retry_delay.seconds >= 1
         asked.pages()
+
+
+def test_a_request_whose_turn_does_not_come_is_told_when_to_come_back(served: Served, key: str) -> None:
+    with serving_with(served.store) as (target, service, _), Asked(target, key) as asked:
+        service.turns = Turns(1, line_seconds=0.01)
+        other = service.turns.take("other", 1)
+        for ask in (asked.pages, lambda: list(asked.stream())):
+            with pytest.raises(grpc.RpcError) as caught:
+                ask()
+            assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert details(caught.value)[0].retry_delay.seconds >= 1
+        assert service.admission.taken == 0
+        other.leave()
+        asked.pages()
+
+
+@pytest.mark.parametrize("memory", [0, None], ids=["streaming", "in memory"])
+def test_a_turn_comes_back_however_a_request_ends(
+    served: Served, key: str, memory: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An answer that is taken late ends a turn, too: not here.
+    monkeypatch.setattr(turns, "_HAND_OVER_SECONDS", 600.0)
+    with serving_with(served.store, memory=memory) as (target, service, _), Asked(target, key) as asked:
+        service.turns = Turns(1, line_seconds=30)
+        for _ in range(3):
+            asked.pages()
+            list(asked.stream())
+            with pytest.raises(grpc.RpcError):
+                asked.pages(start_date="no date")
+        monkeypatch.setattr(service._reporter, "report", lambda *_: 1 / 0)
+        with pytest.raises(grpc.RpcError) as caught:
+            asked.pages()
+        assert caught.value.code() == grpc.StatusCode.INTERNAL
+        service.turns.take("other", 30).leave()
 
 
 @pytest.mark.usefixtures("streaming")

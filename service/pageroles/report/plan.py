@@ -34,12 +34,14 @@ class InMemory:
     Attributes:
         kept: What is kept.
         threads: How many threads count.
+        large: Whether it takes turns with other large reports.
         source: What the report is made from, for the log.
     """
 
     source: ClassVar = "memory"
     kept: Kept
     threads: int
+    large: bool = False
 
     def __str__(self) -> str:
         """Return the plan as a sentence."""
@@ -57,7 +59,7 @@ class Streamed:
         units: The ranges of the units, in ascending order.
         workers: How many workers count units, each one after the other.
         reading: How the streams are read.
-        large: Whether the workers for large reports count it.
+        large: Whether the workers for large reports count it, which take turns.
         source: What the report is made from, for the log.
     """
 
@@ -96,7 +98,8 @@ def make(query: PagesQuery, facts: Facts, per_report: int) -> Plan:
         per_report: The most workers, or threads, for one report.
     """
     if facts.kept is not None:
-        return InMemory(facts.kept, threads=per_report if facts.kept.sessions >= SMALL_ROWS else 1)
+        large = facts.kept.sessions >= SMALL_ROWS
+        return InMemory(facts.kept, per_report if large else 1, large)
     large = max(facts.rows, facts.converting_rows) >= SMALL_ROWS
     reading = Reading(versions=large and not facts.merged, whole_keys=facts.ambiguous, history_apart=large)
     rows = DATED_ROWS_PER_UNIT if is_dated(query, reading) else ROWS_PER_UNIT

@@ -166,6 +166,7 @@ class _Entry:
     @contextlib.contextmanager
     def owned(self, call: Call) -> Iterator[None]:
         """Let a call own it; wait while another does."""
+        call.let_others()
         while not self.turn.acquire(timeout=min(call.remaining(), _PATIENCE_SECONDS)):
             pass
         try:

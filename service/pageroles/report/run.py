@@ -112,13 +112,13 @@ class Reporter:
         Args:
             query: The question.
             call: Ends the queries in time.
-            admit_large: Called before a large report streams; what it raises ends the report.
+            admit_large: Called before a large report is made; what it raises ends the report.
 
         Raises:
             PagerolesError: The store failed, or the call ended; no query of it keeps running.
         """
         plan = self.plan(query, call)
-        if isinstance(plan, Streamed) and plan.large:
+        if plan.large:
             admit_large()
         if isinstance(plan, InMemory):
             return self.run(query, plan, call)
@@ -162,14 +162,16 @@ class Reporter:
         return Report(query, plan, counted, call.watcher)
 
     def _count_in_memory(self, query: PagesQuery, plan: InMemory, call: Call) -> _core.Counted:
-        if plan.threads == 1:
-            return plan.kept.count(query, 1)
-        while not self._turn.acquire(timeout=call.remaining()):
-            pass
-        try:
-            return plan.kept.count(query, plan.threads)
-        finally:
-            self._turn.release()
+        if plan.large:
+            call.let_others()
+            while not self._turn.acquire(timeout=call.remaining()):
+                pass
+            try:
+                return plan.kept.count(query, plan.threads)
+            finally:
+                self._turn.release()
+        call.go_on()
+        return plan.kept.count(query, plan.threads)
 
     def _tally(self, query: PagesQuery, plan: Streamed, call: Call) -> _core.Tally:
         """Count units in a tally for each worker, and merge the tallies."""

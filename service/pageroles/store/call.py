@@ -48,6 +48,16 @@ class Watcher(Protocol):
         """Watch the block, which runs a query and reads its result; `tag` marks it in ClickHouse."""
 
 
+class Turn(Protocol):
+    """The turn of a request at the processor."""
+
+    def leave(self) -> None:
+        """Let others go on; do nothing if it was left before."""
+
+    def take_again(self, remaining: Callable[[], float]) -> None:
+        """Wait for it if it was left; `remaining` returns the seconds that are left, or raises an error."""
+
+
 class _Nobody:
     """Watches nothing, at no cost."""
 
@@ -86,11 +96,13 @@ class Call:
         tag: Marks the queries of this call in ClickHouse, so that they can be stopped.
         deadline: When the call's time is over, in seconds of `time.monotonic`.
         watcher: Is told what is done for the call.
+        turn: The turn of its request; None: it takes none.
     """
 
     def __init__(self, seconds: float, watcher: Watcher = NOBODY) -> None:
         """Start a call that may take `seconds`, and which `watcher` watches."""
         self.watcher = watcher
+        self.turn: Turn | None = None
         self.tag = f"{_PROCESS}-{next(_numbers)}"
         self.deadline = time.monotonic() + seconds
         self._cancelled = False
@@ -111,6 +123,21 @@ class Call:
         if self._cancelled:
             raise CancelledError("the request was cancelled")
         return left
+
+    def let_others(self) -> None:
+        """Leave the turn of its request, before it waits for the store or for another request."""
+        if self.turn:
+            self.turn.leave()
+
+    def go_on(self) -> None:
+        """Wait for a turn if it was left. Who holds a lock may not: those who have the turns may wait for it.
+
+        Raises:
+            DeadlineError: No time is left by then.
+            CancelledError: The call was cancelled by then.
+        """
+        if self.turn:
+            self.turn.take_again(self.remaining)
 
     def on_cancel(self, stop: Callable[[], None]) -> None:
         """Call `stop` once when the call is cancelled; at once if it already is."""

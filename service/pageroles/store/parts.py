@@ -272,6 +272,7 @@ class Looks:
             while self._looking and self._ended < wanted:
                 if not waits:
                     waits = True
+                    call.let_others()
                     call.on_cancel(self._wake)
                 self._turn.wait(call.remaining())
                 call.remaining()

@@ -433,6 +433,7 @@ class Store:
     @contextlib.contextmanager
     def _asked(self, text: str, call: Call) -> Iterator[tuple[Client, Query]]:
         """Lend a client for one query of a call; count the query, and tell the call's watcher."""
+        call.let_others()
         with (
             call.watcher.query(text, call.tag) as query,
             self._sent(self._engine.reader(), call) as client,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pageroles.report.residents import Residents
     from pageroles.store.store import Store
     from pageroles.store.watch import Watch
+    from pageroles.turns import Turns
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Parts:
         residents: The domains in memory.
         quotas: Counts requests against the quotas.
         admission: Accounts for what requests hold.
+        turns: Gives requests their turns.
         refused: Count the requests that were refused since the server is busy, by what was wanting.
         written: Counts the sessions that callers wrote.
         writer: Stores them.
@@ -41,6 +43,7 @@ class Parts:
     residents: Residents
     quotas: QuotaMeter
     admission: Admission
+    turns: Turns
     refused: Sequence[Counts]
     written: Counts
     writer: Writer
@@ -48,6 +51,7 @@ class Parts:
     def read(self) -> Iterator[Metric]:
         """Read what they have counted so far."""
         yield gauge("pageroles_requests_at_work", "Requests at work.", self.admission.taken)
+        yield gauge("pageroles_requests_in_line", "Requests that wait for their turn.", self.turns.in_line)
         yield gauge("pageroles_places", "The most requests at work at once.", self.admission.places)
         yield gauge(
             "pageroles_answer_unread_bytes",

@@ -12,9 +12,9 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pageroles.errors import PagerolesError, Status
+from pageroles.errors import OverloadedError, PagerolesError, Status
 from pageroles.telemetry.record import Telemetry
-from pageroles.transport import addresses, faults, grpc_sessions, headers
+from pageroles.transport import addresses, faults, grpc_sessions, headers, patience
 from pageroles.transport.grpc_server import SERVICE
 from pageroles.transport.sinks import LocalSink, RemoteSink
 from pageroles.transport.tls import channel, client_credentials
@@ -110,7 +110,8 @@ class LocalBackend:
         """Ask `pages_service`, which `close` leaves open."""
         self._service = pages_service
         # More threads than requests at work: a request to refuse must not wait for one of them to end.
-        self._pool = ThreadPoolExecutor(pages_service.admission.places + 8, thread_name_prefix="rest")
+        threads = pages_service.admission.places + pages_service.turns.most_in_line + 8
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rest")
 
     async def answer(self, incoming: IncomingRequest) -> StreamedReply:
         """Answer a request; cancelling the task stops its queries.
@@ -123,6 +124,8 @@ class LocalBackend:
         try:
             reply, begun, rest = await loop.run_in_executor(self._pool, self._begin, incoming, cancellation.started)
         except PagerolesError as error:
+            if isinstance(error, OverloadedError):
+                await asyncio.sleep(patience.REFUSAL_SECONDS)
             raise RefusedError(faults.to_refusal(error, incoming.request_id)) from error
         except asyncio.CancelledError:
             cancellation.cancel()
@@ -137,8 +140,11 @@ class LocalBackend:
         They are made in the same turn of a thread: to wait for another one takes longer than to make them.
         """
         reply = self._service.answer(incoming, started)
-        messages = reply.report.messages()
-        return reply, list(itertools.islice(messages, _BEGUN)), messages
+        try:
+            messages = reply.report.messages()
+            return reply, list(itertools.islice(messages, _BEGUN)), messages
+        finally:
+            reply.turn.leave()
 
     async def _messages(
         self, incoming: IncomingRequest, reply: Reply, begun: list[bytes], rest: Iterator[bytes]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -49,6 +50,9 @@ _MOST_WAITING_OF_ADDRESS = 200
 # Threads beyond those of requests at work and of calls that wait: they refuse further ones and answer health checks.
 _SPARE_THREADS = 64
 _RETRY_SECONDS = 1.0
+# The most refusals that are held back at once; each holds a thread.
+_MOST_HELD = 500
+_held = threading.Semaphore(_MOST_HELD)
 
 _CHANNEL_OPTIONS = [
     # Without this a second server on the same port would start, and take a part of the requests.
@@ -110,7 +114,11 @@ class _Servicer:
             reply = self._reply("Pages", requests, context, metadata, request_id)
             if reply.report.bytes < COUNTED_BYTES:
                 self._begin(reply, metadata, request_id, context)
+                # The next one goes on when this one is sent. Before that, its sending would wait for theirs.
+                if not context.add_callback(reply.turn.leave):
+                    reply.turn.leave()
                 return reply.report.message()
+            reply.turn.leave()
             with contextlib.ExitStack() as held:
                 held.enter_context(self._service.admission.answer(reply.key_id, reply.report.bytes))
                 message = reply.report.message()
@@ -126,6 +134,7 @@ class _Servicer:
         """Answer in messages of at most 1 MiB."""
         with _refusing(context) as (metadata, request_id):
             reply = self._reply("StreamPages", requests, context, metadata, request_id)
+            reply.turn.leave()
             with self._service.admission.answer(reply.key_id, reply.report.bytes):
                 self._begin(reply, metadata, request_id, context)
                 for message in reply.report.messages():
@@ -279,7 +288,18 @@ def _refusing(context: grpc.ServicerContext) -> Iterator[tuple[_Metadata, str]]:
     try:
         yield metadata, request_id
     except PagerolesError as error:
+        if isinstance(error, OverloadedError):
+            _hold()
         _abort(context, faults.to_grpc(faults.to_refusal(error, request_id), request_id))
+
+
+def _hold() -> None:
+    """Hold a refusal back, so that a caller who tries again at once does not take the time of those who may ask."""
+    if _held.acquire(blocking=False):
+        try:
+            time.sleep(patience.REFUSAL_SECONDS)
+        finally:
+            _held.release()
 
 
 def _abort(context: grpc.ServicerContext, status: grpc.Status) -> NoReturn:
@@ -310,7 +330,14 @@ class GrpcServer:
         """
         credentials = None if tls is None else server_credentials(tls)
         addresses.split(address, "--grpc-address")
-        threads = pages_service.admission.places + MOST_DELIVERIES + _MOST_WAITING + _SPARE_THREADS
+        threads = (
+            pages_service.admission.places
+            + pages_service.turns.most_in_line
+            + MOST_DELIVERIES
+            + _MOST_WAITING
+            + _MOST_HELD
+            + _SPARE_THREADS
+        )
         self._patience = Patience()
         self._server = grpc.server(ThreadPoolExecutor(threads, thread_name_prefix="rpc"), options=_CHANNEL_OPTIONS)
         served: dict[str, Any] = {

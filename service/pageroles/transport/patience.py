@@ -1,4 +1,4 @@
-"""Bounds on waiting for a caller: a message that does not come, an answer that is not read."""
+"""Bounds on callers: on waiting for their messages, on how long they read an answer, on how often they are refused."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ MESSAGE_SECONDS = 10.0
 # An answer has to be read within this time, and longer if it is large: a slow line takes it all the same.
 READ_SECONDS = 30.0
 READ_BYTES_PER_SECOND = 64 << 10
+# How long a refusal is held back where the server is busy: who tries again at once, all the same, does so seldom.
+REFUSAL_SECONDS = 0.5
 
 _LOOK_SECONDS = 0.5
 
