@@ -54,6 +54,18 @@ impl Totals {
     }
 }
 
+/// Sessions, and their distinct users.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RoleCount {
+    /// Sessions.
+    pub sessions: u64,
+    /// Users.
+    pub users: u64,
+}
+
+/// What the included sessions are, as `Balance` of the contract has it, in the order of its fields.
+pub type Balance = [RoleCount; 6];
+
 /// Memory of a count, kept from block to block.
 #[derive(Debug, Default)]
 struct Scratch {
@@ -66,6 +78,8 @@ struct Scratch {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) totals: Totals,
+    /// What the included sessions are, if that is asked for.
+    pub(crate) balance: Option<Balance>,
     /// For each side, a row for each page. Place 0 takes what belongs to no page.
     rows: [Vec<Row>; 2],
     /// The number of the last session. Numbers start at 1.
@@ -105,12 +119,15 @@ impl Counts {
         };
         if included.is_all(block) {
             self.add_sessions(block, marks, 0..block.len());
+            self.add_balance(block, marks, 0..block.len());
             self.add_conversions(block, marks, included, |_| true);
         } else {
             included.select(block, marks, &mut scratch.passes);
             places(&scratch.passes, &mut scratch.places);
             let sessions = scratch.places.iter();
-            self.add_sessions(block, marks, sessions.map(|&place| place as usize));
+            let sessions = sessions.map(|&place| place as usize);
+            self.add_sessions(block, marks, sessions.clone());
+            self.add_balance(block, marks, sessions);
             let passes = |session: usize| scratch.passes.get(session) == Some(&1);
             self.add_conversions(block, marks, included, passes);
         }
@@ -146,6 +163,36 @@ impl Counts {
         }
         self.session = session;
         self.totals.sessions += u64::from(session - first_session);
+    }
+
+    /// Counts what sessions are, if that is asked for.
+    fn add_balance(&mut self, block: &Block, marks: &[u8], sessions: impl Iterator<Item = usize>) {
+        let Some(balance) = &mut self.balance else {
+            return;
+        };
+        let mut last_users = [None; 6];
+        for place in sessions {
+            let is = |mark| marks.get(place).is_some_and(|marks| marks & mark != 0);
+            let (converting, dropping_off) = (is(marks::CONVERTING), is(marks::DROPS_OFF));
+            // A session with views has a landing page.
+            let without_views = block.landing.get(place).is_none_or(|&page| page == 0);
+            let kinds = [
+                true,
+                converting,
+                dropping_off,
+                converting && dropping_off,
+                converting && without_views,
+                dropping_off && without_views,
+            ];
+            let user = block.user.get(place);
+            for ((count, last_user), is) in balance.iter_mut().zip(&mut last_users).zip(kinds) {
+                if is {
+                    count.sessions += 1;
+                    count.users += u64::from(*last_user != user);
+                    *last_user = user;
+                }
+            }
+        }
     }
 
     /// Counts the conversion side of the converting sessions that pass.
@@ -211,6 +258,11 @@ impl Counts {
         u32::try_from(self.totals.sessions + other.totals.sessions)
             .map_err(|_| Error::TooMany("sessions"))?;
         self.totals.add(other.totals);
+        let counts = self.balance.iter_mut().flatten();
+        for (count, other) in counts.zip(other.balance.iter().flatten()) {
+            count.sessions += other.sessions;
+            count.users += other.users;
+        }
         Ok(())
     }
 

@@ -60,7 +60,7 @@ mod wire;
 
 pub use answer::{Answer, JsonAnswer, Snapshot};
 pub use counted::Counted;
-pub use counts::Totals;
+pub use counts::{Balance, RoleCount, Totals};
 pub use error::{Error, Result};
 pub use journey::Scope;
 pub use keys::key;

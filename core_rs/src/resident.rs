@@ -16,7 +16,7 @@ use std::{panic, thread};
 
 use crate::block::{Block, FULL, Session, day_and_time};
 use crate::counted::{Counted, SharedPages};
-use crate::counts::Counts;
+use crate::counts::{Balance, Counts};
 use crate::error::Result;
 use crate::included::Included;
 use crate::index::BATCH;
@@ -85,6 +85,8 @@ pub struct Question {
     pub landing: Option<u64>,
     /// URL, type and id of conversions.
     pub conversion: [Option<u64>; 3],
+    /// Whether what the included sessions are is counted, too.
+    pub balance: bool,
 }
 
 /// The combinations of traffic values, each with a code. Codes count from 1.
@@ -405,6 +407,7 @@ impl Resident {
         let share = blocks.len().div_ceil(threads.max(1)).max(1);
         let count = |blocks: &[Arc<Block>]| {
             let mut counts = Counts::default();
+            counts.balance = question.balance.then(Balance::default);
             counts.make_room(pages);
             for block in blocks {
                 counts.add(block, &included)?;

@@ -5,7 +5,7 @@ use std::mem;
 
 use crate::arrange::INCLUDED;
 use crate::counted::{Counted, SharedPages};
-use crate::counts::{Counts, Totals};
+use crate::counts::{Balance, Counts, Totals};
 use crate::error::{Error, Result};
 use crate::group::Range;
 use crate::included::Included;
@@ -57,6 +57,13 @@ impl Tally {
             counts: Counts::default(),
             merged_rows: 0,
         }
+    }
+
+    /// The same tally, which also counts what the included sessions are.
+    #[must_use]
+    pub fn with_balance(mut self) -> Self {
+        self.counts.balance = Some(Balance::default());
+        self
     }
 
     /// The same tally, with page keys of that width.
@@ -195,7 +202,8 @@ impl Tally {
 
     /// Takes all that was counted.
     fn emptied(&mut self) -> Self {
-        let empty = Self::new(self.scope, self.conversion_filter).with_keys(self.pages.width());
+        let mut empty = Self::new(self.scope, self.conversion_filter).with_keys(self.pages.width());
+        empty.counts.balance = self.counts.balance.map(|_| Balance::default());
         mem::replace(self, empty)
     }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use pageroles_core::roles::Side;
 use pageroles_core::{JsonAnswer, Scope, Tally};
 use support::blocks::{Values, block, put_varuint};
-use support::{streams, tallies};
+use support::{END_MS, START_MS, streams, tallies};
 
 /// A field of a message, or a value of an enum, whose type is empty then.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,17 +123,20 @@ fn messages_have_the_fields_of_the_contract() {
         }],
         ..support::session(2, 12, "s", 1)
     };
-    let mut tally = Tally::new(Scope::Any, false);
+    let mut tally = Tally::new(Scope::Any, false).with_balance();
     tally
         .feed_sessions(&block(&columns.map(|name| (name, one()))))
         .unwrap();
     let converted = streams::conversion_columns(&[&&session], false);
     tally.feed_conversions(&block(&converted)).unwrap();
     tally.finish_unit().unwrap();
-    let message = tallies::response(tally);
+    let mut counted = tallies::named(tally);
+    let answer = counted.answer(START_MS, END_MS).unwrap().limited_to(1);
+    let message = counted.read(|snapshot| answer.whole(snapshot));
     let message = parts(&message);
 
-    let numbers: Vec<_> = message.iter().map(|(number, _)| *number).collect();
+    let mut numbers: Vec<_> = message.iter().map(|(number, _)| *number).collect();
+    numbers.sort_unstable();
     let fields = entries("message PagesResponse");
     let known = fields.iter().filter(|field| field.name != "message");
     let known: Vec<_> = known.map(|field| field.number).collect();
@@ -197,6 +200,26 @@ fn json_has_the_names_of_the_contract() {
         let list = format!(",\"{}\":[{{\"url\":\"\"{roles}}}]", side.name());
         expected.push_str(&list);
     }
+    // What is beside the report comes last in the JSON.
+    let fields = entries("message PagesResponse");
+    let number_of = |name: &str| {
+        let field = fields.iter().find(|field| field.name == name);
+        field.unwrap().number
+    };
+    let kinds = entries("message Balance");
+    let contents = kinds
+        .iter()
+        .flat_map(|kind| field(kind.number, &numbers(&counts)));
+    message.extend(field(number_of("balance"), &contents.collect::<Vec<_>>()));
+    let kinds = kinds
+        .iter()
+        .map(|kind| format!("\"{}\":{}", kind.name, named(&counts)));
+    let kinds = kinds.collect::<Vec<_>>().join(",");
+    let omitted = entries("message OmittedPages");
+    message.extend(field(number_of("omitted"), &numbers(&omitted)));
+    let omitted = named(&omitted);
+    let last = format!(",\"balance\":{{{kinds}}},\"omitted\":{omitted}");
+    expected.push_str(&last);
     expected.push('}');
     let mut answer = JsonAnswer::default();
     let mut text = answer.feed(&message).unwrap();

@@ -155,6 +155,7 @@ fn responses() -> impl Strategy<Value = PagesResponse> {
             conversion_performance,
             drop_off_performance,
             message: String::new(),
+            ..PagesResponse::default()
         },
     )
 }

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use support::blocks::Values;
 use support::crowds::{BLOCK, Crowd, mixed};
 use support::streams::{self, MATCHING, PASSING};
-use support::tallies::{same, whole};
+use support::tallies::{decoded, same, whole};
 use support::{
     END_MS, Question, START_MS, Session, Version, histories, oracle, questions, session,
 };
@@ -23,6 +23,7 @@ fn asked((scope, filter): Question, landing: Option<u64>) -> pageroles_core::Que
         traffic: [Some(PASSING), None, None, None, None],
         landing,
         conversion: [None, filter.then_some(MATCHING), None],
+        balance: false,
     }
 }
 
@@ -85,6 +86,9 @@ proptest! {
         let landed = landed_on(page, world.clone());
         for question in questions() {
             same(&answer(&resident, &asked(question, None), threads), &oracle::answer(&world, question), question);
+            let balanced = pageroles_core::Question { balance: true, ..asked(question, None) };
+            let balance = decoded(&answer(&resident, &balanced, threads)).balance;
+            prop_assert_eq!(balance, Some(oracle::balance(&world, question)));
             let found = answer(&resident, &asked(question, Some(page)), threads);
             same(&found, &oracle::answer(&landed, question), question);
         }

@@ -49,13 +49,14 @@ class Tally:
     release the GIL.
     """
 
-    def __new__(cls, touch_scope: int, conversion_filter: bool, whole_keys: bool) -> Tally:
+    def __new__(cls, touch_scope: int, conversion_filter: bool, whole_keys: bool, balance: bool) -> Tally:
         """Make an empty tally.
 
         Args:
             touch_scope: The number of `TouchScope` in the contract, 0 to 5.
             conversion_filter: Whether the question has a conversion filter.
             whole_keys: Whether the tally counts with whole page keys.
+            balance: Whether what the included sessions are is counted, too.
 
         Raises:
             CoreError: The touch scope is unknown.
@@ -194,21 +195,22 @@ class Counted:
     def missing_pages(self) -> list[int]:
         """Return the keys of the pages that have a role and no name yet, in the form and order of `page_keys`."""
 
-    def response(self, start_ms: int, end_ms: int) -> bytes:
+    def response(self, start_ms: int, end_ms: int, limit: int | None) -> bytes:
         """Return the whole answer as one serialized `PagesResponse`.
 
         Args:
             start_ms: The start of the window that the answer shows, in ms since the epoch.
             end_ms: The end of the window that the answer shows, in ms since the epoch.
+            limit: The most rows of each list; None: all, and `omitted` is not set.
 
         Returns:
-            The answer; if no session is included, one with `message` only.
+            The answer; if no session is included, one with `message`, and `balance` if that was counted.
 
         Raises:
             CoreError: Pages have no name.
         """
 
-    def responses(self, start_ms: int, end_ms: int, max_bytes: int) -> Iterator[bytes]:
+    def responses(self, start_ms: int, end_ms: int, limit: int | None, max_bytes: int) -> Iterator[bytes]:
         """Return the answer as the serialized messages of `StreamPages`.
 
         The first message has everything but rows; the rows follow in order. Joined, the messages are
@@ -217,6 +219,7 @@ class Counted:
         Args:
             start_ms: The start of the window that the answer shows, in ms since the epoch.
             end_ms: The end of the window that the answer shows, in ms since the epoch.
+            limit: The most rows of each list; None: all, and `omitted` is not set.
             max_bytes: The greatest size of a message with several rows; a larger row is a message of its own.
 
         Raises:
@@ -246,6 +249,7 @@ class Resident:
         traffic: list[int | None],
         landing: int | None,
         conversion: list[int | None],
+        balance: bool,
         threads: int,
     ) -> Counted:
         """Count the sessions of a question.
@@ -259,6 +263,7 @@ class Resident:
             traffic: Source, medium, campaign, content and term.
             landing: The page that sessions landed on.
             conversion: URL, type and id of conversions.
+            balance: Whether what the included sessions are is counted, too.
             threads: On how many threads to count, at least 1.
 
         Raises:
@@ -314,9 +319,9 @@ class JsonAnswer:
 
     The joined bytes are an object with `time_frame` (`start`, `end`: ISO 8601 in UTC, with
     milliseconds only if they are not zero), `summary_totals`, `conversion_performance` and
-    `drop_off_performance`, or with `message` only. All roles and totals are present, with zeros, and
-    both lists, which may be empty. The message of `Pages` and those of `StreamPages` give the same
-    bytes.
+    `drop_off_performance`, or with `message`; then with `balance` and `omitted`, where the messages
+    have them. All roles and totals are present, with zeros, and both lists, which may be empty. The
+    message of `Pages` and those of `StreamPages` give the same bytes.
 
     The methods release the GIL. After a `CoreError`, all further calls raise it again.
     """

@@ -37,13 +37,15 @@ _PAUSE_SECONDS = 1.0
 
 
 class Answer(TypedDict, total=False):
-    """An answer in the public shape: `message` alone, or all but `message`."""
+    """An answer in the public shape: `message` alone, or all but `message`; and what was asked for beyond it."""
 
     time_frame: dict[str, str]
     summary_totals: dict[str, int]
     conversion_performance: list[dict[str, object]]
     drop_off_performance: list[dict[str, object]]
     message: str
+    balance: dict[str, dict[str, int]]
+    omitted: dict[str, int]
 
 
 class AskError(Exception):

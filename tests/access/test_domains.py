@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from support.served import Served
 
 PATIENCE = 60
-JULY = {"start_date": "2025-07-01", "end_date": "2025-07-31"}
+JULY: dict[str, Any] = {"start_date": "2025-07-01", "end_date": "2025-07-31"}
 # Each pair: the letters, the ASCII form, and which of them are stored.
 LETTERS, ASCII = "münchen.example", "xn--mnchen-3ya.example"
 STORED = {

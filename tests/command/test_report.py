@@ -100,3 +100,28 @@ def test_how_a_report_was_made_is_told(served: Served) -> None:
     assert "plan: count 1 session in memory (" in said
     _, said = run("--json", *asked)
     assert "plan:" not in said
+
+
+def test_the_first_pages_and_how_the_sessions_add_up_are_asked_for(served: Served) -> None:
+    row = {
+        "domain": "limit.example.com",
+        "session_id": "s",
+        "user_id": "u",
+        "started_at": "2025-07-03T10:00:00Z",
+        "page_views.url": ["/a", "/b", "/c"],
+        "page_views.viewed_at": ["2025-07-03T10:00:00Z"] * 3,
+    }
+    served.insert(json.dumps(row).encode())
+    asked = ("--start-date", "2025-07-01", "--end-date", "2025-07-31", "--target", served.target,
+             "--key", served.key("limit.example.com"))  # fmt: skip
+    _, said = run(*asked, "--limit", "1", "--balance")
+    assert "sessions (users); 2 more pages" in said
+    assert "sessions that are sessions users" in said
+    assert "dropping off 1 1" in said
+    assert "converting without views 0 0" in said
+    _, said = run(*asked, "--balance", "--source", "nobody")
+    assert "No page data" in said
+    assert "included 0 0" in said
+    _, said = run(*asked, "--limit", "1", "--rows", "1", "--json")
+    assert '"omitted": { "conversion_performance": 0, "drop_off_performance": 2 }' in said
+    assert "balance" not in said

@@ -26,7 +26,7 @@ from support import reference
 if TYPE_CHECKING:
     from pageroles.store.store import Store
 
-NO_FILTERS = {"start_date", "end_date", "touch_scope"}
+NO_FILTERS = {"start_date", "end_date", "touch_scope", "limit", "include"}
 NOW = datetime(2025, 8, 1, tzinfo=UTC)
 NAMES = [each.name for each in FILTERS]
 

@@ -18,12 +18,13 @@ from support.lives import Life
 from support.reference import CONVERSION_ROLES, DROP_OFF_ROLES, InvalidRequestError, report
 from support.served import serving_with
 from support.stores import faults
-from support.wire import message
+from support.wire import message as asked_message
 from support.worlds import World, domain, moving, request, world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from google.protobuf.message import Message
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from pageroles.store.store import Store
@@ -50,25 +51,26 @@ class Asking:
     def agrees(self, seed: int, drawn: World, came: Sequence[Session | Erase], rng: random.Random) -> None:
         """Ask in either way, and compare with the reference."""
         who, asked = domain(rng, drawn), request(rng, drawn)
+        more: dict[str, Any] = {"limit": rng.choice((0, 0, 1, 2, 1000)), "balance": rng.random() < 0.5}
         method = rng.choice((self._pages, self._stream_pages))
         before = datetime.now(UTC)
         try:
-            answer = method(who, asked)
+            answer = method(who, asked, more)
         except grpc.RpcError as error:
             assert error.code() is grpc.StatusCode.INVALID_ARGUMENT, (seed, who, asked, error)  # noqa: PT017
             answer = REFUSED
-        expected = possible(came, who, asked, before, datetime.now(UTC))
+        expected = possible(came, who, asked, more, before, datetime.now(UTC))
         assert answer in expected, (
-            f"seed {seed}, world's now {drawn.now.isoformat()}, domain {who}, request {asked}, got:\n{answer}\n"
+            f"seed {seed}, world's now {drawn.now.isoformat()}, domain {who}, request {asked}, {more}, got:\n{answer}\n"
             f"expected:\n{expected[0]}"
         )
         self.kinds[next(iter(answer))] += 1
 
-    def _pages(self, who: str, asked: Mapping[str, str]) -> dict[str, Any]:
-        return rest(self.stub.Pages(message(asked), metadata=self._metadata(who), timeout=60))
+    def _pages(self, who: str, asked: Mapping[str, str], more: Mapping[str, Any]) -> dict[str, Any]:
+        return rest(self.stub.Pages(with_more(asked, more), metadata=self._metadata(who), timeout=60))
 
-    def _stream_pages(self, who: str, asked: Mapping[str, str]) -> dict[str, Any]:
-        first, *others = self.stub.StreamPages(message(asked), metadata=self._metadata(who), timeout=60)
+    def _stream_pages(self, who: str, asked: Mapping[str, str], more: Mapping[str, Any]) -> dict[str, Any]:
+        first, *others = self.stub.StreamPages(with_more(asked, more), metadata=self._metadata(who), timeout=60)
         if first.message:
             assert not others
         else:
@@ -77,6 +79,8 @@ class Asking:
         for part in others:
             assert not part.HasField("time_frame")
             assert not part.HasField("summary_totals")
+            assert not part.HasField("balance")
+            assert not part.HasField("omitted")
             first.MergeFrom(part)
         return rest(first)
 
@@ -128,15 +132,28 @@ def test_an_answer_is_what_the_reference_says(empty_store: Store, asking: Asking
     assert all(life.seen[kind] for kind in ("merged", "killed", "erased")), life.seen
 
 
+def with_more(asked: Mapping[str, str], more: Mapping[str, Any]) -> pages_pb2.PagesRequest:
+    found = asked_message(asked)
+    found.limit = more["limit"]
+    if more["balance"]:
+        found.include.append(pages_pb2.INCLUDE_BALANCE)
+    return found
+
+
 def possible(
-    came: Sequence[Session | Erase], who: str, asked: Mapping[str, str], before: datetime, after: datetime
+    came: Sequence[Session | Erase],
+    who: str,
+    asked: Mapping[str, str],
+    more: Mapping[str, Any],
+    before: datetime,
+    after: datetime,
 ) -> list[dict[str, Any]]:
     """Return what the server may answer, whose clock showed some second between two instants."""
     answers = []
     now = before.replace(microsecond=0)
     while now <= after:
         try:
-            answers.append(report(came, who, asked, now))
+            answers.append(report(came, who, asked, now, **more))
         except InvalidRequestError:
             answers.append(REFUSED)
         now += timedelta(seconds=1)
@@ -147,15 +164,24 @@ def possible(
 
 
 def rest(response: pages_pb2.PagesResponse) -> dict[str, Any]:
+    beside = {}
+    if response.HasField("balance"):
+        beside["balance"] = counts_of(response.balance, [kind.name for kind in response.balance.DESCRIPTOR.fields])
     if response.message:
-        assert response == pages_pb2.PagesResponse(message=response.message)
-        return {"message": response.message}
+        assert response == pages_pb2.PagesResponse(
+            message=response.message, balance=response.balance if beside else None
+        )
+        return {"message": response.message} | beside
+    if response.HasField("omitted"):
+        omitted = response.omitted
+        beside["omitted"] = {field.name: getattr(omitted, field.name) for field in omitted.DESCRIPTOR.fields}
     totals = response.summary_totals
     return {
         "time_frame": {"start": shown(response.time_frame.start), "end": shown(response.time_frame.end)},
         "summary_totals": {field.name: getattr(totals, field.name) for field in totals.DESCRIPTOR.fields},
         "conversion_performance": [row(page, CONVERSION_ROLES) for page in response.conversion_performance],
         "drop_off_performance": [row(page, DROP_OFF_ROLES) for page in response.drop_off_performance],
+        **beside,
     }
 
 
@@ -164,8 +190,10 @@ def shown(at: Timestamp) -> str:
 
 
 def row(page: pages_pb2.ConversionPage | pages_pb2.DropOffPage, roles: tuple[str, ...]) -> dict[str, Any]:
-    assert all(page.HasField(role) for role in roles), page
-    counts = {role: getattr(page, role) for role in roles}
-    return {"url": page.url} | {
-        role: {"sessions": count.sessions, "users": count.users} for role, count in counts.items()
-    }
+    return {"url": page.url} | counts_of(page, roles)
+
+
+def counts_of(message: Message, names: Sequence[str]) -> dict[str, dict[str, int]]:
+    assert all(message.HasField(name) for name in names), message
+    counts = {name: getattr(message, name) for name in names}
+    return {name: {"sessions": count.sessions, "users": count.users} for name, count in counts.items()}

@@ -477,9 +477,17 @@ def journeys(visits: Iterable[Visit]) -> dict[str, Journey]:
 
 
 def report(
-    deliveries: Iterable[Session | Erase], domain: str, request: Mapping[str, str], now: datetime
+    deliveries: Iterable[Session | Erase],
+    domain: str,
+    request: Mapping[str, str],
+    now: datetime,
+    *,
+    limit: int = 0,
+    balance: bool = False,
 ) -> dict[str, Any]:
     """Return the answer in its REST shape, asked at `now`, after all deliveries have come.
+
+    With a `limit` it has so many rows of each list, and says how many it omits; with `balance`, how they add up.
 
     Raises:
         InvalidRequestError: A date can't be read, or the window would start after its end.
@@ -500,15 +508,28 @@ def report(
         and passes_session_filters(visit.session, request)
         and journey_of[visit.session["user_id"]].holds(visit, scope, only_converting_users=conversion_filter)
     ]
+    dropping_off = [
+        visit
+        for visit in included
+        if not visit.conversions or journey_of[visit.session["user_id"]].has_converted_before(visit)
+    ]
+    beside: dict[str, Any] = {"balance": _balance(included, dropping_off)} if balance else {}
     if not included:
-        return {"message": MESSAGE}
+        return {"message": MESSAGE} | beside
 
     conversion_performance, drop_off_performance = Performance(CONVERSION_ROLES), Performance(DROP_OFF_ROLES)
     for visit in included:
         if visit.conversions:
             conversion_performance.add(visit.session, conversion_side(visit.session, visit.conversions))
-        if not visit.conversions or journey_of[visit.session["user_id"]].has_converted_before(visit):
-            drop_off_performance.add(visit.session, drop_off_side(visit.session))
+    for visit in dropping_off:
+        drop_off_performance.add(visit.session, drop_off_side(visit.session))
+    lists = {
+        "conversion_performance": conversion_performance.rows(),
+        "drop_off_performance": drop_off_performance.rows(),
+    }
+    if limit:
+        beside["omitted"] = {name: max(len(rows) - limit, 0) for name, rows in lists.items()}
+        lists = {name: rows[:limit] for name, rows in lists.items()}
     return {
         "time_frame": {"start": shown(start), "end": shown(shown_end)},
         "summary_totals": {
@@ -517,8 +538,26 @@ def report(
             "total_conversion_events": sum(len(visit.conversions) for visit in included),
             "total_conversion_users": len({visit.session["user_id"] for visit in included if visit.conversions}),
         },
-        "conversion_performance": conversion_performance.rows(),
-        "drop_off_performance": drop_off_performance.rows(),
+        **lists,
+        **beside,
+    }
+
+
+def _balance(included: list[Visit], dropping_off: list[Visit]) -> dict[str, dict[str, int]]:
+    """Return how sessions add up."""
+
+    def count(visits: Iterable[Visit]) -> dict[str, int]:
+        found = [*visits]
+        return {"sessions": len(found), "users": len({visit.session["user_id"] for visit in found})}
+
+    converting = [visit for visit in included if visit.conversions]
+    return {
+        "included": count(included),
+        "converting": count(converting),
+        "dropping_off": count(dropping_off),
+        "both": count(visit for visit in dropping_off if visit.conversions),
+        "converting_without_views": count(visit for visit in converting if not pages(visit.session)),
+        "dropping_off_without_views": count(visit for visit in dropping_off if not pages(visit.session)),
     }
 
 

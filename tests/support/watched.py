@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pageroles.store.store import Store
     from pageroles.telemetry.record import Telemetry
 
-JULY = {"start_date": "2025-07-01", "end_date": "2025-07-31"}
+JULY: dict[str, Any] = {"start_date": "2025-07-01", "end_date": "2025-07-31"}
 SECONDS = 30
 
 

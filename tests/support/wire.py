@@ -49,7 +49,7 @@ class Asked:
 
 
 def message(asked: Mapping[str, str]) -> pages_pb2.PagesRequest:
-    fields = {name: value for name, value in asked.items() if name != "touch_scope"}
+    fields: dict[str, Any] = {name: value for name, value in asked.items() if name != "touch_scope"}
     scope = asked.get("touch_scope", "unspecified")
     return pages_pb2.PagesRequest(**fields, touch_scope=f"TOUCH_SCOPE_{scope.upper()}")
 

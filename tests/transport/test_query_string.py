@@ -54,11 +54,17 @@ def test_the_worked_case_is_found_and_an_empty_query_string_asks_with_all_defaul
 
 @pytest.mark.parametrize("name", rest_schema.PARAMETERS)
 def test_every_parameter_is_read_with_all_its_characters(name: str) -> None:
-    values = ["first"] if name == "touch_scope" else ["", "x", "a b+c&d=e;f%41", "\u4f8b\u3048 \U0001f600", "\0\n"]
-    for value in values:
+    texts = ["", "x", "a b+c&d=e;f%41", "\u4f8b\u3048 \U0001f600", "\0\n"]
+    # What stands in the query string, and in the body.
+    of_name: dict[str, dict[str, object]] = {
+        "touch_scope": {"first": "first"},
+        "limit": {"": 0, "0": 0, "7": 7, "4294967295": 4_294_967_295},
+        "include": {"": [], "balance": ["balance"], "balance,balance": ["balance", "balance"]},
+    }
+    for text, value in of_name.get(name, {text: text for text in texts}).items():
         expected = to_request({name: value})
-        assert rest_body.read(urlencode({name: value}).encode(), b"") == expected
-        assert rest_body.read(f"{name}={quote(value)}".encode(), b" ") == expected
+        assert rest_body.read(urlencode({name: text}).encode(), b"") == expected
+        assert rest_body.read(f"{name}={quote(text)}".encode(), b" ") == expected
         assert rest_body.read(b"", json.dumps({name: value}).encode()) == expected
 
 
@@ -70,6 +76,9 @@ def test_every_parameter_is_read_with_all_its_characters(name: str) -> None:
         ("zzz", "x"),
         ("touch_scope", "last"),
         ("touch_scope", ""),
+        ("limit", -1),
+        ("limit", 4_294_967_296),
+        ("include", ["pages"]),
         ("start_date", "01.07.2025"),
         ("end_date", "2025-02-30"),
         ("term", "x" * 8193),
@@ -77,8 +86,9 @@ def test_every_parameter_is_read_with_all_its_characters(name: str) -> None:
         ("caf\u00e9", "x"),
     ],
 )
-def test_a_mistake_gets_the_sentence_that_it_gets_in_a_body(rest: str, key: str, name: str, value: str) -> None:
-    in_query, in_body = post(rest, key, urlencode({name: value})), post(rest, key, "", {name: value})
+def test_a_mistake_gets_the_sentence_that_it_gets_in_a_body(rest: str, key: str, name: str, value: Any) -> None:
+    text = ",".join(value) if isinstance(value, list) else value
+    in_query, in_body = post(rest, key, urlencode({name: text})), post(rest, key, "", {name: value})
     assert in_query.status_code == in_body.status_code == 400
     assert in_query.json() == in_body.json()
     assert in_query.json().get("field", "") == name

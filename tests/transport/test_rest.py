@@ -255,8 +255,9 @@ def test_pages_and_the_reference_are_served(rest: str) -> None:
     assert set(schemas["PagesBody"]["properties"]) == set(rest_schema.PARAMETERS)
     assert not schemas["PagesBody"].get("required"), "every parameter may be left out"
     assert set(schemas) == {
-        "Conversion", "ConversionPage", "DropOffPage", "ErrorCode", "Fault", "NoResults", "PageView", "PagesAnswer",
-        "PagesBody", "PagesResult", "QuotaFault", "RejectedLine", "RoleCount", "Session", "SummaryTotals", "TimeFrame",
+        "Balance", "Conversion", "ConversionPage", "DropOffPage", "ErrorCode", "Fault", "Include", "NoResults",
+        "OmittedPages", "PageView", "PagesAnswer", "PagesBody", "PagesResult", "QuotaFault", "RejectedLine",
+        "RoleCount", "Session", "SummaryTotals", "TimeFrame",
         "TouchScope", "WrittenSessions",
     }, "generated clients have these names"  # fmt: skip
     for path, text in (("/", "<html"), ("/docs", "swagger-ui"), ("/swagger-ui/swagger-ui-bundle.js", "SwaggerUI")):

@@ -33,22 +33,33 @@ fn raise(error: core::Error) -> PyErr {
     }
 }
 
+fn limited(answer: core::Answer, limit: Option<usize>) -> core::Answer {
+    match limit {
+        Some(limit) => answer.limited_to(limit),
+        None => answer,
+    }
+}
+
 #[pyclass(module = "pageroles._core")]
 struct Tally(core::Tally);
 
 #[pymethods]
 impl Tally {
     #[new]
-    fn new(touch_scope: i64, conversion_filter: bool, whole_keys: bool) -> PyResult<Self> {
+    fn new(
+        touch_scope: i64,
+        conversion_filter: bool,
+        whole_keys: bool,
+        balance: bool,
+    ) -> PyResult<Self> {
         let scope = core::Scope::from_number(touch_scope).map_err(raise)?;
         let width = if whole_keys {
             core::KeyWidth::Whole
         } else {
             core::KeyWidth::Leading
         };
-        Ok(Self(
-            core::Tally::new(scope, conversion_filter).with_keys(width),
-        ))
+        let tally = core::Tally::new(scope, conversion_filter).with_keys(width);
+        Ok(Self(if balance { tally.with_balance() } else { tally }))
     }
 
     fn begin_unit(&mut self, first: u64, last: u64) -> PyResult<()> {
@@ -118,9 +129,15 @@ impl Counted {
         py.detach(|| self.0.missing_pages())
     }
 
-    fn response<'py>(&mut self, py: Python<'py>, start_ms: i64, end_ms: i64) -> Message<'py> {
+    fn response<'py>(
+        &mut self,
+        py: Python<'py>,
+        start_ms: i64,
+        end_ms: i64,
+        limit: Option<usize>,
+    ) -> Message<'py> {
         let pieces = py.detach(|| {
-            let answer = self.0.answer(start_ms, end_ms)?;
+            let answer = limited(self.0.answer(start_ms, end_ms)?, limit);
             Ok(self.0.read(|snapshot| answer.pieces(snapshot)))
         });
         joined(py, &pieces.map_err(raise)?)
@@ -130,11 +147,12 @@ impl Counted {
         mut slf: PyRefMut<'_, Self>,
         start_ms: i64,
         end_ms: i64,
+        limit: Option<usize>,
         max_bytes: usize,
     ) -> PyResult<Responses> {
         let (py, counted) = (slf.py(), &mut slf.0);
         let answer = py
-            .detach(|| counted.answer(start_ms, end_ms))
+            .detach(|| Ok(limited(counted.answer(start_ms, end_ms)?, limit)))
             .map_err(raise)?;
         let counted = slf.into();
         Ok(Responses {
@@ -170,6 +188,7 @@ impl Resident {
         traffic: [Option<u64>; 5],
         landing: Option<u64>,
         conversion: [Option<u64>; 3],
+        balance: bool,
         threads: usize,
     ) -> PyResult<Counted> {
         let question = core::Question {
@@ -178,6 +197,7 @@ impl Resident {
             traffic,
             landing,
             conversion,
+            balance,
         };
         let counted = py.detach(|| self.0.count(&question, threads));
         counted.map(Counted).map_err(raise)

@@ -9,6 +9,8 @@ pub(super) mod response {
     pub const CONVERSION_ROW: u32 = Side::Conversion.field();
     pub const DROP_OFF_ROW: u32 = Side::DropOff.field();
     pub const MESSAGE: u32 = 5;
+    pub const BALANCE: u32 = 7;
+    pub const OMITTED: u32 = 8;
 }
 
 /// `TimeFrame`.
@@ -26,6 +28,18 @@ pub(super) mod timestamp {
 /// `ConversionPage` and `DropOffPage`.
 pub(super) mod page {
     pub const URL: u32 = 1;
+}
+
+/// `OmittedPages`, whose fields count the rows of the sides; `Balance`, whose fields are counts, has no names here.
+pub(super) mod omitted {
+    use crate::roles::Side;
+
+    pub const fn of(side: Side) -> u32 {
+        match side {
+            Side::Conversion => 1,
+            Side::DropOff => 2,
+        }
+    }
 }
 
 /// `RoleCount`.

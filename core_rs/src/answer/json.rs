@@ -19,6 +19,16 @@ const TOTALS: [&str; 4] = [
     "total_conversion_users",
 ];
 
+/// Names of `Balance`, in the order of its fields.
+const BALANCE: [&str; 6] = [
+    "included",
+    "converting",
+    "dropping_off",
+    "both",
+    "converting_without_views",
+    "dropping_off_without_views",
+];
+
 /// How far the JSON is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -36,6 +46,7 @@ enum State {
 pub struct JsonAnswer {
     state: State,
     head: Head,
+    tail: Tail,
     /// Whether a row of the side is written.
     follows: bool,
     /// The text before the counts of each role, for each side.
@@ -50,6 +61,13 @@ struct Head {
     time_frame: Option<[Timestamp; 2]>,
     totals: Option<[u64; 4]>,
     message: String,
+}
+
+/// What may stand before and after the rows in the messages, and comes after them in the JSON.
+#[derive(Debug, Default)]
+struct Tail {
+    balance: Option<[Count; 6]>,
+    omitted: Option<[u64; 2]>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -70,6 +88,7 @@ impl Default for JsonAnswer {
         Self {
             state: State::Head,
             head: Head::default(),
+            tail: Tail::default(),
             follows: false,
             labels: Side::ALL
                 .map(|side| side.roles().iter().map(|role| label(role.name())).collect()),
@@ -107,9 +126,10 @@ impl JsonAnswer {
                     if side == Side::Conversion {
                         begin_drop_offs(&mut out);
                     }
-                    out.extend_from_slice(b"]}");
+                    out.push(b']');
+                    answer.tail.put(&mut out);
                 }
-                State::Message => out.push(b'}'),
+                State::Message => answer.tail.put(&mut out),
                 State::Finished => return Err("the answer is finished".into()),
             }
             answer.state = State::Finished;
@@ -165,6 +185,19 @@ impl JsonAnswer {
                     let text = utf8(value.bytes(number)?)?;
                     text.clone_into(&mut self.head_part(number)?.message);
                 }
+                response::BALANCE => {
+                    let balance = self.tail.balance.get_or_insert_default();
+                    each_field(value.bytes(number)?, |number, value| {
+                        if let Some(count) = balance.get_mut(number as usize - 1) {
+                            read_numbers(value.bytes(number)?, count)?;
+                        }
+                        Ok(())
+                    })?;
+                }
+                response::OMITTED => {
+                    let omitted = self.tail.omitted.get_or_insert_default();
+                    read_numbers(value.bytes(number)?, omitted)?;
+                }
                 _ => {}
             }
         }
@@ -204,13 +237,9 @@ impl JsonAnswer {
             out.extend_from_slice(b"\",\"end\":\"");
             end.put(out)?;
             out.extend_from_slice(b"\"},\"summary_totals\":");
-            for (separator, (name, total)) in std::iter::once(b'{')
-                .chain(std::iter::repeat(b','))
-                .zip(TOTALS.iter().zip(totals))
-            {
-                out.extend_from_slice(&[separator, b'"']);
-                out.extend_from_slice(name.as_bytes());
-                out.extend_from_slice(b"\":");
+            for (separator, (name, total)) in separated(TOTALS.iter().zip(totals)) {
+                out.push(separator);
+                put_name(out, name);
                 put_number(out, *total);
             }
             out.push(b'}');
@@ -269,6 +298,48 @@ fn begin_rows(side: Side, out: &mut Vec<u8>) {
 fn begin_drop_offs(out: &mut Vec<u8>) {
     out.push(b']');
     begin_rows(Side::DropOff, out);
+}
+
+impl Tail {
+    /// Writes it, and the end of the answer.
+    fn put(&self, out: &mut Vec<u8>) {
+        if let Some(balance) = &self.balance {
+            out.extend_from_slice(b",\"balance\":");
+            for (separator, (name, [sessions, users])) in separated(BALANCE.iter().zip(balance)) {
+                out.push(separator);
+                put_name(out, name);
+                out.extend_from_slice(b"{\"sessions\":");
+                put_number(out, *sessions);
+                out.extend_from_slice(b",\"users\":");
+                put_number(out, *users);
+                out.push(b'}');
+            }
+            out.push(b'}');
+        }
+        if let Some(omitted) = &self.omitted {
+            out.extend_from_slice(b",\"omitted\":");
+            for (separator, (side, omitted)) in separated(Side::ALL.iter().zip(omitted)) {
+                out.push(separator);
+                put_name(out, side.name());
+                put_number(out, *omitted);
+            }
+            out.push(b'}');
+        }
+        out.push(b'}');
+    }
+}
+
+/// Gives each item with what stands before it in an object.
+fn separated<T>(items: impl Iterator<Item = T>) -> impl Iterator<Item = (u8, T)> {
+    std::iter::once(b'{')
+        .chain(std::iter::repeat(b','))
+        .zip(items)
+}
+
+fn put_name(out: &mut Vec<u8>, name: &str) {
+    out.push(b'"');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
 }
 
 impl<'a> Page<'a> {

@@ -5,10 +5,10 @@
 
 use std::hint::black_box;
 
-use crate::answer::fields::{page, response, role_count, time_frame, timestamp};
+use crate::answer::fields::{omitted, page, response, role_count, time_frame, timestamp};
 use crate::answer::order::Snapshot;
 use crate::answer::parallel::join;
-use crate::counts::{Row, Totals};
+use crate::counts::{Balance, Row, Totals};
 use crate::pages::PageId;
 use crate::roles::Side;
 use crate::wire::{bytes_len, number_len, put_bytes, put_header, put_number};
@@ -23,7 +23,10 @@ pub struct Answer {
     start_ms: i64,
     end_ms: i64,
     totals: Totals,
+    balance: Option<Balance>,
     rows: Vec<(Side, PageId)>,
+    /// How many rows of each side are left out, if a limit is given.
+    omitted: Option<[usize; 2]>,
     /// Whether [`next_message`](Self::next_message) has returned the head. Rows follow it.
     head_is_sent: bool,
     rows_sent: usize,
@@ -38,10 +41,27 @@ impl Answer {
             start_ms,
             end_ms,
             totals: snapshot.totals(),
+            balance: snapshot.balance(),
             rows: snapshot.rows(),
+            omitted: None,
             head_is_sent: false,
             rows_sent: 0,
         }
+    }
+
+    /// The same answer with the first rows of each side, and how many are left out.
+    #[must_use]
+    pub fn limited_to(mut self, rows: usize) -> Self {
+        let omitted = Side::ALL.map(|side| {
+            let mut of_side = 0;
+            self.rows.retain(|&(other, _)| {
+                of_side += usize::from(other == side);
+                other != side || of_side <= rows
+            });
+            of_side.saturating_sub(rows)
+        });
+        self.omitted = Some(omitted);
+        self
     }
 
     /// The whole answer as one `PagesResponse`.
@@ -101,6 +121,7 @@ impl Answer {
         let mut out = Vec::new();
         if self.totals.sessions == 0 {
             put_bytes(&mut out, response::MESSAGE, NO_DATA.as_bytes());
+            self.put_balance(&mut out);
             return out;
         }
         let mut time_frame = Vec::new();
@@ -123,7 +144,29 @@ impl Answer {
             put_number(&mut totals, field, total);
         }
         put_bytes(&mut out, response::SUMMARY_TOTALS, &totals);
+        self.put_balance(&mut out);
+        if let Some(omitted) = self.omitted {
+            let mut numbers = Vec::new();
+            for (side, omitted) in Side::ALL.into_iter().zip(omitted) {
+                put_number(&mut numbers, omitted::of(side), omitted as u64);
+            }
+            put_bytes(&mut out, response::OMITTED, &numbers);
+        }
         out
+    }
+
+    fn put_balance(&self, out: &mut Vec<u8>) {
+        let Some(balance) = self.balance else {
+            return;
+        };
+        let mut counts = Vec::new();
+        for (field, count) in (1..).zip(balance) {
+            let mut numbers = Vec::new();
+            put_number(&mut numbers, role_count::SESSIONS, count.sessions);
+            put_number(&mut numbers, role_count::USERS, count.users);
+            put_bytes(&mut counts, field, &numbers);
+        }
+        put_bytes(out, response::BALANCE, &counts);
     }
 }
 

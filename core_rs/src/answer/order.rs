@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::answer::parallel::join;
-use crate::counts::{Counts, Row, Totals};
+use crate::counts::{Balance, Counts, Row, Totals};
 use crate::pages::{PageId, Pages};
 use crate::roles::{MOST_ROLES, Side};
 
@@ -21,6 +21,10 @@ impl<'a> Snapshot<'a> {
 
     pub(super) fn totals(&self) -> Totals {
         self.counts.totals
+    }
+
+    pub(super) fn balance(&self) -> Option<Balance> {
+        self.counts.balance
     }
 
     /// A page's URL.

@@ -63,4 +63,32 @@ pub struct PagesResponse {
     pub drop_off_performance: Vec<Page>,
     #[prost(string, tag = "5")]
     pub message: String,
+    #[prost(message, optional, tag = "7")]
+    pub balance: Option<Balance>,
+    #[prost(message, optional, tag = "8")]
+    pub omitted: Option<OmittedPages>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Balance {
+    #[prost(message, optional, tag = "1")]
+    pub included: Option<RoleCount>,
+    #[prost(message, optional, tag = "2")]
+    pub converting: Option<RoleCount>,
+    #[prost(message, optional, tag = "3")]
+    pub dropping_off: Option<RoleCount>,
+    #[prost(message, optional, tag = "4")]
+    pub both: Option<RoleCount>,
+    #[prost(message, optional, tag = "5")]
+    pub converting_without_views: Option<RoleCount>,
+    #[prost(message, optional, tag = "6")]
+    pub dropping_off_without_views: Option<RoleCount>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct OmittedPages {
+    #[prost(uint64, tag = "1")]
+    pub conversion_performance: u64,
+    #[prost(uint64, tag = "2")]
+    pub drop_off_performance: u64,
 }

@@ -3,7 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::messages::{Page, PagesResponse, RoleCount, SummaryTotals, TimeFrame, Timestamp};
+use super::messages::{
+    Balance, Page, PagesResponse, RoleCount, SummaryTotals, TimeFrame, Timestamp,
+};
 use super::{END_MS, Question, START_MS, Session, Version, url};
 
 /// For each page and each of three roles, who had it: the user and the number of the session.
@@ -66,6 +68,38 @@ pub fn answer(world: &[Session], (scope, filter): Question) -> PagesResponse {
         conversion_performance: rows(conversion_side),
         drop_off_performance: rows(drop_off_side),
         message: String::new(),
+        ..PagesResponse::default()
+    }
+}
+
+pub fn balance(world: &[Session], (scope, filter): Question) -> Balance {
+    let journeys = Journey::of_users(world, filter);
+    let count = |is: &dyn Fn(bool, bool, bool) -> bool| {
+        let sessions = world.iter().enumerate().filter(|(_, session)| {
+            let journey = &journeys[&session.user];
+            let converting = !session.matching(filter).is_empty();
+            let dropping_off = !converting || journey.is_after(session);
+            let blank = session.pages.first().is_none_or(|&page| page == 0);
+            session.is_in_window()
+                && session.passes
+                && journey.includes(session, scope, filter)
+                && is(converting, dropping_off, blank)
+        });
+        let found: BTreeSet<(u64, usize)> = sessions
+            .map(|(number, session)| (session.user, number))
+            .collect();
+        Some(RoleCount {
+            sessions: found.len() as u64,
+            users: users(&found),
+        })
+    };
+    Balance {
+        included: count(&|_, _, _| true),
+        converting: count(&|converting, _, _| converting),
+        dropping_off: count(&|_, dropping_off, _| dropping_off),
+        both: count(&|converting, dropping_off, _| converting && dropping_off),
+        converting_without_views: count(&|converting, _, blank| converting && blank),
+        dropping_off_without_views: count(&|_, dropping_off, blank| dropping_off && blank),
     }
 }
 

@@ -26,7 +26,7 @@ from pageroles.command.options import (
 )
 from pageroles.errors import InvalidArgumentError
 from pageroles.question.filters import FILTERS
-from pageroles.question.request import SCOPES, to_request
+from pageroles.question.request import MAX_LIMIT, SCOPES, to_request
 from pageroles.question.window import MAX_SPAN
 from pageroles.sentences import escaped_json
 
@@ -103,6 +103,11 @@ def report(
         str,
         typer.Option(help=f"Sessions of a user's journey to include: {', '.join(SCOPES[:-1])} or {SCOPES[-1]}."),
     ] = SCOPES[0],
+    limit: Annotated[
+        int,
+        typer.Option(min=0, max=MAX_LIMIT, help="Most pages of each list to ask for.", show_default="all"),
+    ] = 0,
+    balance: Annotated[bool, typer.Option("--balance", help="Also ask how the sessions add up.")] = False,
     rows: Annotated[int, typer.Option(min=1, help="Most pages to print in each table.")] = settings.REPORT_ROWS,
     json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON, in the shape of REST.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Also say how the server made the report.")] = False,
@@ -120,7 +125,8 @@ def report(
             raise typer.BadParameter("give either --last, or --start-date and --end-date", param_hint="--last")
         start_date, end_date = _last(last, datetime.now(UTC).date())
     try:
-        request = to_request({"start_date": start_date, "end_date": end_date, "touch_scope": touch_scope, **filters})
+        asked_for = {"start_date": start_date, "end_date": end_date, "touch_scope": touch_scope, "limit": limit}
+        request = to_request({**asked_for, "include": ["balance"] if balance else [], **filters})
     except InvalidArgumentError as error:
         raise typer.BadParameter(error.description, param_hint=f"--{error.field.replace('_', '-')}") from None
     trusted = client_tls(tls, ca, client_cert, client_key)

@@ -31,16 +31,30 @@ if TYPE_CHECKING:
 
 def answer(body: Answer, *, rows: int) -> RenderableType:
     """Return an answer's window, totals and two tables of at most `rows` pages each; or its message."""
+    balance: list[RenderableType] = [Text(), _balance(body["balance"])] if "balance" in body else []
     if "message" in body:
-        return Data(body["message"], "yellow")
-    frame, totals = body["time_frame"], body["summary_totals"]
+        return Group(Data(body["message"], "yellow"), *balance)
+    frame, totals, omitted = body["time_frame"], body["summary_totals"], body.get("omitted", {})
     return Group(
         Data(f"{frame['start']} to {frame['end']}", "bold"),
         _totals(totals),
         Text(),
-        _pages("Where people convert, and what leads there", body["conversion_performance"], CONVERSION_ROLES, rows),
+        _pages(
+            "Where people convert, and what leads there",
+            body["conversion_performance"],
+            CONVERSION_ROLES,
+            rows,
+            omitted.get("conversion_performance", 0),
+        ),
         Text(),
-        _pages("Where people leave, and what leads there", body["drop_off_performance"], DROP_OFF_ROLES, rows),
+        _pages(
+            "Where people leave, and what leads there",
+            body["drop_off_performance"],
+            DROP_OFF_ROLES,
+            rows,
+            omitted.get("drop_off_performance", 0),
+        ),
+        *balance,
     )
 
 
@@ -54,7 +68,17 @@ def _totals(totals: dict[str, int]) -> Text:
     return sentence
 
 
-def _pages(title: str, pages: list[dict[str, object]], roles: tuple[str, ...], rows: int) -> Table:
+def _balance(balance: dict[str, dict[str, int]]) -> Table:
+    table = Table(title="How the sessions add up", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("sessions that are")
+    for column in ("sessions", "users"):
+        table.add_column(column, justify="right")
+    for name, count in balance.items():
+        table.add_row(name.replace("_", " "), f"{count['sessions']:,}", f"{count['users']:,}")
+    return table
+
+
+def _pages(title: str, pages: list[dict[str, object]], roles: tuple[str, ...], rows: int, omitted: int) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("page")
     for role in roles:
@@ -62,7 +86,8 @@ def _pages(title: str, pages: list[dict[str, object]], roles: tuple[str, ...], r
     for page in pages[:rows]:
         counts = [cast("dict[str, int]", page[role]) for role in roles]
         table.add_row(Data(str(page["url"])), *(_cell(count) for count in counts))
-    more = f"; {counted(len(pages) - rows, 'more page')}" if len(pages) > rows else ""
+    left = max(len(pages) - rows, 0) + omitted
+    more = f"; {counted(left, 'more page')}" if left else ""
     table.caption = f"sessions (users){more}"
     table.caption_justify = "left"
     return table

@@ -19,6 +19,12 @@ class TouchScope(enum.IntEnum):
     AFTER = 5
 
 
+class Include(enum.IntEnum):
+    """What an answer may carry beyond the report. The numbers are those of the enum in the contract."""
+
+    BALANCE = 2
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Window:
     """The time in which the sessions of a report started; both ends are included.
@@ -50,12 +56,16 @@ class PagesQuery:
         window: When the sessions started.
         conditions: The filters that are set, in the order of the contract.
         touch_scope: Which sessions of each user's journey are included.
+        limit: The most rows of each list; None: all.
+        include: What the answer carries beyond the report.
     """
 
     domain: str
     window: Window
     conditions: tuple[Condition, ...] = ()
     touch_scope: TouchScope = TouchScope.ANY
+    limit: int | None = None
+    include: frozenset[Include] = frozenset()
 
     def conditions_of(self, of: Of) -> tuple[Condition, ...]:
         """Return the conditions that sessions, or conversions, must meet."""

@@ -1,15 +1,15 @@
-"""Named texts → PagesRequest → PagesQuery: all validation of a request."""
+"""Named values → PagesRequest → PagesQuery: all validation of a request."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pageroles import sentences
 from pageroles.errors import InvalidArgumentError
 from pageroles.question import window
 from pageroles.question.filters import FILTERS, Condition
-from pageroles.question.model import PagesQuery, TouchScope
+from pageroles.question.model import Include, PagesQuery, TouchScope
 from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
@@ -22,24 +22,37 @@ MAX_FILTER_BYTES = 8192
 _QUERY_OR_FRAGMENT = re.compile(r"[?#].*", re.DOTALL)
 
 SCOPES = tuple(scope.name.lower() for scope in TouchScope)
+INCLUDES = tuple(each.name.lower() for each in Include)
+MAX_LIMIT = (1 << 32) - 1
 
 
-def to_request(parameters: Mapping[str, str]) -> pages_pb2.PagesRequest:
-    """Return the request that named texts stand for.
+def to_request(parameters: Mapping[str, Any]) -> pages_pb2.PagesRequest:
+    """Return the request that named values stand for.
 
     Args:
-        parameters: Values by their names in the contract, `touch_scope` by its short name, such as `any`. What is
-            left out is not set.
+        parameters: Texts by their names in the contract, `touch_scope` by its short name, such as `any`; `limit` as a
+            number, and `include` as a list of short names, such as `balance`. What is left out is not set.
 
     Raises:
-        InvalidArgumentError: There is no such scope.
+        InvalidArgumentError: There is no such scope, the limit is out of range, or there is no such thing to include.
     """
-    texts = dict(parameters)
-    scope = texts.pop("touch_scope", SCOPES[0])
+    values = dict(parameters)
+    scope = values.pop("touch_scope", SCOPES[0])
     if scope not in SCOPES:
         accepted = ", ".join(SCOPES)
         raise InvalidArgumentError("touch_scope", f"there is no scope {sentences.shown(scope)}; give one of {accepted}")
-    return pages_pb2.PagesRequest(**texts, touch_scope=pages_pb2.TouchScope.Name(TouchScope[scope.upper()]))
+    if not 0 <= values.get("limit", 0) <= MAX_LIMIT:
+        raise InvalidArgumentError("limit", f"must be from 0, which is all rows, to {MAX_LIMIT:,}")
+    include = values.pop("include", ())
+    for name in include:
+        if name not in INCLUDES:
+            accepted = ", ".join(INCLUDES)
+            raise InvalidArgumentError("include", f"there is no {sentences.shown(name)} to include; give {accepted}")
+    return pages_pb2.PagesRequest(
+        **values,
+        touch_scope=pages_pb2.TouchScope.Name(TouchScope[scope.upper()]),
+        include=[pages_pb2.Include.Name(Include[name.upper()]) for name in include],
+    )
 
 
 def to_query(request: pages_pb2.PagesRequest, domain: str, now: datetime) -> PagesQuery:
@@ -64,12 +77,23 @@ def to_query(request: pages_pb2.PagesRequest, domain: str, now: datetime) -> Pag
         window=covered,
         conditions=tuple(conditions),
         touch_scope=_touch_scope(request.touch_scope),
+        limit=request.limit or None,
+        include=frozenset(_include(number) for number in request.include if number),
     )
 
 
 def canonical(url: str) -> str:
     """Return the canonical page of a URL, as the store has it (docs/semantics.md)."""
     return _QUERY_OR_FRAGMENT.sub("", url).rstrip("/") or "/"
+
+
+def _include(number: int) -> Include:
+    """Return what a number of the contract's enum asks for."""
+    try:
+        return Include(number)
+    except ValueError:
+        accepted = ", ".join(f"INCLUDE_{each.name} ({each.value})" for each in Include)
+        raise InvalidArgumentError("include", f"there is no {number} to include; give {accepted}") from None
 
 
 def _touch_scope(number: int) -> TouchScope:

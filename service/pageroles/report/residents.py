@@ -29,7 +29,7 @@ from pageroles import _core
 from pageroles.counts import Counts
 from pageroles.errors import CancelledError, PagerolesError
 from pageroles.question.filters import FILTERS, TRAFFIC, Of
-from pageroles.question.model import PagesQuery, TouchScope, Window, to_milliseconds
+from pageroles.question.model import Include, PagesQuery, TouchScope, Window, to_milliseconds
 from pageroles.report import statements
 from pageroles.report.names import feed, name_pages
 from pageroles.store.parts import Looks, Lost, New, Parts
@@ -104,6 +104,7 @@ class Kept:
             traffic,
             landing,
             conversion,
+            Include.BALANCE in query.include,
             threads,
         )
 

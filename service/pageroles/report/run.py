@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pageroles import _core
-from pageroles.question.model import to_milliseconds
+from pageroles.question.model import Include, to_milliseconds
 from pageroles.report import plan as planning
 from pageroles.report import statements
 from pageroles.report.facts import FactFinder
@@ -57,13 +57,15 @@ class Report:
         self._counted = counted
         self._start = to_milliseconds(query.window.start)
         self._end = to_milliseconds(query.window.shown_end)
+        self._limit = query.limit
         self.total_sessions = counted.total_sessions
-        self.bytes = counted.page_count() * _BYTES_OF_PAGE
+        rows = counted.page_count()
+        self.bytes = (rows if query.limit is None else min(rows, 2 * query.limit)) * _BYTES_OF_PAGE
 
     def message(self) -> bytes:
         """Return the report as one serialized PagesResponse."""
         with self._watcher.stage("message"):
-            return self._counted.response(self._start, self._end)
+            return self._counted.response(self._start, self._end, self._limit)
 
     def messages(self) -> Iterator[bytes]:
         """Return the report as serialized PagesResponses of at most 1 MiB, in the order of StreamPages."""
@@ -71,7 +73,7 @@ class Report:
         seconds = 0.0
         try:
             began = time.perf_counter()
-            for message in self._counted.responses(self._start, self._end, MAX_MESSAGE_BYTES):
+            for message in self._counted.responses(self._start, self._end, self._limit, MAX_MESSAGE_BYTES):
                 seconds += time.perf_counter() - began
                 yield message
                 began = time.perf_counter()
@@ -186,7 +188,8 @@ class Reporter:
         self, query: PagesQuery, reading: Reading, pending: collections.deque[KeyRange], call: Call
     ) -> _core.Tally:
         """Count units in a tally until none is left."""
-        tally = _core.Tally(query.touch_scope, query.filters_conversions, reading.whole_keys)
+        balance = Include.BALANCE in query.include
+        tally = _core.Tally(query.touch_scope, query.filters_conversions, reading.whole_keys, balance)
         while True:
             try:
                 keys = pending.popleft()

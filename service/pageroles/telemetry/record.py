@@ -277,7 +277,10 @@ def shown(question: Message) -> dict[str, Any]:
     A URL may have a secret of the site's users: what stands before its host and after its path is left out. Long values
     are cut.
     """
-    return {field.name: _shown(field, value) for field, value in question.ListFields()}
+    return {
+        field.name: [_shown(field, each) for each in value] if field.is_repeated else _shown(field, value)
+        for field, value in question.ListFields()
+    }
 
 
 def _shown(field: Any, value: Any) -> Any:

@@ -99,6 +99,9 @@ def document() -> bytes:
 
 def _document() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(_MODELS, ref_template=_REF)
+    include = schemas["PagesBody"]["properties"]["include"]
+    included = {"title": "Include", "type": "string", "description": include["description"], **include["items"]}
+    include["items"] = {"$ref": _REF.format(name="Include")}
     query_parameters = _query_parameters(schemas["PagesBody"])
     for schema in schemas.values():
         schema["description"] = inspect.cleandoc(schema["description"])
@@ -106,6 +109,7 @@ def _document() -> dict[str, Any]:
         properties = schemas[model]["properties"]
         schemas[name] = {"title": name, **properties[field]}
         properties[field] = {"$ref": _REF.format(name=name)}
+    schemas["Include"] = included
     schemas["PagesResult"] = {
         "title": "PagesResult",
         "description": "The report, or the message that no session matched.",
@@ -210,9 +214,10 @@ def _query_parameters(body: dict[str, Any]) -> list[dict[str, Any]]:
     for name, schema in body["properties"].items():
         # Without examples: the page of the reference would send them, beside that of the body.
         bare = {key: value for key, value in schema.items() if key not in {"description", "examples"}}
-        found.append(
-            {"name": name, "in": "query", "required": False, "description": schema["description"], "schema": bare}
-        )
+        parameter = {"name": name, "in": "query", "required": False, "description": schema["description"]}
+        # Each name stands once, so a list has commas.
+        listed = {"style": "form", "explode": False} if schema.get("type") == "array" else {}
+        found.append(parameter | listed | {"schema": bare})
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
 
@@ -14,10 +15,13 @@ from pageroles.question.request import to_request
 from pageroles.transport.rest_schema import PARAMETERS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pageroles.v1 import pages_pb2
 
 # A filter has at most 8 KiB, and few are ever long.
 MAX_BODY_BYTES = 64 << 10
+_NUMBER = re.compile(r"-?\d{1,20}", re.ASCII)
 
 
 def read(query: bytes, body: bytes) -> pages_pb2.PagesRequest:
@@ -35,7 +39,7 @@ def read(query: bytes, body: bytes) -> pages_pb2.PagesRequest:
     for name, value in _of_query(query):
         if name in parameters:
             raise InvalidArgumentError(name, "given twice in the query string; give it once")
-        parameters[name] = value
+        parameters[name] = _of_text(name, value)
     for name, value in _of_body(body).items():
         if name in parameters:
             raise InvalidArgumentError(name, "given in the query string and in the body; give it in one of them")
@@ -43,10 +47,34 @@ def read(query: bytes, body: bytes) -> pages_pb2.PagesRequest:
     for name, value in parameters.items():
         if name not in PARAMETERS:
             raise InvalidArgumentError(name, sentences.unknown_name("parameter", name, PARAMETERS))
-        if not isinstance(value, str):
+        kind, is_right = _KINDS.get(name, _TEXT)
+        if not is_right(value):
             advice = "; leave it out" if value is None else ""
-            raise InvalidArgumentError(name, f"must be a string, not {sentences.kind_of(value)}{advice}")
+            raise InvalidArgumentError(name, f"must be {kind}, not {sentences.kind_of(value)}{advice}")
     return to_request(parameters)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+_TEXT = ("a string", _is_text)
+# What is no string.
+_KINDS: dict[str, tuple[str, Callable[[object], bool]]] = {
+    "limit": ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    "include": ("a list of strings", lambda value: isinstance(value, list) and all(map(_is_text, value))),
+}
+
+
+def _of_text(name: str, text: str) -> object:
+    """Return the value that a text in the query string stands for."""
+    if name == "include":
+        return [each for each in text.split(",") if each]
+    if name == "limit":
+        if text and not _NUMBER.fullmatch(text):
+            raise InvalidArgumentError(name, f"must be a whole number, not {sentences.shown(text)}")
+        return int(text or 0)
+    return text
 
 
 def _of_query(query: bytes) -> list[tuple[str, str]]:

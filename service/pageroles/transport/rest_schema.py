@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import GenericAlias
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 
 from pageroles.question.filters import FILTERS
-from pageroles.question.request import SCOPES
+from pageroles.question.request import INCLUDES, MAX_LIMIT, SCOPES
 from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES
 from pageroles.transport.faults import Code
 
@@ -50,6 +51,16 @@ _SCOPE = msgspec.Meta(
     "`converting`: sessions with a conversion; `assist`: between the first and the first converting session; "
     "`after`: after the first converting session."
 )
+_LIMIT = msgspec.Meta(
+    description="The most rows of each list: the first ones in its order. `omitted` says how many are left out. "
+    "Default: all, which is 0, too.",
+    ge=0,
+    le=MAX_LIMIT,
+)
+_INCLUDE = msgspec.Meta(
+    description="What the answer carries beyond the report; in the query string with commas between. `balance`: how "
+    "the included sessions add up."
+)
 
 PagesBody = msgspec.defstruct(
     "PagesBody",
@@ -58,6 +69,8 @@ PagesBody = msgspec.defstruct(
         ("end_date", _optional(str, _END), msgspec.UNSET),
         *((each.name, _optional(str, _text(each.help, each.example)), msgspec.UNSET) for each in FILTERS),
         ("touch_scope", _optional(Literal[SCOPES], _SCOPE), msgspec.UNSET),
+        ("limit", _optional(int, _LIMIT), msgspec.UNSET),
+        ("include", _optional(GenericAlias(list, Literal[INCLUDES]), _INCLUDE), msgspec.UNSET),
     ],
     forbid_unknown_fields=True,
     omit_defaults=True,
@@ -105,6 +118,28 @@ ConversionPage: Any = _page("ConversionPage", CONVERSION_ROLES, "What a page did
 DropOffPage: Any = _page("DropOffPage", DROP_OFF_ROLES, "Where sessions ended.")
 
 
+class Balance(msgspec.Struct):
+    """What the included sessions are; only with `balance` in `include`.
+
+    `included` is `converting` and `dropping_off` together, less `both`. Users do not add up: one may have sessions of
+    several kinds.
+    """
+
+    included: RoleCount
+    converting: RoleCount
+    dropping_off: RoleCount
+    both: RoleCount
+    converting_without_views: RoleCount
+    dropping_off_without_views: RoleCount
+
+
+class OmittedPages(msgspec.Struct):
+    """How many rows of each list are left out; only with `limit`."""
+
+    conversion_performance: Count
+    drop_off_performance: Count
+
+
 class PagesAnswer(msgspec.Struct, forbid_unknown_fields=True):
     """The report: pages with their roles in conversions and in drop-offs, those of most sessions first."""
 
@@ -112,12 +147,15 @@ class PagesAnswer(msgspec.Struct, forbid_unknown_fields=True):
     summary_totals: SummaryTotals
     conversion_performance: list[ConversionPage]
     drop_off_performance: list[DropOffPage]
+    balance: Balance | msgspec.UnsetType = msgspec.UNSET
+    omitted: OmittedPages | msgspec.UnsetType = msgspec.UNSET
 
 
 class NoResults(msgspec.Struct, forbid_unknown_fields=True):
     """No session matched; not an error."""
 
     message: Literal["No page data found for the given parameters."]
+    balance: Balance | msgspec.UnsetType = msgspec.UNSET
 
 
 NO_RESULTS: str = get_args(get_type_hints(NoResults)["message"])[0]

@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18pageroles/v1/pages.proto\x12\x0cpageroles.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87\x02\n\x0cPagesRequest\x12\x12\n\nstart_date\x18\x01 \x01(\t\x12\x10\n\x08\x65nd_date\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversion_page\x18\x03 \x01(\t\x12\x11\n\tmeta_type\x18\x04 \x01(\t\x12\x0f\n\x07meta_id\x18\x05 \x01(\t\x12\x0e\n\x06source\x18\x06 \x01(\t\x12\x0e\n\x06medium\x18\x07 \x01(\t\x12\x10\n\x08\x63\x61mpaign\x18\x08 \x01(\t\x12\x0f\n\x07\x63ontent\x18\t \x01(\t\x12\x0c\n\x04term\x18\n \x01(\t\x12\x14\n\x0clanding_page\x18\x0b \x01(\t\x12-\n\x0btouch_scope\x18\x0c \x01(\x0e\x32\x18.pageroles.v1.TouchScope\"\xf9\x01\n\rPagesResponse\x12+\n\ntime_frame\x18\x01 \x01(\x0b\x32\x17.pageroles.v1.TimeFrame\x12\x33\n\x0esummary_totals\x18\x02 \x01(\x0b\x32\x1b.pageroles.v1.SummaryTotals\x12<\n\x16\x63onversion_performance\x18\x03 \x03(\x0b\x32\x1c.pageroles.v1.ConversionPage\x12\x37\n\x14\x64rop_off_performance\x18\x04 \x03(\x0b\x32\x19.pageroles.v1.DropOffPage\x12\x0f\n\x07message\x18\x05 \x01(\t\"_\n\tTimeFrame\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"}\n\rSummaryTotals\x12\x16\n\x0etotal_sessions\x18\x01 \x01(\x04\x12\x13\n\x0btotal_users\x18\x02 \x01(\x04\x12\x1f\n\x17total_conversion_events\x18\x03 \x01(\x04\x12\x1e\n\x16total_conversion_users\x18\x04 \x01(\x04\"\xbc\x01\n\x0e\x43onversionPage\x12\x0b\n\x03url\x18\x01 \x01(\t\x12+\n\nconversion\x18\x02 \x01(\x0b\x32\x17.pageroles.v1.RoleCount\x12\x32\n\x11\x63onversion_assist\x18\x03 \x01(\x0b\x32\x17.pageroles.v1.RoleCount\x12<\n\x1blanding_assisted_conversion\x18\x04 \x01(\x0b\x32\x17.pageroles.v1.RoleCount\"\xb3\x01\n\x0b\x44ropOffPage\x12\x0b\n\x03url\x18\x01 \x01(\t\x12)\n\x08\x64rop_off\x18\x02 \x01(\x0b\x32\x17.pageroles.v1.RoleCount\x12\x30\n\x0f\x64rop_off_assist\x18\x03 \x01(\x0b\x32\x17.pageroles.v1.RoleCount\x12:\n\x19landing_assisted_drop_off\x18\x04 \x01(\x0b\x32\x17.pageroles.v1.RoleCount\",\n\tRoleCount\x12\x10\n\x08sessions\x18\x01 \x01(\x04\x12\r\n\x05users\x18\x02 \x01(\x04*\xa0\x01\n\nTouchScope\x12\x1b\n\x17TOUCH_SCOPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fTOUCH_SCOPE_ANY\x10\x01\x12\x15\n\x11TOUCH_SCOPE_FIRST\x10\x02\x12\x1a\n\x16TOUCH_SCOPE_CONVERTING\x10\x03\x12\x16\n\x12TOUCH_SCOPE_ASSIST\x10\x04\x12\x15\n\x11TOUCH_SCOPE_AFTER\x10\x05\x32\xb8\x01\n\x10PageRolesService\x12Z\n\x05Pages\x12\x1a.pageroles.v1.PagesRequest\x1a\x1b.pageroles.v1.PagesResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/api/v1/pages:\x01*\x12H\n\x0bStreamPages\x12\x1a.pageroles.v1.PagesRequest\x1a\x1b.pageroles.v1.PagesResponse0\x01\x42\x45ZCgithub.com/attributionhub/pageroles/gen/go/pageroles/v1;pagerolesv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18pageroles/v1/pages.proto\x12\x0cpageroles.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbe\x02\n\x0cPagesRequest\x12\x12\n\nstart_date\x18\x01 \x01(\t\x12\x10\n\x08\x65nd_date\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversion_page\x18\x03 \x01(\t\x12\x11\n\tmeta_type\x18\x04 \x01(\t\x12\x0f\n\x07meta_id\x18\x05 \x01(\t\x12\x0e\n\x06source\x18\x06 \x01(\t\x12\x0e\n\x06medium\x18\x07 \x01(\t\x12\x10\n\x08\x63\x61mpaign\x18\x08 \x01(\t\x12\x0f\n\x07\x63ontent\x18\t \x01(\t\x12\x0c\n\x04term\x18\n \x01(\t\x12\x14\n\x0clanding_page\x18\x0b \x01(\t\x12-\n\x0btouch_scope\x18\x0c \x01(\x0e\x32\x18.pageroles.v1.TouchScope\x12\r\n\x05limit\x18\r \x01(\r\x12&\n\x07include\x18\x0e \x03(\x0e\x32\x15.pageroles.v1.Include\"\xce\x02\n\rPagesResponse\x12+\n\ntime_frame\x18\x01 \x01(\x0b\x32\x17.pageroles.v1.TimeFrame\x12\x33\n\x0esummary_totals\x18\x02 \x01(\x0b\x32\x1b.pageroles.v1.SummaryTotals\x12<\n\x16\x63onversion_performance\x18\x03 \x03(\x0b\x32\x1c.pageroles.v1.ConversionPage\x12\x37\n\x14\x64rop_off_performance\x18\x04 \x03(\x0b\x32\x19.pageroles.v1.DropOffPage\x12\x0f\n\x07message\x18\x05 \x01(\t\x12&\n\x07\x62\x61lance\x18\x07 \x01(\x0b\x32\x15.pageroles.v1.Balance\x12+\n\x07omitted\x18\x08 \x01(\x0b\x32\x1a.pageroles.v1.OmittedPages\"\xaf\x02\n\x07\x42\x61lance\x12)\n\x08included\x18\x01 \x01(\x0b\x32\x17.pageroles.v1.RoleCount\x12+\n\nconverting\x18\x02 \x01(\x0b\x32\x17.pageroles.v1.RoleCount\x12-\n\x0c\x64ropping_off\x18\x03 \x01(\x0b\x32\x17.pageroles.v1.RoleCount\x12%\n\x04\x62oth\x18\x04 \x01(\x0b\x32\x17.pageroles.v1.RoleCount\x12\x39\n\x18\x63onverting_without_views\x18\x05 \x01(\x0b\x32\x17.pageroles.v1.RoleCount\x12;\n\x1a\x64ropping_off_without_views\x18\x06 \x01(\x0b\x32\x17.pageroles.v1.RoleCount\"L\n\x0cOmittedPages\x12\x1e\n\x16\x63onversion_performance\x18\x01 \x01(\x04\x12\x1c\n\x14\x64rop_off_performance\x18\x02 \x01(\x04\"_\n\tTimeFrame\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"}\n\rSummaryTotals\x12\x16\n\x0etotal_sessions\x18\x01 \x01(\x04\x12\x13\n\x0btotal_users\x18\x02 \x01(\x04\x12\x1f\n\x17total_conversion_events\x18\x03 \x01(\x04\x12\x1e\n\x16total_conversion_users\x18\x04 \x01(\x04\"\xbc\x01\n\x0e\x43onversionPage\x12\x0b\n\x03url\x18\x01 \x01(\t\x12+\n\nconversion\x18\x02 \x01(\x0b\x32\x17.pageroles.v1.RoleCount\x12\x32\n\x11\x63onversion_assist\x18\x03 \x01(\x0b\x32\x17.pageroles.v1.RoleCount\x12<\n\x1blanding_assisted_conversion\x18\x04 \x01(\x0b\x32\x17.pageroles.v1.RoleCount\"\xb3\x01\n\x0b\x44ropOffPage\x12\x0b\n\x03url\x18\x01 \x01(\t\x12)\n\x08\x64rop_off\x18\x02 \x01(\x0b\x32\x17.pageroles.v1.RoleCount\x12\x30\n\x0f\x64rop_off_assist\x18\x03 \x01(\x0b\x32\x17.pageroles.v1.RoleCount\x12:\n\x19landing_assisted_drop_off\x18\x04 \x01(\x0b\x32\x17.pageroles.v1.RoleCount\",\n\tRoleCount\x12\x10\n\x08sessions\x18\x01 \x01(\x04\x12\r\n\x05users\x18\x02 \x01(\x04*7\n\x07Include\x12\x17\n\x13INCLUDE_UNSPECIFIED\x10\x00\x12\x13\n\x0fINCLUDE_BALANCE\x10\x02*\xa0\x01\n\nTouchScope\x12\x1b\n\x17TOUCH_SCOPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fTOUCH_SCOPE_ANY\x10\x01\x12\x15\n\x11TOUCH_SCOPE_FIRST\x10\x02\x12\x1a\n\x16TOUCH_SCOPE_CONVERTING\x10\x03\x12\x16\n\x12TOUCH_SCOPE_ASSIST\x10\x04\x12\x15\n\x11TOUCH_SCOPE_AFTER\x10\x05\x32\xb8\x01\n\x10PageRolesService\x12Z\n\x05Pages\x12\x1a.pageroles.v1.PagesRequest\x1a\x1b.pageroles.v1.PagesResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/api/v1/pages:\x01*\x12H\n\x0bStreamPages\x12\x1a.pageroles.v1.PagesRequest\x1a\x1b.pageroles.v1.PagesResponse0\x01\x42\x45ZCgithub.com/attributionhub/pageroles/gen/go/pageroles/v1;pagerolesv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,22 +36,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'ZCgithub.com/attributionhub/pageroles/gen/go/pageroles/v1;pagerolesv1'
   _globals['_PAGEROLESSERVICE'].methods_by_name['Pages']._loaded_options = None
   _globals['_PAGEROLESSERVICE'].methods_by_name['Pages']._serialized_options = b'\202\323\344\223\002\022\"\r/api/v1/pages:\001*'
-  _globals['_TOUCHSCOPE']._serialized_start=1267
-  _globals['_TOUCHSCOPE']._serialized_end=1427
+  _globals['_INCLUDE']._serialized_start=1790
+  _globals['_INCLUDE']._serialized_end=1845
+  _globals['_TOUCHSCOPE']._serialized_start=1848
+  _globals['_TOUCHSCOPE']._serialized_end=2008
   _globals['_PAGESREQUEST']._serialized_start=106
-  _globals['_PAGESREQUEST']._serialized_end=369
-  _globals['_PAGESRESPONSE']._serialized_start=372
-  _globals['_PAGESRESPONSE']._serialized_end=621
-  _globals['_TIMEFRAME']._serialized_start=623
-  _globals['_TIMEFRAME']._serialized_end=718
-  _globals['_SUMMARYTOTALS']._serialized_start=720
-  _globals['_SUMMARYTOTALS']._serialized_end=845
-  _globals['_CONVERSIONPAGE']._serialized_start=848
-  _globals['_CONVERSIONPAGE']._serialized_end=1036
-  _globals['_DROPOFFPAGE']._serialized_start=1039
-  _globals['_DROPOFFPAGE']._serialized_end=1218
-  _globals['_ROLECOUNT']._serialized_start=1220
-  _globals['_ROLECOUNT']._serialized_end=1264
-  _globals['_PAGEROLESSERVICE']._serialized_start=1430
-  _globals['_PAGEROLESSERVICE']._serialized_end=1614
+  _globals['_PAGESREQUEST']._serialized_end=424
+  _globals['_PAGESRESPONSE']._serialized_start=427
+  _globals['_PAGESRESPONSE']._serialized_end=761
+  _globals['_BALANCE']._serialized_start=764
+  _globals['_BALANCE']._serialized_end=1067
+  _globals['_OMITTEDPAGES']._serialized_start=1069
+  _globals['_OMITTEDPAGES']._serialized_end=1145
+  _globals['_TIMEFRAME']._serialized_start=1147
+  _globals['_TIMEFRAME']._serialized_end=1242
+  _globals['_SUMMARYTOTALS']._serialized_start=1244
+  _globals['_SUMMARYTOTALS']._serialized_end=1369
+  _globals['_CONVERSIONPAGE']._serialized_start=1372
+  _globals['_CONVERSIONPAGE']._serialized_end=1560
+  _globals['_DROPOFFPAGE']._serialized_start=1563
+  _globals['_DROPOFFPAGE']._serialized_end=1742
+  _globals['_ROLECOUNT']._serialized_start=1744
+  _globals['_ROLECOUNT']._serialized_end=1788
+  _globals['_PAGEROLESSERVICE']._serialized_start=2011
+  _globals['_PAGEROLESSERVICE']._serialized_end=2195
 # @@protoc_insertion_point(module_scope)

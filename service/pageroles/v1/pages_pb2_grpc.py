@@ -64,8 +64,8 @@ class PageRolesServiceServicer:
     def StreamPages(self, request, context):
         """Answers with the same content in messages of at most 1 MiB, for answers of any size.
 
-        The first message carries `time_frame` and `summary_totals` (or `message`, and then it is the only
-        one). The rows of `conversion_performance` follow in order, then those of `drop_off_performance`.
+        The first message carries all but the rows: `time_frame` and `summary_totals`, or `message`, and then it is the only
+        one. The rows of `conversion_performance` follow in order, then those of `drop_off_performance`.
         Appending the repeated fields of all messages gives the answer of Pages.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
