@@ -133,7 +133,7 @@ format: $(STAMP) ## Format everything
 	$(BIN)/buf format --write --path proto/pageroles
 	cargo fmt --all
 
-suffixes: $(STAMP) ## Write the list of public suffixes that the store carries from the pinned package (docs/operating.md)
+suffixes: $(STAMP) ## Write the list of public suffixes that the store carries from the pinned package (CONTRIBUTING.md)
 	cd tests && $(abspath $(BIN))/python -m support.suffixes
 
 proto: $(STAMP) ## Regenerate the stubs of the contract and the explorer's copy of its tables

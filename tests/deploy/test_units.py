@@ -30,7 +30,8 @@ from support.commands import PAGEROLES, PATIENCE, run
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-UNITS = Path(__file__).parent.parent.parent / "deploy" / "systemd"
+ROOT = Path(__file__).parent.parent.parent
+UNITS = ROOT / "deploy" / "systemd"
 SERVICES = sorted(UNITS.glob("*.service"))
 # Tenths, as `systemd-analyze security` counts them: 0 is a process that may do nothing, 100 one that may do all.
 MOST_EXPOSURE = 15
@@ -57,6 +58,13 @@ def command(name: str) -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return found
+
+
+def blocks(language: str) -> list[str]:
+    """Return the blocks of docs/operating.md in a language."""
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", (ROOT / "docs/operating.md").read_text(), re.DOTALL | re.MULTILINE
+    )
 
 
 @dataclasses.dataclass
@@ -139,6 +147,9 @@ def test_systemd_takes_the_units(machine: Machine) -> None:
     for unit in [*SERVICES, *UNITS.glob("*.timer")]:
         (machine.root / unit.name).write_text(machine.here(unit.read_text()))
     copies = sorted(str(file) for file in machine.root.iterdir() if file.is_file())
+    (drop_in,) = blocks("ini")
+    (machine.root / "pageroles-gateway.service.d").mkdir()
+    (machine.root / "pageroles-gateway.service.d/override.conf").write_text(machine.here(drop_in))
     done = subprocess.run([analyze, "--man=no", "verify", *copies], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -182,6 +193,38 @@ def test_every_setting_of_a_file_exists(file: Path, tmp_path: Path) -> None:
 
 
 # ---- what their commands do ----
+
+
+def test_what_is_installed_is_where_the_units_look(tmp_path: Path) -> None:
+    lines = [line for block in blocks("sh") for line in block.splitlines() if "install -D" in line]
+    script = "\n".join(
+        re.sub(r" (=?)(/etc|/usr/local)", rf" \1{tmp_path}\2", line.removeprefix("sudo ")) for line in lines
+    )
+    script = script.replace("directory=/etc", f"directory={tmp_path}/etc")
+    subprocess.run(["bash", "-euc", script], cwd=ROOT, check=True)
+    there = {file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*") if file.is_file()}
+    assert there == {
+        "etc/sysusers.d/pageroles.conf",
+        "usr/local/bin/pageroles",
+        *(f"etc/pageroles/{file.name}" for file in UNITS.glob("*.env")),
+        *(f"etc/systemd/system/{file.name}" for file in [*SERVICES, *UNITS.glob("*.timer")]),
+    }
+    assert {settings(unit.name)["EnvironmentFile"].removeprefix("/") for unit in SERVICES} <= there
+    assert os.access(tmp_path / "usr/local/bin/pageroles", os.X_OK)
+
+
+def test_the_command_of_operators_has_the_settings_of_the_server(machine: Machine) -> None:
+    script = machine.here((UNITS / "pageroles.sh").read_text())
+    as_the_user = "runuser -u pageroles -- "
+    assert as_the_user in script
+    (machine.root / "etc/pageroles.env").write_text(machine.here((UNITS / "pageroles.env").read_text()))
+    told = subprocess.run(
+        ["sh", "-c", script.replace(as_the_user, ""), "pageroles", "config", "--json"], cwd=machine.root,
+        env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    values = {setting["variable"]: setting["value"] for setting in json.loads(told.stdout)}
+    assert values["PAGEROLES_STORE"] == f"chdb://{machine.root}/lib/pageroles/store"
+    assert values["PAGEROLES_METRICS_ADDRESS"] == "127.0.0.1:9464"
 
 
 def test_a_server_starts_rereads_is_backed_up_and_stops(machine: Machine) -> None:
