@@ -13,7 +13,7 @@ TABLES := pageroles/web/contract.js
 WRITE_TABLES := $(BIN)/python -c 'from pageroles.transport import explorer; print(explorer.contract_module(), end="")'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-quick bench-load bench-many bench-write bench-rest bench-twin load-test pictures test test-rust test-web test-python test-slow fuzz fuzz-rest check-instructions lint format suffixes proto publish-proto check-proto check-contract lock clean
+.PHONY: help setup demo bench bench-quick bench-load bench-many bench-write bench-rest bench-twin load-test pictures test test-rust test-web test-python test-slow dist test-package fuzz fuzz-rest check-instructions lint format suffixes proto publish-proto check-proto check-contract lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -110,6 +110,15 @@ bench-rest: $(VENV)/.benchmarks ## What REST adds to a small request
 pictures: $(VENV)/.benchmarks ## The pictures of README, from the demo's traffic (needs Chromium)
 	PAGEROLES_REQUIRE_BROWSER=1 PYTHONPATH=tests $(BIN)/python docs/pictures/make.py
 
+# The wheel is built from the sdist alone, in a folder of its own. It names no path of the machine that builds it.
+dist: $(VENV)/.packages ## The sdist, and the wheel that it builds, into dist/
+	rm -rf dist
+	RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src=crates" \
+		$(BIN)/maturin build --quiet --release --locked --sdist --out dist
+
+test-package: $(STAMP) dist ## The wheel, installed into an environment of its own, works there (fetches what it needs)
+	$(BIN)/python -m pytest -m registries tests/package
+
 lint: $(STAMP) check-proto check-contract ## Formatting, lints, types and stubs; warnings are errors
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -124,7 +133,7 @@ format: $(STAMP) ## Format everything
 	$(BIN)/buf format --write --path proto/pageroles
 	cargo fmt --all
 
-suffixes: $(STAMP) ## Write the list of public suffixes that the store carries from the pinned package (docs/operating.md)
+suffixes: $(STAMP) ## Write the list of public suffixes that the store carries from the pinned package (CONTRIBUTING.md)
 	cd tests && $(abspath $(BIN))/python -m support.suffixes
 
 proto: $(STAMP) ## Regenerate the stubs of the contract and the explorer's copy of its tables
@@ -159,4 +168,4 @@ lock: $(STAMP) ## Renew the locked requirements
 		benchmarks/requirements.in --output-file benchmarks/requirements.txt
 
 clean: ## Remove what was built
-	rm -rf $(VENV) target .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) target dist .mypy_cache .pytest_cache .ruff_cache

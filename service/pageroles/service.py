@@ -1,7 +1,7 @@
 """What gRPC and REST share: check the key, read the question, count the request against the quota, make the report.
 
-A transport calls it with an `IncomingRequest` and gets a `Reply` or a `PagerolesError`. Nothing here knows how requests
-travel.
+A transport calls it with who calls and the question, and gets a `Reply` or a `PagerolesError`. Nothing here knows how
+requests travel.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from pageroles.turns import Turns
 from pageroles.writing import SessionWriting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from pageroles.access.keys import Caller
     from pageroles.admission import Place
     from pageroles.errors import QuotaState
+    from pageroles.incoming import Incoming
     from pageroles.question.model import PagesQuery
     from pageroles.report.residents import Memory
     from pageroles.report.run import Report
@@ -38,31 +39,6 @@ if TYPE_CHECKING:
     from pageroles.telemetry.record import RequestRecord
     from pageroles.turns import Turn
     from pageroles.v1 import pages_pb2
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class IncomingRequest:
-    """A request as a transport received it.
-
-    Attributes:
-        method: The method that was called, for those who watch: the name of an RPC, or HTTP's method and path.
-        request: The question, not checked.
-        key: The API key, not checked; None where there was none.
-        domain: The domain that the caller names; None where it names none.
-        seconds: The time until the caller's deadline; None: it has none.
-        request_id: The id of the request in the log and in the answer.
-        address: The address that the request came from, without its port.
-        trace: What the request carries of the trace that it belongs to, by the names of its headers.
-    """
-
-    method: str
-    request: pages_pb2.PagesRequest
-    key: str | None
-    domain: str | None
-    seconds: float | None
-    request_id: str
-    address: str = ""
-    trace: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -167,19 +143,20 @@ class PagesService:
         self._keys.forget()
         self._quotas.forget()
 
-    def answer(self, incoming: IncomingRequest, started: Callable[[Call], None]) -> Reply:
+    def answer(self, incoming: Incoming, question: pages_pb2.PagesRequest, started: Callable[[Call], None]) -> Reply:
         """Answer a request.
 
         Args:
-            incoming: The request.
+            incoming: Who calls.
+            question: The question, not checked.
             started: Called with the call before any query of the report runs, so that the transport can cancel it.
 
         Raises:
             PagerolesError: The request was refused, or failed; unexpected errors are raised as `InternalError`.
         """
-        with self.telemetry.request(incoming) as record:
+        with self.telemetry.request(incoming.origin, question) as record:
             try:
-                reply = self._answer(incoming, started, record)
+                reply = self._answer(incoming, question, started, record)
             except PagerolesError:
                 raise
             except Exception as error:
@@ -187,12 +164,18 @@ class PagesService:
             record.sessions = reply.report.total_sessions
         return reply
 
-    def _answer(self, incoming: IncomingRequest, started: Callable[[Call], None], record: RequestRecord) -> Reply:
+    def _answer(
+        self,
+        incoming: Incoming,
+        question: pages_pb2.PagesRequest,
+        started: Callable[[Call], None],
+        record: RequestRecord,
+    ) -> Reply:
         seconds = self.max_seconds if incoming.seconds is None else min(incoming.seconds, self.max_seconds)
         call = self._store.call(seconds, record)
         with self.admission.place() as place:
             with record.stage("admission"):
-                caller, query, quota = self._admitted(incoming, place, record)
+                caller, query, quota = self._admitted(incoming, question, place, record)
             try:
                 with record.stage("line"), place.set_aside():
                     call.turn = turn = self.turns.take(caller.key_id, call.remaining())
@@ -206,7 +189,7 @@ class PagesService:
             return Reply(report, caller.key_id, quota, turn)
 
     def _admitted(
-        self, incoming: IncomingRequest, place: Place, record: RequestRecord
+        self, incoming: Incoming, question: pages_pb2.PagesRequest, place: Place, record: RequestRecord
     ) -> tuple[Caller, PagesQuery, QuotaState | None]:
         """Return a caller who may ask, the question, and the quota that it was counted against."""
         self.watch.refuse_damaged()
@@ -215,7 +198,7 @@ class PagesService:
         place.belongs_to(caller.key_id)
         self._uses.note(caller.key_id)
         record.domain = domain = self._domains.stored(caller.domain) if caller.names_domain else caller.domain
-        query = to_query(incoming.request, domain, datetime.now(UTC))
+        query = to_query(question, domain, datetime.now(UTC))
         return caller, query, self._quotas.take(domain)
 
     def _counted(self, query: PagesQuery, call: Call, started: Callable[[Call], None], place: Place) -> Report:
@@ -228,9 +211,9 @@ class PagesService:
             call.finish()
         return report
 
-    def _caller(self, incoming: IncomingRequest) -> Caller:
+    def _caller(self, incoming: Incoming) -> Caller:
         try:
-            return self._keys.caller(incoming.key, incoming.domain, address=incoming.address)
+            return self._keys.caller(incoming.key, incoming.domain, address=incoming.origin.address)
         except UnauthenticatedError:
             # The key itself may be among the rows that are lost.
             self.watch.refuse_damaged()

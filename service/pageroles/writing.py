@@ -22,11 +22,12 @@ from pageroles.ingest.writer import Writer, size_of
 from pageroles.telemetry.record import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
 
     from pageroles.access.keys import Caller, KeyRing, KeyUses
     from pageroles.admission import Place
+    from pageroles.incoming import Incoming
     from pageroles.ingest.writer import RecoverableStore
     from pageroles.store.watch import Watch
 
@@ -34,33 +35,6 @@ if TYPE_CHECKING:
 MOST_DELIVERIES = 256
 MOST_UNSTORED_BYTES = 4 << 20
 MOST_LISTED = 1000
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class IncomingWrite:
-    """A request to write as a transport received it, but for its sessions.
-
-    Attributes:
-        method: The method that was called, for the log.
-        key: The API key, not checked; None where there was none.
-        domain: The domain that the caller names; None where it names none.
-        seconds: The time until the caller's deadline; None: it has none.
-        request_id: The id of the request in the log and in the answer.
-        address: The address that the request came from, without its port.
-        trace: What the request carries of the trace that it belongs to, by the names of its headers.
-    """
-
-    method: str
-    key: str | None
-    domain: str | None
-    seconds: float | None
-    request_id: str
-    address: str = ""
-    trace: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-    @property
-    def request(self) -> None:
-        """Nothing: it asks no question."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -224,7 +198,7 @@ class SessionWriting:
         self.writer.close()
 
     @contextlib.contextmanager
-    def delivery(self, incoming: IncomingWrite) -> Iterator[Delivery]:
+    def delivery(self, incoming: Incoming) -> Iterator[Delivery]:
         """Take the sessions of a request while the block runs; then write its line of the log.
 
         Yields:
@@ -233,7 +207,7 @@ class SessionWriting:
         Raises:
             PagerolesError: The request was refused, or failed; unexpected errors are raised as `InternalError`.
         """
-        with self._telemetry.request(incoming) as record:
+        with self._telemetry.request(incoming.origin) as record:
             delivery: Delivery | None = None
             failed = True
             try:
@@ -270,9 +244,9 @@ class SessionWriting:
                 raise
             yield place
 
-    def _caller(self, incoming: IncomingWrite) -> Caller:
+    def _caller(self, incoming: Incoming) -> Caller:
         # Where rows are lost, nobody knows what the sessions replace.
         self._watch.refuse_damaged()
-        caller = self._keys.writer(incoming.key, incoming.domain, incoming.address)
+        caller = self._keys.writer(incoming.key, incoming.domain, incoming.origin.address)
         self._uses.note(caller.key_id)
         return caller

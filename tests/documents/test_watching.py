@@ -61,7 +61,7 @@ def bare(series: str) -> str:
 
 
 def test_the_table_has_all_metrics_with_their_labels(exported: dict[str, dict[str, set[str]]]) -> None:
-    page = (ROOT / "docs" / "operating.md").read_text()
+    page = (ROOT / "docs" / "watching.md").read_text()
     table: dict[str, set[str]] = {}
     for row in re.findall(r"^\| `((?:grpc|http|pageroles)_\w+)` \|([^|]*)\|", page, re.MULTILINE):
         name, labels = row
@@ -73,7 +73,7 @@ def test_the_table_has_all_metrics_with_their_labels(exported: dict[str, dict[st
 
 
 def test_the_table_names_all_values_of_closed_labels(exported: dict[str, dict[str, set[str]]]) -> None:
-    page = (ROOT / "docs" / "operating.md").read_text()
+    page = (ROOT / "docs" / "watching.md").read_text()
     for label in ("reason", "outcome", "kind", "stage", "source"):
         values = set().union(*(labels.get(label, set()) for labels in exported.values()))
         assert values

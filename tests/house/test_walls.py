@@ -33,7 +33,7 @@ FLOORS = (
     ("report", "access", "ingest"),
     ("question", "store"),
     ("cached", "admission", "turns"),
-    ("settings", "sentences", "errors", "counts"),
+    ("settings", "sentences", "errors", "counts", "incoming"),
     ("v1", "_core"),
 )
 # The libraries that only some rooms import; all others may be imported anywhere.

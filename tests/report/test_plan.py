@@ -10,8 +10,8 @@ import pytest
 from pageroles import _core
 from pageroles.question.request import to_query
 from pageroles.report.facts import Facts
+from pageroles.report.kept import Kept
 from pageroles.report.plan import DATED_ROWS_PER_UNIT, ROWS_PER_UNIT, SMALL_ROWS, InMemory, Plan, Streamed, make
-from pageroles.report.residents import Kept
 from pageroles.report.statements import KeyRange, Reading
 from support.wire import message
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pageroles.report import plan, residents
+from pageroles.report import kept, plan, residents
 from pageroles.store.store import Store
 from support import worlds
 from support.lives import Life
@@ -42,7 +42,7 @@ def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> i
     monkeypatch.setattr(residents, "_REFUSED_SECONDS", 0.05)
     monkeypatch.setattr(residents, "_KEEP_UP_SECONDS", rng.choice((0.1, 20.0)))
     monkeypatch.setattr(plan, "SMALL_ROWS", rng.choice((5, 100_000)))
-    return rng.choice((LARGE, LARGE, 2 * residents.DOMAIN_BYTES + 10_000))
+    return rng.choice((LARGE, LARGE, 2 * kept.DOMAIN_BYTES + 10_000))
 
 
 def drawn_worlds(name: str, seed: int) -> Sequence[World]:

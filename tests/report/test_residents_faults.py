@@ -11,7 +11,7 @@ import pytest
 
 from pageroles.errors import CancelledError, DeadlineError, PagerolesError
 from pageroles.question.request import to_query
-from pageroles.report import names, residents, statements
+from pageroles.report import names, new_parts, residents, statements
 from pageroles.report.plan import InMemory, Streamed
 from pageroles.report.run import Report, Reporter
 from pageroles.store.statement import Statement
@@ -214,7 +214,7 @@ def test_a_deadline_ends_the_wait_for_another_question(kept: Kept, server: Stand
 
 def test_a_worker_changes_nothing_when_its_request_has_ended(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     paused = Paused(names.feed, after=True)
-    monkeypatch.setattr(residents, "feed", paused)
+    monkeypatch.setattr(new_parts, "feed", paused)
     assert kept.is_right() is InMemory
     kept.write(session("s1", page="/old"))
     paused.armed = True
@@ -254,7 +254,7 @@ def test_a_question_that_waited_takes_nothing_for_lost(kept: Kept, monkeypatch: 
 def test_a_question_waits_for_what_is_brought_up_without_one(patient: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(residents, "_KEEP_UP_SECONDS", 0.05)
     paused = Paused(names.feed, after=False)
-    monkeypatch.setattr(residents, "feed", paused)
+    monkeypatch.setattr(new_parts, "feed", paused)
     kept = Kept(patient, "first")
     other = Kept(patient, "second")
     other.reporter.close()
@@ -283,7 +283,7 @@ def test_a_count_shows_one_moment(kept: Kept, monkeypatch: pytest.MonkeyPatch) -
     plan = kept.reporter.plan(kept.query(), call)
     before = kept.reporter.run(kept.query(), plan, call).message()
     paused = Paused(names.feed, after=False)
-    monkeypatch.setattr(residents, "feed", paused)
+    monkeypatch.setattr(new_parts, "feed", paused)
     kept.write(session("s1", page="/late"))
     paused.armed = True
     thread, outcome = in_thread(kept.report)

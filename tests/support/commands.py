@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 PATIENCE = 60
 PAGEROLES = [str(Path(sys.executable).with_name("pageroles"))]
+ANY_PORTS = ("--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0")
 
 
 def dsn(folder: Path) -> str:
@@ -26,10 +27,12 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PAGEROLES_STORE": dsn(folder), "COLUMNS": "200", "NO_COLOR": "1"}
 
 
-def run(folder: Path, *args: str, text: str = "") -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, *args: str, text: str = "", program: Sequence[str] = PAGEROLES
+) -> subprocess.CompletedProcess[str]:
     """Run a command in a folder to its end."""
     return subprocess.run(
-        [*PAGEROLES, *args], cwd=folder, env=environment(folder), input=text,
+        [*program, *args], cwd=folder, env=environment(folder), input=text,
         capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
 
@@ -37,15 +40,21 @@ def run(folder: Path, *args: str, text: str = "") -> subprocess.CompletedProcess
 @contextlib.contextmanager
 def serving(folder: Path, *args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run `serve` until the block ends; yield the process and its address."""
-    process = subprocess.Popen(
-        [*PAGEROLES, "serve", "--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0", *args],
-        cwd=folder, env=environment(folder), stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    with started([*PAGEROLES, "serve", *ANY_PORTS, *args], folder, environment(folder)) as (process, line):
+        yield process, line["grpc"]
+
+
+@contextlib.contextmanager
+def started(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """Run what serves, in a folder, until the block ends; yield the process and its line that says where."""
+    process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
-        line = json.loads(process.stderr.readline())
-        assert line["event"] == "serving"
-        yield process, line["grpc"]
+        told = process.stderr.readline()
+        assert '"serving"' in told, told + process.communicate(timeout=PATIENCE)[1]
+        yield process, json.loads(told)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

@@ -22,7 +22,8 @@ import structlog
 
 from pageroles.access.keys import KeyStore
 from pageroles.errors import PagerolesError, StoreDamagedError
-from pageroles.service import IncomingRequest, PagesService
+from pageroles.incoming import Incoming, Origin
+from pageroles.service import PagesService
 from pageroles.store.statement import Statement
 from pageroles.store.store import Store
 from pageroles.v1 import pages_pb2
@@ -130,9 +131,9 @@ def _answers(store: Store, key: str) -> Iterator[str]:
         for start, end in WINDOWS:
             for scope in SCOPES:
                 request = pages_pb2.PagesRequest(start_date=start, end_date=end, touch_scope=scope)
-                incoming = IncomingRequest("", request, key=key, domain=None, seconds=30, request_id="")
+                incoming = Incoming(Origin("", ""), key, seconds=30)
                 try:
-                    yield service.answer(incoming, lambda _: None).report.message().hex()
+                    yield service.answer(incoming, request, lambda _: None).report.message().hex()
                 except PagerolesError as error:
                     yield error.status.name
 

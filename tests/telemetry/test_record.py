@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+import requests
 from structlog.testing import capture_logs
 
 from pageroles import serving
@@ -88,6 +89,16 @@ def test_a_request_that_cannot_be_read_has_a_line_and_no_question(server: Watche
         assert (line["status"], line["address"]) == ("INVALID_ARGUMENT", "127.0.0.1")
         assert "question" not in line
     assert "no_such_field" in rest["error"]
+
+
+def test_sessions_that_come_with_two_keys_have_a_line(server: Watched) -> None:
+    two_keys = {"Authentication": server.key, "Authorization": "Bearer another"}
+    with capture_logs() as logs:
+        response = requests.post(f"{server.http}/api/v1/sessions", data=b"", headers=two_keys, timeout=30)
+    assert response.status_code == 400
+    (line,) = lines(logs)
+    assert (line["method"], line["status"]) == ("POST /api/v1/sessions", "INVALID_ARGUMENT")
+    assert line["request_id"] == response.headers["X-Request-Id"]
 
 
 def test_an_internal_error_comes_with_its_traceback(server: Watched, monkeypatch: pytest.MonkeyPatch) -> None:

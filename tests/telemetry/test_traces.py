@@ -242,10 +242,9 @@ traces = tracing.from_environment(__import__("os").environ)
 print(traces is not None, any(name.split(".")[0] == "opentelemetry" for name in sys.modules))
 if traces:
     from pageroles.v1 import pages_pb2
-    from pageroles.service import IncomingRequest
+    from pageroles.incoming import Origin
     from pageroles.telemetry.record import Telemetry
-    request = IncomingRequest("Pages", pages_pb2.PagesRequest(), None, None, None, "id")
-    with Telemetry(traces=traces).request(request):
+    with Telemetry(traces=traces).request(Origin("Pages", "id"), pages_pb2.PagesRequest()):
         pass
     traces.close()
 """

@@ -24,7 +24,7 @@ from pageroles.command.options import (
     client_tls,
     server_tls,
 )
-from pageroles.command.processes import on_stop_signals
+from pageroles.command.processes import on_stop_signals, tell_supervisor
 from pageroles.settings import ServerSettings
 
 app = typer.Typer(add_completion=False)
@@ -59,6 +59,8 @@ def gateway(
     )
     with serving.gateway(target, settings, client_tls(tls, ca, client_cert, client_key)) as http:
         log.info("serving", http=http, target=target, version=__version__)
+        tell_supervisor("READY=1")
         stopping.wait()
+        tell_supervisor("STOPPING=1")
         log.info("stopping", grace_seconds=grace)
     log.info("stopped")

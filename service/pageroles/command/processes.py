@@ -1,11 +1,14 @@
-"""What a serving process needs: signals that stop it, and logs for people or machines."""
+"""What a serving process needs: signals that stop it, word to who started it, and logs for people or machines."""
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import logging
+import os
 import signal
+import socket
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -43,6 +46,21 @@ def on_hangup(reread: Callable[[], None]) -> None:
     """Call `reread` at each SIGHUP, which otherwise would end the process."""
     if hasattr(signal, "SIGHUP"):  # not on Windows
         signal.signal(signal.SIGHUP, lambda *_: reread())
+
+
+def tell_supervisor(state: str) -> None:
+    """Tell systemd what this process does, where it has asked for that (`Type=notify`).
+
+    Args:
+        state: What `sd_notify` takes: `READY=1` when requests are answered, `STOPPING=1` when it ends.
+    """
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    # An address in no file system begins with a zero byte, which a variable can't hold.
+    name = f"\0{address[1:]}" if address.startswith("@") else address
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to_supervisor:
+        to_supervisor.sendto(state.encode(), name)
 
 
 class _IntoLog(logging.Handler):

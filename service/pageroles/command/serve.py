@@ -27,7 +27,7 @@ from pageroles.command.options import (
     number,
     server_tls,
 )
-from pageroles.command.processes import on_hangup, on_stop_signals
+from pageroles.command.processes import on_hangup, on_stop_signals, tell_supervisor
 from pageroles.errors import StoreUnavailableError
 from pageroles.settings import ServerSettings
 from pageroles.store.store import Store
@@ -149,7 +149,9 @@ def serve(
             return
         on_hangup(lambda: _reread(served.service))
         log.info("serving", grpc=served.grpc, http=served.http, version=__version__)
+        tell_supervisor("READY=1")
         stopping.wait()
+        tell_supervisor("STOPPING=1")
         log.info("stopping", grace_seconds=grace)
     log.info("stopped")
 

@@ -14,7 +14,8 @@ from pageroles.report.plan import SMALL_ROWS
 
 if TYPE_CHECKING:
     from pageroles.question.model import PagesQuery
-    from pageroles.report.residents import Kept, Residents
+    from pageroles.report.kept import Kept
+    from pageroles.report.residents import Residents
     from pageroles.report.workers import Workers
     from pageroles.store.call import Call
     from pageroles.store.statement import Statement

@@ -17,7 +17,7 @@ from pageroles.sentences import counted
 if TYPE_CHECKING:
     from pageroles.question.model import PagesQuery
     from pageroles.report.facts import Facts
-    from pageroles.report.residents import Kept
+    from pageroles.report.kept import Kept
 
 # A domain with fewer rows is small: a second worker would cost more time than it saves.
 SMALL_ROWS = 100_000

@@ -13,14 +13,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
-import itertools
 import math
 import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import structlog
 from cachetools import LRUCache, TTLCache
@@ -28,17 +27,20 @@ from cachetools import LRUCache, TTLCache
 from pageroles import _core
 from pageroles.counts import Counts
 from pageroles.errors import CancelledError, PagerolesError
-from pageroles.question.filters import FILTERS, TRAFFIC, Of
-from pageroles.question.model import Include, PagesQuery, TouchScope, Window, to_milliseconds
+from pageroles.question.model import PagesQuery, TouchScope, Window
 from pageroles.report import statements
-from pageroles.report.names import feed, name_pages
-from pageroles.store.parts import Looks, Lost, New, Parts
+from pageroles.report.kept import DOMAIN_BYTES, Entry, Rate
+from pageroles.report.names import name_pages
+from pageroles.report.new_parts import LostError, NewParts
+from pageroles.store.parts import Looks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
+    from pageroles.report.kept import Kept
     from pageroles.report.workers import Workers
     from pageroles.store.call import Call
+    from pageroles.store.parts import Parts
     from pageroles.store.store import Store
 
 _log = structlog.get_logger(__name__)
@@ -49,17 +51,12 @@ SMALL_ROWS = 20_000
 # the background: a streamed report takes less time then.
 MOST_NEW_ROWS = 20_000
 _MOST_NEW_SHARE = 1 / 50
-# What a domain takes that has no sessions, and a row before it was read; and the rows that are read at once.
-DOMAIN_BYTES = 10_000
+# What a row takes before it was read; and the rows that are read at once.
 ROW_BYTES = 52
 _ROWS_AT_ONCE = 500_000
-# Asking counts half after so many seconds.
-_HALF_LIFE_SECONDS = 600.0
 # How long a domain is remembered as one that does not fit.
 _REFUSED_SECONDS = 60.0
 _MOST_REMEMBERED = 10_000
-# Of so many domains in parts it is remembered what the part has of them.
-_MOST_WRITTEN = 100_000
 # What reading a domain may take.
 _FILL_SECONDS = 3600.0
 _NICENESS = 10
@@ -67,46 +64,7 @@ _NICENESS = 10
 _KEEP_UP_SECONDS = 20.0
 # The silence after which the connection of the looks is closed.
 _LOOK_SECONDS = 60.0
-# A thread that waits for another looks so often whether its call has ended.
-_PATIENCE_SECONDS = 0.1
 _ALWAYS = Window(*(datetime(year, 1, 1, tzinfo=UTC) for year in (1970, 2149, 2149)))
-_CONVERSION = tuple(
-    next(each for each in FILTERS if each.of is Of.CONVERSION and each.column == column)
-    for column in ("url", "type", "id")
-)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Kept:
-    """What is kept of a domain.
-
-    Attributes:
-        sessions: The number of sessions.
-        bytes: The bytes that they take, and all that belongs to them.
-        resident: The sessions themselves, as they were at one moment.
-    """
-
-    sessions: int
-    bytes: int
-    resident: _core.Resident = dataclasses.field(compare=False, repr=False)
-
-    def count(self, query: PagesQuery, threads: int) -> _core.Counted:
-        """Count a question on as many threads."""
-        keys = _core.keys([value for _, value in query.conditions])
-        values = {each: key for (each, _), key in zip(query.conditions, keys, strict=True)}
-        traffic = [values.get(each) for each in TRAFFIC]
-        conversion = [values.get(each) for each in _CONVERSION]
-        landing = next((key for each, key in values.items() if each.is_page), None)
-        return self.resident.count(
-            query.touch_scope,
-            to_milliseconds(query.window.start),
-            to_milliseconds(query.window.end),
-            traffic,
-            landing,
-            conversion,
-            Include.BALANCE in query.include,
-            threads,
-        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -137,103 +95,12 @@ class Memory:
     domains: tuple[KeptDomain, ...]
 
 
-class _Entry:
-    """A domain that is kept.
-
-    Attributes:
-        turn: Held by who reads what was written.
-        lock: Held for each change of what follows.
-        owner: The call that may change it. A worker goes on for a while when its request has ended, or for long where
-            the store does not answer; what it read is no longer wanted then.
-        covered: The parts that were read.
-        seen: The last look that brought nothing new.
-        is_changed: Whether something was read since `kept` was made.
-        kept: What is kept, as it was after the last change.
-        latest: When the last of the versions that were read was written, in microseconds since 1970; None: not known.
-        rate: How often the domain was asked about, older questions counting less.
-    """
-
-    def __init__(self, resident: _core.Resident, covered: Parts, rate: _Rate, owner: Call) -> None:
-        self.turn = threading.Lock()
-        self.lock = threading.Lock()
-        self.owner = owner
-        self.resident = resident
-        self.covered = covered
-        self.seen: Parts | None = None
-        self.latest: int | None = None
-        self.rate = rate
-        self.measure()
-
-    @contextlib.contextmanager
-    def owned(self, call: Call) -> Iterator[None]:
-        """Let a call own it; wait while another does."""
-        call.let_others()
-        while not self.turn.acquire(timeout=min(call.remaining(), _PATIENCE_SECONDS)):
-            pass
-        try:
-            with self.lock:
-                self.owner = call
-            yield
-        finally:
-            self.turn.release()
-
-    @contextlib.contextmanager
-    def changing(self, call: Call) -> Iterator[None]:
-        """Change it, which only its owner may."""
-        with self.lock:
-            if self.owner is not call:
-                raise CancelledError("the request has ended")
-            yield
-
-    def measure(self) -> None:
-        self.is_changed = False
-        snapshot = self.resident.snapshot()
-        self.kept = Kept(snapshot.sessions, DOMAIN_BYTES + snapshot.bytes, snapshot)
-
-
-class _Rate:
-    """How often something happens; what is long ago counts less."""
-
-    def __init__(self) -> None:
-        self._value = 0.0
-        self._at = time.monotonic()
-
-    def now(self) -> float:
-        """Return the rate."""
-        return self._value * math.exp2((self._at - time.monotonic()) / _HALF_LIFE_SECONDS)
-
-    def add(self) -> None:
-        """Count one more."""
-        self._value, self._at = self.now() + 1, time.monotonic()
-
-
 class _Brought(enum.Enum):
     """What became of a domain that was to be brought up to date."""
 
     UP_TO_DATE = enum.auto()
     LATER = enum.auto()
     LOST = enum.auto()
-
-
-class _Written(NamedTuple):
-    """What a part has of a domain.
-
-    Attributes:
-        rows: How many rows.
-        first: When the first of their versions was written, in microseconds since 1970.
-        last: When the last of them was.
-    """
-
-    rows: int
-    first: int
-    last: int
-
-
-_NONE_WRITTEN = _Written(0, 0, 0)
-
-
-class _LostError(Exception):
-    """What is kept can't be proved to be as the store is."""
 
 
 _ROOM = "room is needed"
@@ -265,15 +132,13 @@ class Residents:
         self._looking = store.apart(_LOOK_SECONDS)
         self._looks = Looks(self._looking)
         self.looks = self._looks.counts
+        self._new_parts = NewParts(store, self._looks)
         self._lock = threading.Lock()
         # What follows is guarded by `_lock`.
-        self._kept: dict[str, _Entry] = {}
+        self._kept: dict[str, Entry] = {}
         self._filling: set[str] = set()
-        self._rates: LRUCache[str, _Rate] = LRUCache(_MOST_REMEMBERED)
+        self._rates: LRUCache[str, Rate] = LRUCache(_MOST_REMEMBERED)
         self._refused: TTLCache[str, bool] = TTLCache(_MOST_REMEMBERED, _REFUSED_SECONDS)
-        self._written_in: LRUCache[tuple[tuple[int, int], str], Mapping[str, _Written]] = LRUCache(
-            _MOST_WRITTEN, getsizeof=len
-        )
         self._closing = False
         self._closed = threading.Event()
         # The calls of what is done in the background.
@@ -316,7 +181,7 @@ class Residents:
             return None
         with self._lock:
             entry = self._kept.get(domain)
-            rate = self._rates.setdefault(domain, _Rate())
+            rate = self._rates.setdefault(domain, Rate())
             rate.add()
         if entry is None:
             return self._first(domain, rate, call)
@@ -330,7 +195,7 @@ class Residents:
 
     # ---- keeping up ----
 
-    def _bring_up(self, domain: str, entry: _Entry, call: Call) -> _Brought:
+    def _bring_up(self, domain: str, entry: Entry, call: Call) -> _Brought:
         """Read what was written since the last question, or leave that to the background."""
         covered = entry.covered
         now = self._looks.now(call)
@@ -342,27 +207,28 @@ class Residents:
         with entry.owned(call):
             return self._workers.run(call, lambda: self._read_or_leave(domain, entry, covered, now, call))
 
-    def _read_or_leave(self, domain: str, entry: _Entry, covered: Parts, now: Parts, call: Call) -> _Brought:
+    def _read_or_leave(self, domain: str, entry: Entry, covered: Parts, now: Parts, call: Call) -> _Brought:
         # What is lost is returned, not raised: an error in a worker would end the call.
         try:
             if entry.covered is not covered:
                 # Another question has read since, perhaps what is later than that look.
                 now = self._looks.now(call)
-            change = _change(now, entry.covered)
-            if self._rows_of(change, now, domain, call) > max(MOST_NEW_ROWS, entry.kept.sessions * _MOST_NEW_SHARE):
+            if self._new_parts.rows(domain, now, entry.covered, call) > max(
+                MOST_NEW_ROWS, entry.kept.sessions * _MOST_NEW_SHARE
+            ):
                 self._in_background(domain, lambda call: self._catch_up(domain, entry, call))
                 return _Brought.LATER
-            self._read_new(domain, entry, now, call)
-        except _LostError as reason:
+            self._take_over(domain, entry, now, call)
+        except LostError as reason:
             self._forget(domain, entry, str(reason))
             return _Brought.LOST
         return _Brought.UP_TO_DATE
 
-    def _catch_up(self, domain: str, entry: _Entry, call: Call) -> None:
+    def _catch_up(self, domain: str, entry: Entry, call: Call) -> None:
         with entry.owned(call):
             try:
-                self._read_new(domain, entry, self._looks.now(call), call)
-            except _LostError as reason:
+                self._take_over(domain, entry, self._looks.now(call), call)
+            except LostError as reason:
                 self._forget(domain, entry, str(reason))
 
     def _keep_up(self) -> None:
@@ -384,72 +250,14 @@ class Residents:
                     # Who asks about it next is told.
                     _log.warning("domain in memory not brought up to date", domain=domain, error=str(error))
 
-    def _read_new(self, domain: str, entry: _Entry, now: Parts, call: Call) -> None:
-        """Read the parts of a look that were not read, until nothing is missing; the call owns the entry."""
-        while True:
-            names = [name for names in _change(now, entry.covered).names.values() for name in names]
-            written = self._written(names, now, call)
-            own = [name for name in names if domain in written.get(name, (domain,))]
-            if not own:
-                break
-            if (latest := entry.latest) is None:
-                latest = self._latest(domain, own, call)
-            # A part that is gone is in one that is read next.
-            versions = [written[name][domain] for name in own if name in written]
-            are_latest = bool(versions) and latest < min(each.first for each in versions)
-            incoming = _core.Incoming(entry.resident)
-            places = statements.places(domain, parts=own, are_latest=are_latest)
-            feed(incoming.feed, self._store, places, call)
-            with entry.changing(call):
-                incoming.apply()
-                entry.is_changed = True
-                entry.latest = max([latest, *(each.last for each in versions)])
-            now = self._looks.now(call, anew=True)
-            covered = entry.covered.covering(names, now)
-            if isinstance(covered, Lost):
-                raise _LostError(covered.reason)
-            with entry.changing(call):
-                entry.covered = covered
-        with entry.changing(call):
-            changed = entry.is_changed
-            if changed:
-                entry.measure()
-            # Whoever finds the look here takes what is kept, without the lock.
-            entry.covered = entry.seen = now
-        if changed:
+    def _take_over(self, domain: str, entry: Entry, now: Parts, call: Call) -> None:
+        """Read the parts that were not read; the call owns the entry."""
+        if self._new_parts.read(domain, entry, now, call):
             self._make_room(0, math.inf)
-
-    def _rows_of(self, change: New, now: Parts, domain: str, call: Call) -> int:
-        """Return how many rows of a domain new parts have; those that are gone may have any."""
-        names = {name for names in change.names.values() for name in names}
-        written = self._written(list(names), now, call)
-        gone = sum(part.rows for part in now.parts if part.name in names - written.keys())
-        return gone + sum(of.get(domain, _NONE_WRITTEN).rows for of in written.values())
-
-    def _written(self, names: Sequence[str], now: Parts, call: Call) -> Mapping[str, Mapping[str, _Written]]:
-        """Return by domain what some parts of a look have, of those parts that are still there.
-
-        A part never changes. Another can have its name, in a table that was made or opened anew: something was lost
-        then.
-        """
-        with self._lock:
-            keys = {name: (now.losses, name) for name in names}
-            found = {name: self._written_in[key] for name, key in keys.items() if key in self._written_in}
-        if missing := [name for name in names if name not in found]:
-            rows = sorted(self._store.rows(statements.versions_in(missing), call), key=_first_text)
-            for name, group in itertools.groupby(rows, key=_first_text):
-                found[name] = {
-                    str(domain): _Written(*(int(str(number)) for number in numbers)) for _, domain, *numbers in group
-                }
-            with self._lock:
-                for name in found.keys() & set(missing):
-                    with contextlib.suppress(ValueError):  # of more domains than are remembered
-                        self._written_in[keys[name]] = found[name]
-        return found
 
     # ---- what is kept ----
 
-    def _first(self, domain: str, rate: _Rate, call: Call) -> Kept | None:
+    def _first(self, domain: str, rate: Rate, call: Call) -> Kept | None:
         """Keep a domain of which nothing is kept: now, if it is small, or later."""
         with self._lock:
             if domain in self._refused or domain in self._filling:
@@ -469,7 +277,7 @@ class Residents:
             with self._lock:
                 self._filling.discard(domain)
 
-    def _fill(self, domain: str, rows: int, rate: _Rate, call: Call) -> Kept | None:
+    def _fill(self, domain: str, rows: int, rate: Rate, call: Call) -> Kept | None:
         """Read a domain and keep it; return None if there is no room, or it can't be proved to be right."""
         began = time.monotonic()
         covered = self._looks.now(call)
@@ -479,19 +287,17 @@ class Residents:
             return None
         resident = _core.Resident()
         for keys in statements.key_ranges(max(rows // _ROWS_AT_ONCE, 1)):
-            incoming = _core.Incoming(resident)
-            feed(incoming.feed, self._store, statements.places(domain, keys=keys), call)
-            incoming.apply()
-        entry = _Entry(resident, covered, rate, call)
+            self._new_parts.places_into(resident, statements.places(domain, keys=keys), call).apply()
+        entry = Entry(resident, covered, rate, call)
         try:
-            self._read_new(domain, entry, self._looks.now(call), call)
-        except _LostError:
+            self._take_over(domain, entry, self._looks.now(call), call)
+        except LostError:
             return None
         if rows > SMALL_ROWS:
             everything = PagesQuery(domain, _ALWAYS, touch_scope=TouchScope.ANY)
             name_pages(entry.kept.count(everything, 1), self._store, everything, call, whole_keys=True)
             entry.measure()
-            entry.latest = self._latest(domain, (), call)
+            entry.latest = self._new_parts.latest(domain, (), call)
         if not self._make_room(entry.kept.bytes, rate.now()):
             return None
         with self._lock:
@@ -508,9 +314,6 @@ class Residents:
             milliseconds=round((time.monotonic() - began) * 1000, 1),
         )
         return entry.kept
-
-    def _latest(self, domain: str, besides: Sequence[str], call: Call) -> int:
-        return int(str(self._store.rows(statements.latest_version(domain, besides), call)[0][0]))
 
     def _size(self, domain: str, call: Call) -> int:
         return int(str(self._store.rows(statements.domain_size(domain), call)[0][0]))
@@ -530,7 +333,7 @@ class Residents:
         """Return how many bytes are free; the lock is held."""
         return self.budget - sum(entry.kept.bytes for entry in self._kept.values())
 
-    def _forget(self, domain: str, entry: _Entry, reason: str) -> None:
+    def _forget(self, domain: str, entry: Entry, reason: str) -> None:
         with self._lock:
             if self._kept.get(domain) is not entry:
                 return
@@ -578,20 +381,9 @@ class Residents:
                 self._background.discard(call)
 
 
-def _tell(event: str, entry: _Entry, **fields: object) -> None:
+def _tell(event: str, entry: Entry, **fields: object) -> None:
     """Write a line about a domain; there may be thousands of small ones, which only a debug log has."""
     (_log.info if entry.kept.sessions > SMALL_ROWS else _log.debug)(event, **fields)
-
-
-def _change(now: Parts, covered: Parts) -> New:
-    change = now.since(covered)
-    if isinstance(change, Lost):
-        raise _LostError(change.reason)
-    return change
-
-
-def _first_text(row: Sequence[object]) -> str:
-    return str(row[0])
 
 
 def _be_nice() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import structlog
@@ -16,11 +16,12 @@ from pageroles.store.call import NOBODY
 from pageroles.telemetry.methods import rpc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from google.protobuf.message import Message
 
+    from pageroles.incoming import Origin
     from pageroles.store.call import Query
     from pageroles.telemetry.metrics import Metrics
     from pageroles.telemetry.traces import RequestSpan, Traces
@@ -32,51 +33,6 @@ _OK = "OK"
 _LONGEST_VALUE = 200
 _URLS = frozenset({"conversion_page", "landing_page"})
 _LEFT_OUT = "…"
-
-
-class Origin(Protocol):
-    """Where a request comes from, and what it asks."""
-
-    @property
-    def request_id(self) -> str:
-        """Its id."""
-
-    @property
-    def method(self) -> str:
-        """What was called: the name of an RPC, or HTTP's method and path."""
-
-    @property
-    def request(self) -> Message | None:
-        """What is asked; None where that is no question, or can't be read."""
-
-    @property
-    def address(self) -> str:
-        """The address of the caller, without its port; empty where it is not known."""
-
-    @property
-    def trace(self) -> Mapping[str, str]:
-        """What it carries of the trace that it belongs to, by the names of its headers."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Unread:
-    """The origin of a request that can't be read.
-
-    Attributes:
-        request_id: Its id.
-        method: What was called: the name of an RPC, or HTTP's method and path.
-        address: The address of the caller, without its port; empty where it is not known.
-        trace: What it carries of the trace that it belongs to, by the names of its headers.
-    """
-
-    request_id: str
-    method: str
-    address: str
-    trace: Mapping[str, str]
-
-    @property
-    def request(self) -> None:
-        """Nothing: what is asked is not known."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,19 +47,25 @@ class Telemetry:
     metrics: Metrics | None = None
     traces: Traces | None = None
 
-    def request(self, origin: Origin, *, forwarded: bool = False) -> RequestRecord:
+    def request(self, origin: Origin, question: Message | None = None, *, forwarded: bool = False) -> RequestRecord:
         """Return the record of a request that begins with the block.
 
         Args:
-            origin: The request.
+            origin: Where it comes from.
+            question: What is asked; None where that is no question.
             forwarded: Whether another server answers it.
         """
-        return RequestRecord(origin, self, forwarded=forwarded)
+        return RequestRecord(origin, question, self, forwarded=forwarded)
 
-    def refused(self, origin: Unread, error: PagerolesError) -> None:
-        """Record a request that was refused since it can't be read."""
-        with contextlib.suppress(PagerolesError), self.request(origin):
-            raise error
+    @contextlib.contextmanager
+    def reading(self, origin: Origin) -> Iterator[None]:
+        """Record a request that the block can't read, and so refuses."""
+        try:
+            yield
+        except PagerolesError as error:
+            with contextlib.suppress(PagerolesError), self.request(origin):
+                raise error from None
+            raise
 
 
 class RequestRecord:
@@ -118,9 +80,12 @@ class RequestRecord:
         rejected: Of a request that writes, the number of sessions that it rejected.
     """
 
-    def __init__(self, origin: Origin, telemetry: Telemetry, *, forwarded: bool = False) -> None:
+    def __init__(
+        self, origin: Origin, question: Message | None, telemetry: Telemetry, *, forwarded: bool = False
+    ) -> None:
         """Prepare the record; `Telemetry.request` has the arguments."""
         self._origin = origin
+        self._question = question
         self._metrics = telemetry.metrics
         self._traces = telemetry.traces
         self._forwarded = forwarded
@@ -230,7 +195,7 @@ class RequestRecord:
 
     def _write(self, fault: PagerolesError | None, status: str, seconds: float) -> None:
         ours = fault is not None and fault.ours
-        question = self._origin.request
+        question = self._question
         (_log.error if ours else _log.info)(
             "request",
             request_id=self._origin.request_id,

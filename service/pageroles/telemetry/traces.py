@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span, Tracer
 
-    from pageroles.telemetry.record import Origin
+    from pageroles.incoming import Origin
+
 
 _OK = "OK"
 # What says that the server failed, and not its caller; the conventions of gRPC name them.

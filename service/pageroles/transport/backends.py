@@ -23,12 +23,12 @@ from pageroles.v1 import pages_pb2
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
-    from pageroles.service import IncomingRequest, PagesService, Reply
+    from pageroles.incoming import Incoming
+    from pageroles.service import PagesService, Reply
     from pageroles.settings import ClientTls
     from pageroles.store.call import Call
     from pageroles.transport.faults import Refusal
     from pageroles.transport.sinks import Sink
-    from pageroles.writing import IncomingWrite
 
 
 _HEALTH_SECONDS = 2.0
@@ -61,14 +61,14 @@ class StreamedReply(NamedTuple):
 class Backend(Protocol):
     """Answers the requests of a gateway."""
 
-    async def answer(self, incoming: IncomingRequest) -> StreamedReply:
+    async def answer(self, incoming: Incoming, question: pages_pb2.PagesRequest) -> StreamedReply:
         """Answer a request; cancelling the task stops its queries.
 
         Raises:
             RefusedError: The request was refused, or failed.
         """
 
-    def writing(self, incoming: IncomingWrite) -> contextlib.AbstractAsyncContextManager[Sink]:
+    def writing(self, incoming: Incoming) -> contextlib.AbstractAsyncContextManager[Sink]:
         """Take the sessions of a request while the block runs.
 
         Raises:
@@ -113,7 +113,7 @@ class LocalBackend:
         threads = pages_service.admission.places + pages_service.turns.most_in_line + 8
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rest")
 
-    async def answer(self, incoming: IncomingRequest) -> StreamedReply:
+    async def answer(self, incoming: Incoming, question: pages_pb2.PagesRequest) -> StreamedReply:
         """Answer a request; cancelling the task stops its queries.
 
         Raises:
@@ -122,24 +122,26 @@ class LocalBackend:
         loop = asyncio.get_running_loop()
         cancellation = _Cancellation()
         try:
-            reply, begun, rest = await loop.run_in_executor(self._pool, self._begin, incoming, cancellation.started)
+            reply, begun, rest = await loop.run_in_executor(
+                self._pool, self._begin, incoming, question, cancellation.started
+            )
         except PagerolesError as error:
             if isinstance(error, OverloadedError):
                 await asyncio.sleep(patience.REFUSAL_SECONDS)
-            raise RefusedError(faults.to_refusal(error, incoming.request_id)) from error
+            raise RefusedError(faults.to_refusal(error, incoming.origin.request_id)) from error
         except asyncio.CancelledError:
             cancellation.cancel()
             raise
         return StreamedReply(self._messages(incoming, reply, begun, rest), headers.quota_metadata(reply.quota))
 
     def _begin(
-        self, incoming: IncomingRequest, started: Callable[[Call], None]
+        self, incoming: Incoming, question: pages_pb2.PagesRequest, started: Callable[[Call], None]
     ) -> tuple[Reply, list[bytes], Iterator[bytes]]:
         """Answer a request, and return the answer with its first messages and the rest of them.
 
         They are made in the same turn of a thread: to wait for another one takes longer than to make them.
         """
-        reply = self._service.answer(incoming, started)
+        reply = self._service.answer(incoming, question, started)
         try:
             messages = reply.report.messages()
             return reply, list(itertools.islice(messages, _BEGUN)), messages
@@ -147,13 +149,13 @@ class LocalBackend:
             reply.turn.leave()
 
     async def _messages(
-        self, incoming: IncomingRequest, reply: Reply, begun: list[bytes], rest: Iterator[bytes]
+        self, incoming: Incoming, reply: Reply, begun: list[bytes], rest: Iterator[bytes]
     ) -> AsyncIterator[bytes]:
         with contextlib.ExitStack() as held:
             try:
                 held.enter_context(self._service.admission.answer(reply.key_id, reply.report.bytes))
             except PagerolesError as error:
-                raise RefusedError(faults.to_refusal(error, incoming.request_id)) from error
+                raise RefusedError(faults.to_refusal(error, incoming.origin.request_id)) from error
             for made in begun:
                 yield made
             if len(begun) < _BEGUN:
@@ -163,7 +165,7 @@ class LocalBackend:
                 yield message
 
     @contextlib.asynccontextmanager
-    async def writing(self, incoming: IncomingWrite) -> AsyncIterator[LocalSink]:
+    async def writing(self, incoming: Incoming) -> AsyncIterator[LocalSink]:
         """Take the sessions of a request while the block runs.
 
         Raises:
@@ -212,26 +214,28 @@ class RemoteBackend:
         self._channel: grpc.aio.Channel | None = None
         self._writing_channel: grpc.Channel | None = None
 
-    async def answer(self, incoming: IncomingRequest) -> StreamedReply:
+    async def answer(self, incoming: Incoming, question: pages_pb2.PagesRequest) -> StreamedReply:
         """Answer a request; cancelling the task cancels the call to the server.
 
         Raises:
             RefusedError: The server refused or failed, or can't be reached.
         """
-        with self._telemetry.request(incoming, forwarded=True) as record:
+        with self._telemetry.request(incoming.origin, question, forwarded=True) as record:
             try:
-                return await self._answer(incoming, record.trace)
+                return await self._answer(incoming, question, record.trace)
             except RefusedError as error:
                 record.refuse((error.refusal.code.status or Status.INTERNAL).name)
                 raise
 
-    async def _answer(self, incoming: IncomingRequest, trace: Mapping[str, str]) -> StreamedReply:
+    async def _answer(
+        self, incoming: Incoming, question: pages_pb2.PagesRequest, trace: Mapping[str, str]
+    ) -> StreamedReply:
         metadata = headers.caller_metadata(incoming.key, incoming.domain)
-        metadata += [(headers.REQUEST_ID.metadata, incoming.request_id), *trace.items()]
+        metadata += [(headers.REQUEST_ID.metadata, incoming.origin.request_id), *trace.items()]
         method: Any = self._connected().unary_stream(
             f"/{SERVICE}/StreamPages", request_serializer=pages_pb2.PagesRequest.SerializeToString
         )
-        call = method(incoming.request, metadata=metadata, timeout=incoming.seconds)
+        call = method(question, metadata=metadata, timeout=incoming.seconds)
         try:
             first = await call.read()
             if first is grpc.aio.EOF:
@@ -242,14 +246,14 @@ class RemoteBackend:
         return StreamedReply(_messages(first, call), quota)
 
     @contextlib.asynccontextmanager
-    async def writing(self, incoming: IncomingWrite) -> AsyncIterator[RemoteSink]:
+    async def writing(self, incoming: Incoming) -> AsyncIterator[RemoteSink]:
         """Pass the sessions of a request on while the block runs.
 
         Raises:
             RefusedError: The server refused or failed, or can't be reached.
         """
         metadata = headers.caller_metadata(incoming.key, incoming.domain)
-        metadata += [(headers.REQUEST_ID.metadata, incoming.request_id), *incoming.trace.items()]
+        metadata += [(headers.REQUEST_ID.metadata, incoming.origin.request_id), *incoming.origin.trace.items()]
         if self._writing_channel is None:
             self._writing_channel = channel(self._target, self._credentials)
         sink = RemoteSink(grpc_sessions.method(self._writing_channel), metadata, incoming.seconds)

@@ -12,10 +12,10 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from pageroles.admission import COUNTED_BYTES
@@ -27,20 +27,21 @@ from pageroles.errors import (
     PagerolesError,
     SettingError,
 )
-from pageroles.service import IncomingRequest, PagesService
-from pageroles.telemetry.record import Unread
+from pageroles.incoming import Incoming, Origin
 from pageroles.transport import addresses, faults, grpc_sessions, headers, patience, reflection
 from pageroles.transport.patience import Patience
 from pageroles.transport.tls import server_credentials
-from pageroles.v1 import pages_pb2
-from pageroles.writing import MOST_DELIVERIES, IncomingWrite
+from pageroles.v1 import pages_pb2, sessions_pb2
+from pageroles.writing import MOST_DELIVERIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pageroles.service import Reply
+    from pageroles.service import PagesService, Reply
     from pageroles.settings import ServerTls
     from pageroles.store.call import Call
+
+M = TypeVar("M", bound=Message)
 
 SERVICE = "pageroles.v1.PageRolesService"
 
@@ -110,10 +111,10 @@ class _Servicer:
 
     def pages(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         """Answer in one message."""
-        with _refusing(context) as (metadata, request_id):
-            reply = self._reply("Pages", requests, context, metadata, request_id)
+        with _refusing(context) as received:
+            reply = self._reply("Pages", requests, received)
             if reply.report.bytes < COUNTED_BYTES:
-                self._begin(reply, metadata, request_id, context)
+                received.begin(reply)
                 # The next one goes on when this one is sent. Before that, its sending would wait for theirs.
                 if not context.add_callback(reply.turn.leave):
                     reply.turn.leave()
@@ -123,7 +124,7 @@ class _Servicer:
                 held.enter_context(self._service.admission.answer(reply.key_id, reply.report.bytes))
                 message = reply.report.message()
                 held.enter_context(self._patience.bounded(patience.seconds_to_read(len(message)), context.cancel))
-                self._begin(reply, metadata, request_id, context)
+                received.begin(reply)
                 # grpc sends it when this has returned. It is held until the call ends.
                 until_the_end = held.pop_all()
                 if not context.add_callback(until_the_end.close):
@@ -132,39 +133,21 @@ class _Servicer:
 
     def stream_pages(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         """Answer in messages of at most 1 MiB."""
-        with _refusing(context) as (metadata, request_id):
-            reply = self._reply("StreamPages", requests, context, metadata, request_id)
+        with _refusing(context) as received:
+            reply = self._reply("StreamPages", requests, received)
             reply.turn.leave()
             with self._service.admission.answer(reply.key_id, reply.report.bytes):
-                self._begin(reply, metadata, request_id, context)
+                received.begin(reply)
                 for message in reply.report.messages():
                     with self._patience.bounded(patience.seconds_to_read(len(message)), context.cancel):
                         yield message
 
-    def _reply(
-        self,
-        method: str,
-        requests: Iterator[bytes],
-        context: grpc.ServicerContext,
-        metadata: _Metadata,
-        request_id: str,
-    ) -> Reply:
-        address = addresses.of_peer(context.peer())
-        try:
-            incoming = IncomingRequest(
-                method=method,
-                request=self._message(requests, context, address),
-                key=metadata.key(),
-                domain=headers.domain(metadata.domains()),
-                seconds=context.time_remaining(),
-                request_id=request_id,
-                address=address,
-                trace=metadata.trace(),
-            )
-        except PagerolesError as error:
-            self._service.telemetry.refused(Unread(request_id, method, address, metadata.trace()), error)
-            raise
-        return self._answer(incoming, context)
+    def _reply(self, method: str, requests: Iterator[bytes], received: _Received) -> Reply:
+        origin = received.origin(method)
+        with self._service.telemetry.reading(origin):
+            question = self._message(requests, received.context, origin.address)
+            incoming = received.incoming(origin)
+        return self._service.answer(incoming, question, received.started)
 
     def _message(
         self, requests: Iterator[bytes], context: grpc.ServicerContext, address: str
@@ -184,27 +167,7 @@ class _Servicer:
                 raise DeadlineError("the request's message did not come in time") from None
         if message is None:
             raise InvalidArgumentError("", "the call has no message; send a PagesRequest")
-        try:
-            return pages_pb2.PagesRequest.FromString(message)
-        except DecodeError:
-            raise InvalidArgumentError(
-                "", "the message is no PagesRequest; make it with the contract's stubs"
-            ) from None
-
-    def _answer(self, incoming: IncomingRequest, context: grpc.ServicerContext) -> Reply:
-        def started(call: Call) -> None:
-            if not context.add_callback(call.cancel):
-                call.cancel()
-
-        return self._service.answer(incoming, started)
-
-    def _begin(self, reply: Reply, metadata: _Metadata, request_id: str, context: grpc.ServicerContext) -> None:
-        answered = ((headers.REQUEST_ID.metadata, request_id), *headers.quota_metadata(reply.quota))
-        # Also ahead of the answer: a gateway needs them before it passes on the first byte.
-        context.send_initial_metadata(answered)
-        if metadata.texts(headers.PLAN):
-            answered = (*answered, (headers.PLAN.metadata, str(reply.report.plan)))
-        context.set_trailing_metadata(answered)
+        return _parsed(message, pages_pb2.PagesRequest)
 
 
 class _SessionServicer:
@@ -214,83 +177,112 @@ class _SessionServicer:
         self._service = pages_service
         self._patience = patience
 
-    def handlers(self) -> dict[str, grpc.RpcMethodHandler[grpc_sessions.Request, bytes]]:
+    def handlers(self) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
         """Return the methods by name, as grpc registers them."""
-        return {grpc_sessions.METHOD: grpc.stream_unary_rpc_method_handler(self.write_sessions, grpc_sessions.read)}
+        return {grpc_sessions.METHOD: grpc.stream_unary_rpc_method_handler(self.write_sessions)}
 
-    def write_sessions(self, requests: Iterator[grpc_sessions.Request], context: grpc.ServicerContext) -> bytes:
+    def write_sessions(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         """Store the sessions of a call."""
-        with _refusing(context) as (metadata, request_id):
-            method, address, trace = grpc_sessions.METHOD, addresses.of_peer(context.peer()), metadata.trace()
-            try:
-                incoming = IncomingWrite(
-                    method=method,
-                    key=metadata.key(),
-                    domain=headers.domain(metadata.domains()),
-                    seconds=context.time_remaining(),
-                    request_id=request_id,
-                    address=address,
-                    trace=trace,
-                )
-            except PagerolesError as error:
-                self._service.telemetry.refused(Unread(request_id, method, address, trace), error)
-                raise
+        with _refusing(context) as received:
+            origin = received.origin(grpc_sessions.METHOD)
+            with self._service.telemetry.reading(origin):
+                incoming = received.incoming(origin)
             with self._service.sessions.delivery(incoming) as delivery:
                 answer = grpc_sessions.write(delivery, self._messages(requests, context))
-        context.set_trailing_metadata(((headers.REQUEST_ID.metadata, request_id),))
-        return answer.SerializeToString()
+            context.set_trailing_metadata(((headers.REQUEST_ID.metadata, received.request_id),))
+            return answer.SerializeToString()
 
     def _messages(
-        self, requests: Iterator[grpc_sessions.Request], context: grpc.ServicerContext
-    ) -> Iterator[grpc_sessions.Request]:
+        self, requests: Iterator[bytes], context: grpc.ServicerContext
+    ) -> Iterator[sessions_pb2.WriteSessionsRequest]:
         """Give the messages of a call, as they come.
 
         Raises:
             CancelledError: The caller gave up, its time is over, or a message did not come in time.
+            InvalidArgumentError: One can't be read.
         """
         while True:
             with self._patience.bounded(patience.MESSAGE_SECONDS, context.cancel):
                 try:
-                    request = next(requests, None)
+                    message = next(requests, None)
                 except grpc.RpcError:
                     raise CancelledError("the request was cancelled") from None
-            if request is None:
+            if message is None:
                 return
-            yield request
+            yield _parsed(message, sessions_pb2.WriteSessionsRequest)
 
 
-class _Metadata:
-    """The metadata of a request, where a name may stand several times."""
+class _Received:
+    """What a call brings beside its messages. In its metadata a name may stand several times.
+
+    Attributes:
+        context: The call, as grpc knows it.
+        request_id: The id of the request: the caller's, or a new one.
+    """
 
     def __init__(self, context: grpc.ServicerContext) -> None:
+        self.context = context
         # The stubs of grpc take all values for texts.
         self._pairs: tuple[tuple[str, str | bytes], ...] = tuple(context.invocation_metadata() or ())
+        self.request_id = headers.request_id(next(iter(self._texts(headers.REQUEST_ID)), None))
 
-    def texts(self, header: headers.Header) -> list[str]:
+    def origin(self, method: str) -> Origin:
+        """Return where the request comes from."""
+        return Origin(method, self.request_id, addresses.of_peer(self.context.peer()), headers.trace(self._pairs))
+
+    def incoming(self, origin: Origin) -> Incoming:
+        """Return who calls.
+
+        Raises:
+            InvalidArgumentError: Two keys or domains differ, or the domain can't be read.
+        """
+        key = headers.key(self._texts(headers.AUTHENTICATION), self._texts(headers.AUTHORIZATION))
+        utf8 = (value for name, value in self._pairs if name == headers.DOMAIN_IN_UTF8 and isinstance(value, bytes))
+        domain = headers.domain([*(text.encode() for text in self._texts(headers.DOMAIN)), *utf8])
+        return Incoming(origin, key, domain, self.context.time_remaining())
+
+    def started(self, call: Call) -> None:
+        """Cancel a call of the store when this one ends."""
+        if not self.context.add_callback(call.cancel):
+            call.cancel()
+
+    def begin(self, reply: Reply) -> None:
+        """Send what goes ahead of an answer, and say what goes behind it."""
+        answered = ((headers.REQUEST_ID.metadata, self.request_id), *headers.quota_metadata(reply.quota))
+        # Also ahead of the answer: a gateway needs them before it passes on the first byte.
+        self.context.send_initial_metadata(answered)
+        if self._texts(headers.PLAN):
+            answered = (*answered, (headers.PLAN.metadata, str(reply.report.plan)))
+        self.context.set_trailing_metadata(answered)
+
+    def _texts(self, header: headers.Header) -> list[str]:
         return [value for name, value in self._pairs if name == header.metadata and isinstance(value, str)]
 
-    def key(self) -> str | None:
-        return headers.key(self.texts(headers.AUTHENTICATION), self.texts(headers.AUTHORIZATION))
 
-    def trace(self) -> dict[str, str]:
-        return headers.trace(self._pairs)
+def _parsed(message: bytes, kind: type[M]) -> M:
+    """Read a message: here, since grpc would call one that can't be read an internal error, and log a traceback.
 
-    def domains(self) -> list[bytes]:
-        utf8 = (value for name, value in self._pairs if name == headers.DOMAIN_IN_UTF8 and isinstance(value, bytes))
-        return [*(text.encode() for text in self.texts(headers.DOMAIN)), *utf8]
+    Raises:
+        InvalidArgumentError: It can't be read.
+    """
+    try:
+        return kind.FromString(message)
+    except DecodeError:
+        raise InvalidArgumentError(
+            "", f"the message is no {kind.DESCRIPTOR.name}; make it with the contract's stubs"
+        ) from None
 
 
 @contextlib.contextmanager
-def _refusing(context: grpc.ServicerContext) -> Iterator[tuple[_Metadata, str]]:
-    """Give a call's metadata and the id of its request; refuse it for the error that the block raises."""
-    metadata = _Metadata(context)
-    request_id = headers.request_id(next(iter(metadata.texts(headers.REQUEST_ID)), None))
+def _refusing(context: grpc.ServicerContext) -> Iterator[_Received]:
+    """Give what a call brings; refuse it for the error that the block raises."""
+    received = _Received(context)
     try:
-        yield metadata, request_id
+        yield received
     except PagerolesError as error:
         if isinstance(error, OverloadedError):
             _hold()
-        _abort(context, faults.to_grpc(faults.to_refusal(error, request_id), request_id))
+        _abort(context, faults.to_grpc(faults.to_refusal(error, received.request_id), received.request_id))
 
 
 def _hold() -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from google.protobuf.message import DecodeError
-
-from pageroles.errors import InvalidArgumentError
 from pageroles.ingest import messages
 from pageroles.ingest.session import BadRowError
 from pageroles.v1 import sessions_pb2
@@ -29,22 +26,14 @@ _MESSAGE_BYTES = 1 << 20
 # The longest line of a session that fits into a message: as JSON it is longer than as a message.
 MOST_ROW_BYTES = 3 << 20
 
-Request: TypeAlias = sessions_pb2.WriteSessionsRequest | InvalidArgumentError
 
-
-def read(message: bytes) -> Request:
-    """Read a message; grpc would call it an internal error, and log a traceback, if this raised."""
-    try:
-        return sessions_pb2.WriteSessionsRequest.FromString(message)
-    except DecodeError:
-        return InvalidArgumentError("", "the message is no WriteSessionsRequest; make it with the contract's stubs")
-
-
-def write(delivery: Delivery, requests: Iterable[Request]) -> sessions_pb2.WriteSessionsResponse:
+def write(
+    delivery: Delivery, requests: Iterable[sessions_pb2.WriteSessionsRequest]
+) -> sessions_pb2.WriteSessionsResponse:
     """Store the sessions of a call, and return its answer; waits in this thread.
 
     Raises:
-        PagerolesError: A message can't be read, or as for a `Delivery`.
+        PagerolesError: As for a `Delivery`, or as the requests raise.
     """
     for request in requests:
         delivery.add(sessions(request))
@@ -53,14 +42,8 @@ def write(delivery: Delivery, requests: Iterable[Request]) -> sessions_pb2.Write
     return answer(delivery.written())
 
 
-def sessions(request: Request) -> Iterator[Row | str]:
-    """Give the rows of a message, and for a session that breaks a rule the reason.
-
-    Raises:
-        InvalidArgumentError: The message can't be read.
-    """
-    if isinstance(request, InvalidArgumentError):
-        raise request
+def sessions(request: sessions_pb2.WriteSessionsRequest) -> Iterator[Row | str]:
+    """Give the rows of a message, and for a session that breaks a rule the reason."""
     for session in request.sessions:
         try:
             row = messages.read(session)

@@ -22,20 +22,20 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pageroles._core import JsonAnswer
-from pageroles.errors import InternalError, InvalidArgumentError, PagerolesError
-from pageroles.service import IncomingRequest
+from pageroles.errors import InternalError, PagerolesError
+from pageroles.incoming import Incoming, Origin
 from pageroles.telemetry import log
-from pageroles.telemetry.record import Telemetry, Unread
+from pageroles.telemetry.record import Telemetry
 from pageroles.transport import faults, headers, openapi, rest_body, rest_sessions
 from pageroles.transport.backends import RefusedError
 from pageroles.transport.rest_middleware import CommonHeaders
 from pageroles.transport.rest_watch import Watched
-from pageroles.writing import IncomingWrite
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from pageroles.transport.backends import Backend, StreamedReply
+    from pageroles.v1 import pages_pb2
 
 PATH = "/api/v1/pages"
 
@@ -115,24 +115,14 @@ class _Gateway:
 
     async def pages(self, request: Request) -> Response:
         """Answer a question with a report."""
-        request_id, method = request.state.request_id, f"POST {PATH}"
-        address, trace = _address(request), _trace(request)
+        origin = _origin(request, f"POST {PATH}")
         try:
-            body = await _body(request)
-            incoming = IncomingRequest(
-                method=method,
-                request=rest_body.read(request.scope["query_string"], body),
-                key=_key(request),
-                domain=_domain(request),
-                seconds=self._max_seconds,
-                request_id=request_id,
-                address=address,
-                trace=trace,
-            )
-            return await _answer(await _until_disconnect(request, self._backend, incoming))
-        except InvalidArgumentError as error:
-            self._telemetry.refused(Unread(request_id, method, address, trace), error)
-            return faults.to_response(faults.to_refusal(error, request_id))
+            with self._telemetry.reading(origin):
+                question = rest_body.read(request.scope["query_string"], await _body(request))
+                incoming = _incoming(request, origin, self._max_seconds)
+            return await _answer(await _until_disconnect(request, self._backend, incoming, question))
+        except PagerolesError as error:
+            return faults.to_response(faults.to_refusal(error, origin.request_id))
         except RefusedError as error:
             return faults.to_response(error.refusal)
         except ClientDisconnect:
@@ -140,20 +130,13 @@ class _Gateway:
 
     async def sessions(self, request: Request) -> Response:
         """Store sessions."""
-        request_id = request.state.request_id
+        origin = _origin(request, f"POST {rest_sessions.PATH}")
         try:
-            incoming = IncomingWrite(
-                method=f"POST {rest_sessions.PATH}",
-                key=_key(request),
-                domain=_domain(request),
-                seconds=self._max_seconds,
-                request_id=request_id,
-                address=_address(request),
-                trace=_trace(request),
-            )
+            with self._telemetry.reading(origin):
+                incoming = _incoming(request, origin, self._max_seconds)
             return await rest_sessions.write(request, self._backend, incoming, self._max_seconds)
         except PagerolesError as error:
-            return faults.to_response(faults.to_refusal(error, request_id))
+            return faults.to_response(faults.to_refusal(error, origin.request_id))
         except RefusedError as error:
             return faults.to_response(error.refusal)
 
@@ -169,23 +152,24 @@ class _Gateway:
         return faults.to_response(faults.Refusal(faults.Code.UNAVAILABLE, reason))
 
 
-def _trace(request: Request) -> dict[str, str]:
-    """Return what belongs to the trace that a request's own span is in, or that it carries."""
-    found: dict[str, str] = request.scope["state"].get("trace") or headers.trace(request.headers.items())
-    return found
+def _origin(request: Request, method: str) -> Origin:
+    """Return where a request comes from."""
+    address = request.client.host if request.client else ""
+    # A request's own span is what its call belongs to, where there is one.
+    trace = request.scope["state"].get("trace") or headers.trace(request.headers.items())
+    return Origin(method, request.state.request_id, address, trace)
 
 
-def _key(request: Request) -> str | None:
-    return headers.key(_all(request, headers.AUTHENTICATION), _all(request, headers.AUTHORIZATION))
+def _incoming(request: Request, origin: Origin, seconds: float) -> Incoming:
+    """Return who calls.
 
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
-
-
-def _domain(request: Request) -> str | None:
+    Raises:
+        InvalidArgumentError: Two keys or domains differ, or the domain can't be read.
+    """
+    key = headers.key(_all(request, headers.AUTHENTICATION), _all(request, headers.AUTHORIZATION))
     # The framework decodes headers as Latin-1.
-    return headers.domain(value.encode("latin-1") for value in _all(request, headers.DOMAIN))
+    domain = headers.domain(value.encode("latin-1") for value in _all(request, headers.DOMAIN))
+    return Incoming(origin, key, domain, seconds)
 
 
 def _all(request: Request, header: headers.Header) -> list[str]:
@@ -225,14 +209,16 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-async def _until_disconnect(request: Request, backend: Backend, incoming: IncomingRequest) -> StreamedReply:
+async def _until_disconnect(
+    request: Request, backend: Backend, incoming: Incoming, question: pages_pb2.PagesRequest
+) -> StreamedReply:
     """Answer a request; cancel it when its client disconnects.
 
     Raises:
         ClientDisconnect: The client disconnected before the answer was ready.
         RefusedError: The backend refused.
     """
-    answer = asyncio.create_task(backend.answer(incoming))
+    answer = asyncio.create_task(backend.answer(incoming, question))
     gone = asyncio.create_task(disconnected(request))
     try:
         await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from pageroles.incoming import Incoming
     from pageroles.ingest.session import Row
     from pageroles.transport.backends import Backend
     from pageroles.transport.sinks import Sink
-    from pageroles.writing import IncomingWrite, Written
+    from pageroles.writing import Written
 
 PATH = "/api/v1/sessions"
 MEDIA_TYPE = "application/x-ndjson"
@@ -45,7 +46,7 @@ _LATE = "the body did not arrive in time; send it again"
 _TOO_LARGE = f"the body has more than {MAX_BODY_BYTES:,} bytes, unpacked; send its lines in several requests"
 
 
-async def write(request: Request, backend: Backend, incoming: IncomingWrite, seconds: float) -> Response:
+async def write(request: Request, backend: Backend, incoming: Incoming, seconds: float) -> Response:
     """Store the sessions of a request, and answer what became of them.
 
     Args:
