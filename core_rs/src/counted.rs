@@ -21,6 +21,10 @@ impl SharedPages {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn are(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Pages> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
@@ -115,6 +119,27 @@ impl Counted {
     pub fn read<T>(&self, reading: impl FnOnce(Snapshot<'_>) -> T) -> T {
         let pages = self.pages.read();
         reading(Snapshot::new(&pages, &self.counts))
+    }
+
+    /// Has each page's sessions that landed on it as another count of the same domain has them, which counted them.
+    pub fn take_landings(&mut self, other: &Self) {
+        let places: Vec<(usize, usize)> = {
+            let pages = self.pages.read();
+            let with_role = self.with_role(&pages);
+            if self.pages.are(&other.pages) {
+                with_role.map(|page| (page.index(), page.index())).collect()
+            } else {
+                let others = other.pages.read();
+                let found = with_role.map(|page| {
+                    let number = others.number_with(pages.key(page)).unwrap_or_default();
+                    (page.index(), number as usize)
+                });
+                found.collect()
+            }
+        };
+        for (place, page) in places {
+            self.counts.take_landing(&other.counts, page, place);
+        }
     }
 
     fn with_role(&self, pages: &Pages) -> impl Iterator<Item = PageId> {

@@ -82,6 +82,8 @@ pub(crate) struct Counts {
     pub(crate) balance: Option<Balance>,
     /// For each side, a row for each page. Place 0 takes what belongs to no page.
     rows: [Vec<Row>; 2],
+    /// The sessions that landed on each page, if that is asked for.
+    landings: Option<Vec<Cell>>,
     /// The number of the last session. Numbers start at 1.
     session: u32,
     scratch: Scratch,
@@ -92,6 +94,34 @@ impl Counts {
     pub(crate) fn make_room(&mut self, pages: usize) {
         for rows in &mut self.rows {
             rows.resize(rows.len().max(pages + 1), Row::default());
+        }
+        if let Some(landings) = &mut self.landings {
+            landings.resize(landings.len().max(pages + 1), Cell::default());
+        }
+    }
+
+    /// Counts the sessions that landed on each page, too.
+    pub(crate) fn with_landings(mut self) -> Self {
+        self.landings = Some(Vec::new());
+        self
+    }
+
+    pub(crate) fn counts_landings(&self) -> bool {
+        self.landings.is_some()
+    }
+
+    /// How many sessions landed on a page, and their users; `None` where that is not counted.
+    pub(crate) fn landing(&self, page: usize) -> Option<Cell> {
+        let landings = self.landings.as_ref()?;
+        Some(landings.get(page).copied().unwrap_or_default())
+    }
+
+    /// Has others' sessions that landed on `page`, here at `place`, for its own.
+    pub(crate) fn take_landing(&mut self, other: &Self, page: usize, place: usize) {
+        let landings = self.landings.get_or_insert_default();
+        landings.resize(landings.len().max(place + 1), Cell::default());
+        if let Some((cell, other)) = landings.get_mut(place).zip(other.landing(page)) {
+            *cell = other;
         }
     }
 
@@ -118,6 +148,7 @@ impl Counts {
             &block.marks
         };
         if included.is_all(block) {
+            self.add_landings(block, 0..block.len());
             self.add_sessions(block, marks, 0..block.len());
             self.add_balance(block, marks, 0..block.len());
             self.add_conversions(block, marks, included, |_| true);
@@ -126,6 +157,7 @@ impl Counts {
             places(&scratch.passes, &mut scratch.places);
             let sessions = scratch.places.iter();
             let sessions = sessions.map(|&place| place as usize);
+            self.add_landings(block, sessions.clone());
             self.add_sessions(block, marks, sessions.clone());
             self.add_balance(block, marks, sessions);
             let passes = |session: usize| scratch.passes.get(session) == Some(&1);
@@ -163,6 +195,28 @@ impl Counts {
         }
         self.session = session;
         self.totals.sessions += u64::from(session - first_session);
+    }
+
+    /// Counts where sessions landed, if that is asked for.
+    fn add_landings(&mut self, block: &Block, sessions: impl Iterator<Item = usize>) {
+        let Some(landings) = &mut self.landings else {
+            return;
+        };
+        // These numbers are of no other cell, so they may be those that other cells have.
+        let (mut session, mut session_before_user) = (self.session, self.session);
+        let mut last_user = None;
+        for place in sessions {
+            let user = block.user.get(place);
+            if last_user != user {
+                last_user = user;
+                session_before_user = session;
+            }
+            session += 1;
+            let page = block.landing.get(place).copied().unwrap_or_default();
+            if let Some(cell) = landings.get_mut(page as usize) {
+                cell.count(session, session_before_user);
+            }
+        }
     }
 
     /// Counts what sessions are, if that is asked for.
@@ -253,6 +307,14 @@ impl Counts {
             .any(|side| self.row(side, page).is_some())
     }
 
+    /// Whether anything of a page was counted.
+    pub(crate) fn has(&self, page: PageId) -> bool {
+        self.has_role(page)
+            || self
+                .landing(page.index())
+                .is_some_and(|cell| cell.sessions > 0)
+    }
+
     /// Adds the totals of others, whose users are others.
     pub(crate) fn merge_totals(&mut self, other: &Self) -> Result<()> {
         u32::try_from(self.totals.sessions + other.totals.sessions)
@@ -278,6 +340,13 @@ impl Counts {
 
     /// Adds the counts of a page in another tally to those of `place`, the same page in this tally.
     pub(crate) fn merge_page(&mut self, other: &Self, page: usize, place: usize) {
+        if let Some((landings, other)) = self.landings.as_mut().zip(other.landing(page)) {
+            landings.resize(landings.len().max(place + 1), Cell::default());
+            if let Some(cell) = landings.get_mut(place) {
+                cell.sessions += other.sessions;
+                cell.users += other.users;
+            }
+        }
         for (rows, others) in self.rows.iter_mut().zip(&other.rows) {
             rows.resize(rows.len().max(place + 1), Row::default());
             let Some((row, other)) = rows.get_mut(place).zip(others.get(page)) else {

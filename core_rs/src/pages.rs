@@ -153,6 +153,11 @@ impl Pages {
         self.find(self.width.cut(whole))
     }
 
+    /// The number of the page that has a key of this width, if there is one.
+    pub(crate) fn number_with(&self, key: u64) -> Option<u32> {
+        self.find(key)
+    }
+
     /// The bytes that all pages take, their names included.
     pub(crate) fn bytes(&self) -> usize {
         /// Of an entry of a table that is half full.

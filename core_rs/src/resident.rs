@@ -87,6 +87,8 @@ pub struct Question {
     pub conversion: [Option<u64>; 3],
     /// Whether what the included sessions are is counted, too.
     pub balance: bool,
+    /// Whether the sessions that landed on each page are counted, too.
+    pub landings: bool,
 }
 
 /// The combinations of traffic values, each with a code. Codes count from 1.
@@ -408,6 +410,9 @@ impl Resident {
         let count = |blocks: &[Arc<Block>]| {
             let mut counts = Counts::default();
             counts.balance = question.balance.then(Balance::default);
+            if question.landings {
+                counts = counts.with_landings();
+            }
             counts.make_room(pages);
             for block in blocks {
                 counts.add(block, &included)?;

@@ -66,6 +66,13 @@ impl Tally {
         self
     }
 
+    /// The same tally, which also counts the sessions that landed on each page.
+    #[must_use]
+    pub fn with_landings(mut self) -> Self {
+        self.counts = self.counts.with_landings();
+        self
+    }
+
     /// The same tally, with page keys of that width.
     #[must_use]
     pub fn with_keys(mut self, width: KeyWidth) -> Self {
@@ -161,10 +168,7 @@ impl Tally {
         self.merged_rows += other.rows();
         let other = other.emptied();
         self.pages.adopt_ambiguity(&other.pages);
-        let pages = other
-            .pages
-            .iter()
-            .filter(|&page| other.counts.has_role(page));
+        let pages = other.pages.iter().filter(|&page| other.counts.has(page));
         let pages: Vec<PageId> = pages.collect();
         let mut places = [None; BATCH];
         for pages in pages.chunks(BATCH) {
@@ -204,6 +208,9 @@ impl Tally {
     fn emptied(&mut self) -> Self {
         let mut empty = Self::new(self.scope, self.conversion_filter).with_keys(self.pages.width());
         empty.counts.balance = self.counts.balance.map(|_| Balance::default());
+        if self.counts.counts_landings() {
+            empty = empty.with_landings();
+        }
         mem::replace(self, empty)
     }
 

@@ -13,16 +13,25 @@ use support::tallies::{decoded, empty, feed_unit, named, whole};
 use support::{END_MS, Question, START_MS, Session, oracle, questions, worlds};
 
 /// The tally of a world whose users are shared out among some tallies, which are merged.
-fn balanced(world: &[Session], question: Question, tallies: u64) -> Tally {
-    let mut all = empty(question).with_balance();
+fn shared_out(
+    world: &[Session],
+    question: Question,
+    tallies: u64,
+    with: impl Fn(Tally) -> Tally,
+) -> Tally {
+    let mut all = with(empty(question));
     for nth in 0..tallies {
         let users = |session: &&Session| session.user % tallies == nth;
         let part: Vec<Session> = world.iter().filter(users).cloned().collect();
-        let mut tally = empty(question).with_balance();
+        let mut tally = with(empty(question));
         feed_unit(&mut tally, &Streams::of(&part, question));
         all.merge(&mut tally).unwrap();
     }
     all
+}
+
+fn balanced(world: &[Session], question: Question, tallies: u64) -> Tally {
+    shared_out(world, question, tallies, Tally::with_balance)
 }
 
 fn sessions_of(pages: &[Page], role: impl Fn(&Page) -> Option<RoleCount>) -> u64 {
@@ -83,6 +92,40 @@ proptest! {
                     dropping_off
                 );
             }
+        }
+    }
+
+    #[test]
+    fn rows_have_the_sessions_that_landed_on_them(world in worlds(), tallies in 1_u64..4) {
+        for question @ (scope, _) in questions() {
+            let counts_itself = matches!(scope, 2 | 4 | 5);
+            let mut counted = named(shared_out(&world, question, tallies, |tally| {
+                if counts_itself { tally.with_landings() } else { tally }
+            }));
+            if !counts_itself {
+                // Sessions that the question leaves out count, too.
+                let mut all = shared_out(&world, (0, false), tallies, Tally::with_landings);
+                counted.take_landings(&all.take().unwrap());
+            }
+            let bytes = whole(&mut counted);
+            let answer = decoded(&bytes);
+            let expected = oracle::landed(&world, question);
+            let json = json_of(&[bytes]);
+            let lists = [&answer.conversion_performance, &answer.drop_off_performance];
+            for (name, rows) in ["conversion_performance", "drop_off_performance"].iter().zip(lists) {
+                for (nth, row) in rows.iter().enumerate() {
+                    let landed = row.landed.unwrap();
+                    prop_assert_eq!(landed, expected.get(&row.url).copied().unwrap_or_default(), "{}", row.url);
+                    let shown = json!({"sessions": landed.sessions, "users": landed.users});
+                    prop_assert_eq!(&json[*name][nth]["landing"], &shown);
+                }
+            }
+            // All else is what it was.
+            let mut bare = answer.clone();
+            for row in bare.conversion_performance.iter_mut().chain(&mut bare.drop_off_performance) {
+                row.landed = None;
+            }
+            prop_assert_eq!(bare, oracle::answer(&world, question));
         }
     }
 

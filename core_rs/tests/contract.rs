@@ -76,7 +76,9 @@ fn sides() -> Vec<(Side, String)> {
 fn roles_are_those_of_the_contract() {
     for (side, row) in sides() {
         let fields = entries(&row);
-        let roles = of_type(&fields, "RoleCount");
+        let mut roles = of_type(&fields, "RoleCount");
+        let landing = ("landing".to_owned(), 5);
+        assert_eq!(roles.pop(), Some(landing), "what comes behind the roles");
         let known: Vec<_> = side
             .roles()
             .iter()
@@ -93,7 +95,7 @@ fn roles_are_those_of_the_contract() {
         );
         assert_eq!(
             fields.len(),
-            1 + known.len(),
+            2 + known.len(),
             "{row} in pages.proto has a field that the core does not write"
         );
     }
@@ -123,7 +125,7 @@ fn messages_have_the_fields_of_the_contract() {
         }],
         ..support::session(2, 12, "s", 1)
     };
-    let mut tally = Tally::new(Scope::Any, false).with_balance();
+    let mut tally = Tally::new(Scope::Any, false).with_balance().with_landings();
     tally
         .feed_sessions(&block(&columns.map(|name| (name, one()))))
         .unwrap();

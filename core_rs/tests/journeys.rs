@@ -236,6 +236,7 @@ fn row(page: u64, counts: [(u64, u64); 3]) -> Page {
         first,
         assist,
         landing,
+        landed: None,
     }
 }
 

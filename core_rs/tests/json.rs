@@ -10,32 +10,58 @@ use proptest::prelude::*;
 use prost::Message;
 use serde_json::{Value, json};
 use support::blocks::{Values, block};
-use support::messages::{Page, PagesResponse, RoleCount, SummaryTotals, TimeFrame, Timestamp};
+use support::messages::{
+    Balance, OmittedPages, Page, PagesResponse, RoleCount, SummaryTotals, TimeFrame, Timestamp,
+};
 use support::{END_MS, START_MS, tallies, worlds};
 
 /// The expected answer, built as values, each with its name.
 fn expected(response: &PagesResponse) -> Value {
-    if !response.message.is_empty() {
-        return json!({"message": response.message});
-    }
-    let frame = response.time_frame.unwrap();
-    let totals = response.summary_totals.unwrap();
+    let mut beside = serde_json::Map::new();
     let count = |count: Option<RoleCount>| {
         let count = count.unwrap_or_default();
         json!({"sessions": count.sessions, "users": count.users})
     };
+    if let Some(balance) = &response.balance {
+        let kinds = json!({
+            "included": count(balance.included),
+            "converting": count(balance.converting),
+            "dropping_off": count(balance.dropping_off),
+            "both": count(balance.both),
+            "converting_without_views": count(balance.converting_without_views),
+            "dropping_off_without_views": count(balance.dropping_off_without_views),
+        });
+        beside.insert("balance".to_owned(), kinds);
+    }
+    if let Some(omitted) = &response.omitted {
+        let sides = json!({
+            "conversion_performance": omitted.conversion_performance,
+            "drop_off_performance": omitted.drop_off_performance,
+        });
+        beside.insert("omitted".to_owned(), sides);
+    }
+    if !response.message.is_empty() {
+        beside.insert("message".to_owned(), json!(response.message));
+        return Value::Object(beside);
+    }
+    let frame = response.time_frame.unwrap();
+    let totals = response.summary_totals.unwrap();
     let rows = |pages: &[Page], names: [&str; 3]| -> Value {
         let row = |page: &Page| {
-            json!({
+            let mut row = json!({
                 "url": page.url,
                 names[0]: count(page.first),
                 names[1]: count(page.assist),
                 names[2]: count(page.landing),
-            })
+            });
+            if page.landed.is_some() {
+                row["landing"] = count(page.landed);
+            }
+            row
         };
         pages.iter().map(row).collect()
     };
-    json!({
+    let mut answer = json!({
         "time_frame": {
             "start": time(frame.start.unwrap_or_default()),
             "end": time(frame.end.unwrap_or_default()),
@@ -54,7 +80,9 @@ fn expected(response: &PagesResponse) -> Value {
             &response.drop_off_performance,
             ["drop_off", "drop_off_assist", "landing_assisted_drop_off"],
         ),
-    })
+    });
+    answer.as_object_mut().unwrap().append(&mut beside);
+    answer
 }
 
 /// Counts days one by one from 1970, forwards or backwards.
@@ -126,38 +154,79 @@ fn responses() -> impl Strategy<Value = PagesResponse> {
     let count =
         move || (number(), number()).prop_map(|(sessions, users)| RoleCount { sessions, users });
     let pages = move || {
-        let roles = prop::array::uniform3(prop::option::of(count()));
+        let roles = prop::array::uniform4(prop::option::of(count()));
         let url = prop_oneof![
             any::<String>(),
             "[ -~]{0,40}",
             "[\"\\\\/\u{0}-\u{20}\u{7f}]{0,9}"
         ];
-        let page = (url, roles).prop_map(|(url, [first, assist, landing])| Page {
+        let page = (url, roles).prop_map(|(url, [first, assist, landing, landed])| Page {
             url,
             first,
             assist,
             landing,
+            landed,
         });
         vec(page, 0..5)
     };
     let instant = (-62_135_596_800_i64..=253_402_300_799, 0..1_000_000_000)
         .prop_map(|(seconds, nanos)| Timestamp { seconds, nanos });
     let ends = prop::array::uniform2(prop::option::of(instant));
-    (ends, prop::array::uniform4(number()), pages(), pages()).prop_map(
-        |([start, end], totals, conversion_performance, drop_off_performance)| PagesResponse {
-            time_frame: Some(TimeFrame { start, end }),
-            summary_totals: Some(SummaryTotals {
-                total_sessions: totals[0],
-                total_users: totals[1],
-                total_conversion_events: totals[2],
-                total_conversion_users: totals[3],
-            }),
-            conversion_performance,
-            drop_off_performance,
-            message: String::new(),
-            ..PagesResponse::default()
+    let kinds = prop::array::uniform6(prop::option::of(count()));
+    let balance = kinds.prop_map(
+        |[
+            included,
+            converting,
+            dropping_off,
+            both,
+            blank_converting,
+            blank_dropping_off,
+        ]| Balance {
+            included,
+            converting,
+            dropping_off,
+            both,
+            converting_without_views: blank_converting,
+            dropping_off_without_views: blank_dropping_off,
         },
+    );
+    let omitted =
+        prop::array::uniform2(number()).prop_map(|[conversions, drop_offs]| OmittedPages {
+            conversion_performance: conversions,
+            drop_off_performance: drop_offs,
+        });
+    let beside = (prop::option::of(balance), prop::option::of(omitted));
+    (
+        ends,
+        prop::array::uniform4(number()),
+        pages(),
+        pages(),
+        beside,
     )
+        .prop_map(
+            |(
+                [start, end],
+                totals,
+                conversion_performance,
+                drop_off_performance,
+                (balance, omitted),
+            )| {
+                PagesResponse {
+                    time_frame: Some(TimeFrame { start, end }),
+                    summary_totals: Some(SummaryTotals {
+                        total_sessions: totals[0],
+                        total_users: totals[1],
+                        total_conversion_events: totals[2],
+                        total_conversion_users: totals[3],
+                    }),
+                    conversion_performance,
+                    drop_off_performance,
+                    message: String::new(),
+                    balance,
+                    omitted,
+                }
+            },
+        )
 }
 
 proptest! {

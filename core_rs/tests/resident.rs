@@ -24,6 +24,7 @@ fn asked((scope, filter): Question, landing: Option<u64>) -> pageroles_core::Que
         landing,
         conversion: [None, filter.then_some(MATCHING), None],
         balance: false,
+        landings: false,
     }
 }
 

@@ -49,7 +49,9 @@ class Tally:
     release the GIL.
     """
 
-    def __new__(cls, touch_scope: int, conversion_filter: bool, whole_keys: bool, balance: bool) -> Tally:
+    def __new__(
+        cls, touch_scope: int, conversion_filter: bool, whole_keys: bool, balance: bool, landings: bool
+    ) -> Tally:
         """Make an empty tally.
 
         Args:
@@ -57,6 +59,7 @@ class Tally:
             conversion_filter: Whether the question has a conversion filter.
             whole_keys: Whether the tally counts with whole page keys.
             balance: Whether what the included sessions are is counted, too.
+            landings: Whether the included sessions that landed on each page are counted, too.
 
         Raises:
             CoreError: The touch scope is unknown.
@@ -195,6 +198,13 @@ class Counted:
     def missing_pages(self) -> list[int]:
         """Return the keys of the pages that have a role and no name yet, in the form and order of `page_keys`."""
 
+    def take_landings(self, other: Counted) -> None:
+        """Have each page's sessions that landed on it as another count of the same domain has them.
+
+        Args:
+            other: The counts of a question that counted landings; its page keys have the same width.
+        """
+
     def response(self, start_ms: int, end_ms: int, limit: int | None) -> bytes:
         """Return the whole answer as one serialized `PagesResponse`.
 
@@ -250,6 +260,7 @@ class Resident:
         landing: int | None,
         conversion: list[int | None],
         balance: bool,
+        landings: bool,
         threads: int,
     ) -> Counted:
         """Count the sessions of a question.
@@ -264,6 +275,7 @@ class Resident:
             landing: The page that sessions landed on.
             conversion: URL, type and id of conversions.
             balance: Whether what the included sessions are is counted, too.
+            landings: Whether the included sessions that landed on each page are counted, too.
             threads: On how many threads to count, at least 1.
 
         Raises:
@@ -320,8 +332,9 @@ class JsonAnswer:
     The joined bytes are an object with `time_frame` (`start`, `end`: ISO 8601 in UTC, with
     milliseconds only if they are not zero), `summary_totals`, `conversion_performance` and
     `drop_off_performance`, or with `message`; then with `balance` and `omitted`, where the messages
-    have them. All roles and totals are present, with zeros, and both lists, which may be empty. The
-    message of `Pages` and those of `StreamPages` give the same bytes.
+    have them. All roles and totals are present, with zeros, and both lists, which may be empty; rows
+    have `landing` where the messages have it. The message of `Pages` and those of `StreamPages` give
+    the same bytes.
 
     The methods release the GIL. After a `CoreError`, all further calls raise it again.
     """

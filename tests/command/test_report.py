@@ -119,6 +119,11 @@ def test_the_first_pages_and_how_the_sessions_add_up_are_asked_for(served: Serve
     assert "sessions that are sessions users" in said
     assert "dropping off 1 1" in said
     assert "converting without views 0 0" in said
+    _, said = run(*asked, "--landing", "--json")
+    assert said.count('"landing": { "sessions": 1, "users": 1 }') == 1
+    assert said.count('"landing": { "sessions": 0, "users": 0 }') == 2
+    _, said = run(*asked, "--landing")
+    assert "landed here" in said
     _, said = run(*asked, "--balance", "--source", "nobody")
     assert "No page data" in said
     assert "included 0 0" in said

@@ -51,7 +51,11 @@ class Asking:
     def agrees(self, seed: int, drawn: World, came: Sequence[Session | Erase], rng: random.Random) -> None:
         """Ask in either way, and compare with the reference."""
         who, asked = domain(rng, drawn), request(rng, drawn)
-        more: dict[str, Any] = {"limit": rng.choice((0, 0, 1, 2, 1000)), "balance": rng.random() < 0.5}
+        more: dict[str, Any] = {
+            "limit": rng.choice((0, 0, 1, 2, 1000)),
+            "balance": rng.random() < 0.5,
+            "landing": rng.random() < 0.5,
+        }
         method = rng.choice((self._pages, self._stream_pages))
         before = datetime.now(UTC)
         try:
@@ -137,6 +141,8 @@ def with_more(asked: Mapping[str, str], more: Mapping[str, Any]) -> pages_pb2.Pa
     found.limit = more["limit"]
     if more["balance"]:
         found.include.append(pages_pb2.INCLUDE_BALANCE)
+    if more["landing"]:
+        found.include.append(pages_pb2.INCLUDE_LANDING)
     return found
 
 
@@ -190,7 +196,7 @@ def shown(at: Timestamp) -> str:
 
 
 def row(page: pages_pb2.ConversionPage | pages_pb2.DropOffPage, roles: tuple[str, ...]) -> dict[str, Any]:
-    return {"url": page.url} | counts_of(page, roles)
+    return {"url": page.url} | counts_of(page, [*roles, *(["landing"] if page.HasField("landing") else [])])
 
 
 def counts_of(message: Message, names: Sequence[str]) -> dict[str, dict[str, int]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.resources
+import itertools
 import re
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -484,10 +485,12 @@ def report(
     *,
     limit: int = 0,
     balance: bool = False,
+    landing: bool = False,
 ) -> dict[str, Any]:
     """Return the answer in its REST shape, asked at `now`, after all deliveries have come.
 
-    With a `limit` it has so many rows of each list, and says how many it omits; with `balance`, how they add up.
+    With a `limit` it has so many rows of each list, and says how many it omits; with `balance`, how they add up; with
+    `landing`, how many sessions landed on the page of each row.
 
     Raises:
         InvalidRequestError: A date can't be read, or the window would start after its end.
@@ -501,12 +504,15 @@ def report(
     journey_of = journeys(visits)
     scope = request.get("touch_scope") or "any"
     conversion_filter = any(request.get(name) for name in CONVERSION_FILTERS)
-    included = [
+    passing = [
         visit
         for visit in visits
-        if start <= moment(visit.session["started_at"]) <= end
-        and passes_session_filters(visit.session, request)
-        and journey_of[visit.session["user_id"]].holds(visit, scope, only_converting_users=conversion_filter)
+        if start <= moment(visit.session["started_at"]) <= end and passes_session_filters(visit.session, request)
+    ]
+    included = [
+        visit
+        for visit in passing
+        if journey_of[visit.session["user_id"]].holds(visit, scope, only_converting_users=conversion_filter)
     ]
     dropping_off = [
         visit
@@ -527,6 +533,10 @@ def report(
         "conversion_performance": conversion_performance.rows(),
         "drop_off_performance": drop_off_performance.rows(),
     }
+    if landing:
+        landed = passing if scope in {"any", "converting"} else included
+        for row in itertools.chain(*lists.values()):
+            row["landing"] = _count(visit for visit in landed if pages(visit.session)[:1] == [row["url"]])
     if limit:
         beside["omitted"] = {name: max(len(rows) - limit, 0) for name, rows in lists.items()}
         lists = {name: rows[:limit] for name, rows in lists.items()}
@@ -543,21 +553,21 @@ def report(
     }
 
 
+def _count(visits: Iterable[Visit]) -> dict[str, int]:
+    found = [*visits]
+    return {"sessions": len(found), "users": len({visit.session["user_id"] for visit in found})}
+
+
 def _balance(included: list[Visit], dropping_off: list[Visit]) -> dict[str, dict[str, int]]:
     """Return how sessions add up."""
-
-    def count(visits: Iterable[Visit]) -> dict[str, int]:
-        found = [*visits]
-        return {"sessions": len(found), "users": len({visit.session["user_id"] for visit in found})}
-
     converting = [visit for visit in included if visit.conversions]
     return {
-        "included": count(included),
-        "converting": count(converting),
-        "dropping_off": count(dropping_off),
-        "both": count(visit for visit in dropping_off if visit.conversions),
-        "converting_without_views": count(visit for visit in converting if not pages(visit.session)),
-        "dropping_off_without_views": count(visit for visit in dropping_off if not pages(visit.session)),
+        "included": _count(included),
+        "converting": _count(converting),
+        "dropping_off": _count(dropping_off),
+        "both": _count(visit for visit in dropping_off if visit.conversions),
+        "converting_without_views": _count(visit for visit in converting if not pages(visit.session)),
+        "dropping_off_without_views": _count(visit for visit in dropping_off if not pages(visit.session)),
     }
 
 

@@ -284,6 +284,7 @@ pub fn questions() -> [(&'static str, Question); 6] {
         landing: None,
         conversion: [None; 3],
         balance: false,
+        landings: false,
     };
     let of_scope = |scope| Question { scope, ..any };
     let half = Question {

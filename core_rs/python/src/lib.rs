@@ -51,6 +51,7 @@ impl Tally {
         conversion_filter: bool,
         whole_keys: bool,
         balance: bool,
+        landings: bool,
     ) -> PyResult<Self> {
         let scope = core::Scope::from_number(touch_scope).map_err(raise)?;
         let width = if whole_keys {
@@ -59,7 +60,12 @@ impl Tally {
             core::KeyWidth::Leading
         };
         let tally = core::Tally::new(scope, conversion_filter).with_keys(width);
-        Ok(Self(if balance { tally.with_balance() } else { tally }))
+        let tally = if balance { tally.with_balance() } else { tally };
+        Ok(Self(if landings {
+            tally.with_landings()
+        } else {
+            tally
+        }))
     }
 
     fn begin_unit(&mut self, first: u64, last: u64) -> PyResult<()> {
@@ -129,6 +135,10 @@ impl Counted {
         py.detach(|| self.0.missing_pages())
     }
 
+    fn take_landings(&mut self, py: Python<'_>, other: &Self) {
+        py.detach(|| self.0.take_landings(&other.0));
+    }
+
     fn response<'py>(
         &mut self,
         py: Python<'py>,
@@ -189,6 +199,7 @@ impl Resident {
         landing: Option<u64>,
         conversion: [Option<u64>; 3],
         balance: bool,
+        landings: bool,
         threads: usize,
     ) -> PyResult<Counted> {
         let question = core::Question {
@@ -198,6 +209,7 @@ impl Resident {
             landing,
             conversion,
             balance,
+            landings,
         };
         let counted = py.detach(|| self.0.count(&question, threads));
         counted.map(Counted).map_err(raise)

@@ -28,6 +28,7 @@ pub(super) mod timestamp {
 /// `ConversionPage` and `DropOffPage`.
 pub(super) mod page {
     pub const URL: u32 = 1;
+    pub const LANDING: u32 = 5;
 }
 
 /// `OmittedPages`, whose fields count the rows of the sides; `Balance`, whose fields are counts, has no names here.

@@ -29,6 +29,9 @@ const BALANCE: [&str; 6] = [
     "dropping_off_without_views",
 ];
 
+/// The text before the counts of the sessions that landed on a page.
+const LANDING_LABEL: &[u8] = b",\"landing\":{\"sessions\":";
+
 /// How far the JSON is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -80,6 +83,7 @@ struct Timestamp {
 struct Page<'a> {
     url: &'a str,
     roles: [Count; MOST_ROLES],
+    landing: Option<Count>,
 }
 
 impl Default for JsonAnswer {
@@ -276,8 +280,10 @@ impl JsonAnswer {
         out.extend_from_slice(opening.as_bytes());
         put_text(out, page.url);
         out.push(b'"');
-        for (label, [sessions, users]) in self.labels[side as usize].iter().zip(page.roles) {
-            out.extend_from_slice(label.as_bytes());
+        let labels = self.labels[side as usize].iter().map(String::as_bytes);
+        let landing = page.landing.map(|count| (LANDING_LABEL, count));
+        for (label, [sessions, users]) in labels.zip(page.roles).chain(landing) {
+            out.extend_from_slice(label);
             put_number(out, sessions);
             out.extend_from_slice(b",\"users\":");
             put_number(out, users);
@@ -349,6 +355,10 @@ impl<'a> Page<'a> {
         each_field(message, |number, value| {
             if number == page::URL {
                 page.url = utf8(value.bytes(number)?)?;
+            }
+            if number == page::LANDING {
+                let landing = page.landing.get_or_insert_default();
+                read_numbers(value.bytes(number)?, landing)?;
             }
             for (role, count) in side.roles().iter().zip(&mut page.roles) {
                 if number == role.field() {

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use crate::answer::fields::{omitted, page, response, role_count, time_frame, timestamp};
 use crate::answer::order::Snapshot;
 use crate::answer::parallel::join;
-use crate::counts::{Balance, Row, Totals};
+use crate::counts::{Balance, Cell, Row, Totals};
 use crate::pages::PageId;
 use crate::roles::Side;
 use crate::wire::{bytes_len, number_len, put_bytes, put_header, put_number};
@@ -175,6 +175,7 @@ struct RowMessage<'a> {
     side: Side,
     url: &'a [u8],
     counts: Row,
+    landing: Option<Cell>,
     /// Size of the message in bytes, without its own tag and length.
     size: usize,
 }
@@ -188,14 +189,17 @@ impl<'a> RowMessage<'a> {
         } else {
             bytes_len(url.len())
         };
+        let landing = snapshot.landing(page);
         let counts_size: usize = counts[..side.roles().len()]
             .iter()
+            .chain(&landing)
             .map(|cell| bytes_len(number_len(cell.sessions) + number_len(cell.users)))
             .sum();
         Self {
             side,
             url,
             counts,
+            landing,
             size: url_size + counts_size,
         }
     }
@@ -209,10 +213,12 @@ impl<'a> RowMessage<'a> {
         if !self.url.is_empty() {
             put_bytes(out, page::URL, self.url);
         }
-        for (role, cell) in self.side.roles().iter().zip(self.counts) {
+        let fields = self.side.roles().iter().map(|role| role.field());
+        let landing = self.landing.map(|cell| (page::LANDING, cell));
+        for (field, cell) in fields.zip(self.counts).chain(landing) {
             put_header(
                 out,
-                role.field(),
+                field,
                 number_len(cell.sessions) + number_len(cell.users),
             );
             put_number(out, role_count::SESSIONS, u64::from(cell.sessions));

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::answer::parallel::join;
-use crate::counts::{Balance, Counts, Row, Totals};
+use crate::counts::{Balance, Cell, Counts, Row, Totals};
 use crate::pages::{PageId, Pages};
 use crate::roles::{MOST_ROLES, Side};
 
@@ -35,6 +35,11 @@ impl<'a> Snapshot<'a> {
     /// A page's counts on a side; zeros where it has no role there.
     pub(super) fn row(&self, side: Side, page: PageId) -> Row {
         self.counts.row(side, page).copied().unwrap_or_default()
+    }
+
+    /// The sessions that landed on a page, if they are counted.
+    pub(super) fn landing(&self, page: PageId) -> Option<Cell> {
+        self.counts.landing(page.index())
     }
 
     /// The pages of both sides in the order of the answer.

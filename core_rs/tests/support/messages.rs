@@ -49,6 +49,9 @@ pub struct Page {
     pub assist: Option<RoleCount>,
     #[prost(message, optional, tag = "4")]
     pub landing: Option<RoleCount>,
+    /// All sessions that landed on the page, which the contract calls `landing`.
+    #[prost(message, optional, tag = "5")]
+    pub landed: Option<RoleCount>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -72,6 +72,29 @@ pub fn answer(world: &[Session], (scope, filter): Question) -> PagesResponse {
     }
 }
 
+/// For each page, the sessions that landed on it: all that pass, or those that the scope includes.
+pub fn landed(world: &[Session], (scope, filter): Question) -> BTreeMap<String, RoleCount> {
+    let journeys = Journey::of_users(world, filter);
+    let mut sightings: BTreeMap<u64, BTreeSet<(u64, usize)>> = BTreeMap::new();
+    for (number, session) in world.iter().enumerate() {
+        let is_any = !matches!(scope, 2 | 4 | 5);
+        let counts = is_any || journeys[&session.user].includes(session, scope, filter);
+        if counts && session.is_in_window() && session.passes {
+            for &page in session.pages.iter().take(1).filter(|&&page| page != 0) {
+                let of_page = sightings.entry(page).or_default();
+                of_page.insert((session.user, number));
+            }
+        }
+    }
+    let count = |found: BTreeSet<(u64, usize)>| RoleCount {
+        sessions: found.len() as u64,
+        users: users(&found),
+    };
+    (sightings.into_iter())
+        .map(|(page, found)| (url(page), count(found)))
+        .collect()
+}
+
 pub fn balance(world: &[Session], (scope, filter): Question) -> Balance {
     let journeys = Journey::of_users(world, filter);
     let count = |is: &dyn Fn(bool, bool, bool) -> bool| {
@@ -207,6 +230,7 @@ fn rows(sightings: Sightings) -> Vec<Page> {
             first: Some(first),
             assist: Some(assist),
             landing: Some(landing),
+            landed: None,
         })
         .collect()
 }

@@ -108,6 +108,7 @@ def report(
         typer.Option(min=0, max=MAX_LIMIT, help="Most pages of each list to ask for.", show_default="all"),
     ] = 0,
     balance: Annotated[bool, typer.Option("--balance", help="Also ask how the sessions add up.")] = False,
+    landing: Annotated[bool, typer.Option("--landing", help="Also ask how many sessions landed on each page.")] = False,
     rows: Annotated[int, typer.Option(min=1, help="Most pages to print in each table.")] = settings.REPORT_ROWS,
     json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON, in the shape of REST.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Also say how the server made the report.")] = False,
@@ -126,7 +127,8 @@ def report(
         start_date, end_date = _last(last, datetime.now(UTC).date())
     try:
         asked_for = {"start_date": start_date, "end_date": end_date, "touch_scope": touch_scope, "limit": limit}
-        request = to_request({**asked_for, "include": ["balance"] if balance else [], **filters})
+        include = [name for name, is_asked in (("balance", balance), ("landing", landing)) if is_asked]
+        request = to_request({**asked_for, "include": include, **filters})
     except InvalidArgumentError as error:
         raise typer.BadParameter(error.description, param_hint=f"--{error.field.replace('_', '-')}") from None
     trusted = client_tls(tls, ca, client_cert, client_key)

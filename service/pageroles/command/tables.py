@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pageroles.command.shown import Data
-from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES, heading
+from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES, LANDING, heading
 from pageroles.sentences import counted
 
 if TYPE_CHECKING:
@@ -81,10 +81,11 @@ def _balance(balance: dict[str, dict[str, int]]) -> Table:
 def _pages(title: str, pages: list[dict[str, object]], roles: tuple[str, ...], rows: int, omitted: int) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("page")
-    for role in roles:
-        table.add_column(heading(role), justify="right")
+    landing = (LANDING,) if any(LANDING in page for page in pages) else ()
+    for heading_ in (*map(heading, roles), *("landed here" for _ in landing)):
+        table.add_column(heading_, justify="right")
     for page in pages[:rows]:
-        counts = [cast("dict[str, int]", page[role]) for role in roles]
+        counts = [cast("dict[str, int]", page[name]) for name in (*roles, *landing)]
         table.add_row(Data(str(page["url"])), *(_cell(count) for count in counts))
     left = max(len(pages) - rows, 0) + omitted
     more = f"; {counted(left, 'more page')}" if left else ""

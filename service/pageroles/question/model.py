@@ -23,6 +23,7 @@ class Include(enum.IntEnum):
     """What an answer may carry beyond the report. The numbers are those of the enum in the contract."""
 
     BALANCE = 2
+    LANDING = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,6 +76,18 @@ class PagesQuery:
     def filters_conversions(self) -> bool:
         """Tell whether "conversion" means "matching conversion" in journeys, roles and totals."""
         return bool(self.conditions_of(Of.CONVERSION))
+
+    @property
+    def of_landings(self) -> PagesQuery:
+        """The question whose included sessions count as landings: this one, or that of all sessions in its place."""
+        if self.touch_scope not in {TouchScope.ANY, TouchScope.CONVERTING}:
+            return self
+        return dataclasses.replace(self, touch_scope=TouchScope.ANY, conditions=self.conditions_of(Of.SESSION))
+
+    @property
+    def counts_landings(self) -> bool:
+        """Tell whether the count of its own sessions gives its landings."""
+        return Include.LANDING in self.include and self == self.of_landings
 
 
 _MILLISECONDS_OF_A_DAY = 86_400_000

@@ -17,11 +17,14 @@ _HEADINGS = {
 }
 
 
+LANDING = "landing"
+
+
 def _roles_of(page: Any) -> tuple[str, ...]:
-    """Return the roles that a page's message counts."""
+    """Return the roles that a page's message counts; its landings are no role of the report's."""
     # Any: each implementation of protobuf has a type of its own for descriptors.
     counts = pages_pb2.RoleCount.DESCRIPTOR
-    return tuple(field.name for field in page.fields if field.message_type is counts)
+    return tuple(field.name for field in page.fields if field.message_type is counts and field.name != LANDING)
 
 
 CONVERSION_ROLES = _roles_of(pages_pb2.ConversionPage.DESCRIPTOR)

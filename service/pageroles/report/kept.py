@@ -62,6 +62,7 @@ class Kept:
             landing,
             conversion,
             Include.BALANCE in query.include,
+            query.counts_landings,
             threads,
         )
 

@@ -150,18 +150,23 @@ class Reporter:
         """
         call.watcher.planned(plan.source)
         with call.watcher.stage("count"):
-            if isinstance(plan, InMemory):
-                counted, whole_keys = self._count_in_memory(query, plan, call), True
-                call.watcher.read(plan.kept.sessions)
-            else:
-                tally = self._tally(query, plan, call)
-                call.watcher.read(tally.rows)
-                counted, whole_keys = tally.take(), plan.reading.whole_keys
+            counted = self._count(query, plan, call)
+            if Include.LANDING in query.include and not query.counts_landings:
+                counted.take_landings(self._count(query.of_landings, plan, call))
+        whole_keys = isinstance(plan, InMemory) or plan.reading.whole_keys
         with call.watcher.stage("names"):
             named = not counted.total_sessions or self._is_named(counted, query, call, whole_keys=whole_keys)
         if not named:
             raise _core.AmbiguousPagesError("two pages have the same key")
         return Report(query, plan, counted, call.watcher)
+
+    def _count(self, query: PagesQuery, plan: Plan, call: Call) -> _core.Counted:
+        if isinstance(plan, InMemory):
+            call.watcher.read(plan.kept.sessions)
+            return self._count_in_memory(query, plan, call)
+        tally = self._tally(query, plan, call)
+        call.watcher.read(tally.rows)
+        return tally.take()
 
     def _count_in_memory(self, query: PagesQuery, plan: InMemory, call: Call) -> _core.Counted:
         if plan.large:
@@ -189,7 +194,9 @@ class Reporter:
     ) -> _core.Tally:
         """Count units in a tally until none is left."""
         balance = Include.BALANCE in query.include
-        tally = _core.Tally(query.touch_scope, query.filters_conversions, reading.whole_keys, balance)
+        tally = _core.Tally(
+            query.touch_scope, query.filters_conversions, reading.whole_keys, balance, query.counts_landings
+        )
         while True:
             try:
                 keys = pending.popleft()

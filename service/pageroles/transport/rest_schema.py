@@ -59,7 +59,7 @@ _LIMIT = msgspec.Meta(
 )
 _INCLUDE = msgspec.Meta(
     description="What the answer carries beyond the report; in the query string with commas between. `balance`: how "
-    "the included sessions add up."
+    "the included sessions add up; `landing`: in each row, the sessions that landed on its page."
 )
 
 PagesBody = msgspec.defstruct(
@@ -109,8 +109,17 @@ class RoleCount(msgspec.Struct):
     users: Count
 
 
+_LANDING = msgspec.Meta(
+    description="The sessions that landed on the page, which a rate of it divides by; only with `landing` in `include`."
+)
+
+
 def _page(name: str, roles: tuple[str, ...], description: str) -> Any:
-    fields: list[tuple[str, Any]] = [("url", str), *((role, RoleCount) for role in roles)]
+    fields: list[Any] = [
+        ("url", str),
+        *((role, RoleCount) for role in roles),
+        ("landing", Annotated[RoleCount, _LANDING] | msgspec.UnsetType, msgspec.UNSET),
+    ]
     return msgspec.defstruct(name, fields, module=__name__, namespace={"__doc__": description})
 
 

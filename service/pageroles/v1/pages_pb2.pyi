@@ -15,6 +15,7 @@ class Include(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     INCLUDE_UNSPECIFIED: _ClassVar[Include]
     INCLUDE_BALANCE: _ClassVar[Include]
+    INCLUDE_LANDING: _ClassVar[Include]
 
 class TouchScope(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -26,6 +27,7 @@ class TouchScope(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TOUCH_SCOPE_AFTER: _ClassVar[TouchScope]
 INCLUDE_UNSPECIFIED: Include
 INCLUDE_BALANCE: Include
+INCLUDE_LANDING: Include
 TOUCH_SCOPE_UNSPECIFIED: TouchScope
 TOUCH_SCOPE_ANY: TouchScope
 TOUCH_SCOPE_FIRST: TouchScope
@@ -128,28 +130,32 @@ class SummaryTotals(_message.Message):
     def __init__(self, total_sessions: _Optional[int] = ..., total_users: _Optional[int] = ..., total_conversion_events: _Optional[int] = ..., total_conversion_users: _Optional[int] = ...) -> None: ...
 
 class ConversionPage(_message.Message):
-    __slots__ = ("url", "conversion", "conversion_assist", "landing_assisted_conversion")
+    __slots__ = ("url", "conversion", "conversion_assist", "landing_assisted_conversion", "landing")
     URL_FIELD_NUMBER: _ClassVar[int]
     CONVERSION_FIELD_NUMBER: _ClassVar[int]
     CONVERSION_ASSIST_FIELD_NUMBER: _ClassVar[int]
     LANDING_ASSISTED_CONVERSION_FIELD_NUMBER: _ClassVar[int]
+    LANDING_FIELD_NUMBER: _ClassVar[int]
     url: str
     conversion: RoleCount
     conversion_assist: RoleCount
     landing_assisted_conversion: RoleCount
-    def __init__(self, url: _Optional[str] = ..., conversion: _Optional[_Union[RoleCount, _Mapping]] = ..., conversion_assist: _Optional[_Union[RoleCount, _Mapping]] = ..., landing_assisted_conversion: _Optional[_Union[RoleCount, _Mapping]] = ...) -> None: ...
+    landing: RoleCount
+    def __init__(self, url: _Optional[str] = ..., conversion: _Optional[_Union[RoleCount, _Mapping]] = ..., conversion_assist: _Optional[_Union[RoleCount, _Mapping]] = ..., landing_assisted_conversion: _Optional[_Union[RoleCount, _Mapping]] = ..., landing: _Optional[_Union[RoleCount, _Mapping]] = ...) -> None: ...
 
 class DropOffPage(_message.Message):
-    __slots__ = ("url", "drop_off", "drop_off_assist", "landing_assisted_drop_off")
+    __slots__ = ("url", "drop_off", "drop_off_assist", "landing_assisted_drop_off", "landing")
     URL_FIELD_NUMBER: _ClassVar[int]
     DROP_OFF_FIELD_NUMBER: _ClassVar[int]
     DROP_OFF_ASSIST_FIELD_NUMBER: _ClassVar[int]
     LANDING_ASSISTED_DROP_OFF_FIELD_NUMBER: _ClassVar[int]
+    LANDING_FIELD_NUMBER: _ClassVar[int]
     url: str
     drop_off: RoleCount
     drop_off_assist: RoleCount
     landing_assisted_drop_off: RoleCount
-    def __init__(self, url: _Optional[str] = ..., drop_off: _Optional[_Union[RoleCount, _Mapping]] = ..., drop_off_assist: _Optional[_Union[RoleCount, _Mapping]] = ..., landing_assisted_drop_off: _Optional[_Union[RoleCount, _Mapping]] = ...) -> None: ...
+    landing: RoleCount
+    def __init__(self, url: _Optional[str] = ..., drop_off: _Optional[_Union[RoleCount, _Mapping]] = ..., drop_off_assist: _Optional[_Union[RoleCount, _Mapping]] = ..., landing_assisted_drop_off: _Optional[_Union[RoleCount, _Mapping]] = ..., landing: _Optional[_Union[RoleCount, _Mapping]] = ...) -> None: ...
 
 class RoleCount(_message.Message):
     __slots__ = ("sessions", "users")
