@@ -46,6 +46,10 @@ struct Tally(core::Tally);
 #[pymethods]
 impl Tally {
     #[new]
+    #[expect(
+        clippy::fn_params_excessive_bools,
+        reason = "Python names its arguments"
+    )]
     fn new(
         touch_scope: i64,
         conversion_filter: bool,

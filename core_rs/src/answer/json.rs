@@ -280,19 +280,25 @@ impl JsonAnswer {
         out.extend_from_slice(opening.as_bytes());
         put_text(out, page.url);
         out.push(b'"');
-        let labels = self.labels[side as usize].iter().map(String::as_bytes);
-        let landing = page.landing.map(|count| (LANDING_LABEL, count));
-        for (label, [sessions, users]) in labels.zip(page.roles).chain(landing) {
-            out.extend_from_slice(label);
-            put_number(out, sessions);
-            out.extend_from_slice(b",\"users\":");
-            put_number(out, users);
-            out.push(b'}');
+        for (label, count) in self.labels[side as usize].iter().zip(page.roles) {
+            put_count(out, label.as_bytes(), count);
+        }
+        if let Some(landing) = page.landing {
+            put_count(out, LANDING_LABEL, landing);
         }
         out.push(b'}');
         self.follows = true;
         Ok(())
     }
+}
+
+#[inline]
+fn put_count(out: &mut Vec<u8>, label: &[u8], [sessions, users]: Count) {
+    out.extend_from_slice(label);
+    put_number(out, sessions);
+    out.extend_from_slice(b",\"users\":");
+    put_number(out, users);
+    out.push(b'}');
 }
 
 fn begin_rows(side: Side, out: &mut Vec<u8>) {
@@ -311,14 +317,10 @@ impl Tail {
     fn put(&self, out: &mut Vec<u8>) {
         if let Some(balance) = &self.balance {
             out.extend_from_slice(b",\"balance\":");
-            for (separator, (name, [sessions, users])) in separated(BALANCE.iter().zip(balance)) {
+            for (separator, (name, &count)) in separated(BALANCE.iter().zip(balance)) {
                 out.push(separator);
                 put_name(out, name);
-                out.extend_from_slice(b"{\"sessions\":");
-                put_number(out, *sessions);
-                out.extend_from_slice(b",\"users\":");
-                put_number(out, *users);
-                out.push(b'}');
+                put_count(out, b"{\"sessions\":", count);
             }
             out.push(b'}');
         }

@@ -190,17 +190,14 @@ impl<'a> RowMessage<'a> {
             bytes_len(url.len())
         };
         let landing = snapshot.landing(page);
-        let counts_size: usize = counts[..side.roles().len()]
-            .iter()
-            .chain(&landing)
-            .map(|cell| bytes_len(number_len(cell.sessions) + number_len(cell.users)))
-            .sum();
+        let counts_size: usize = counts[..side.roles().len()].iter().map(count_len).sum();
+        let landing_size = landing.as_ref().map_or(0, count_len);
         Self {
             side,
             url,
             counts,
             landing,
-            size: url_size + counts_size,
+            size: url_size + counts_size + landing_size,
         }
     }
 
@@ -213,18 +210,30 @@ impl<'a> RowMessage<'a> {
         if !self.url.is_empty() {
             put_bytes(out, page::URL, self.url);
         }
-        let fields = self.side.roles().iter().map(|role| role.field());
-        let landing = self.landing.map(|cell| (page::LANDING, cell));
-        for (field, cell) in fields.zip(self.counts).chain(landing) {
-            put_header(
-                out,
-                field,
-                number_len(cell.sessions) + number_len(cell.users),
-            );
-            put_number(out, role_count::SESSIONS, u64::from(cell.sessions));
-            put_number(out, role_count::USERS, u64::from(cell.users));
+        for (role, cell) in self.side.roles().iter().zip(&self.counts) {
+            put_count(out, role.field(), cell);
+        }
+        if let Some(landing) = &self.landing {
+            put_count(out, page::LANDING, landing);
         }
     }
+}
+
+/// Size of a `RoleCount` with its tag and length.
+#[inline]
+fn count_len(cell: &Cell) -> usize {
+    bytes_len(number_len(cell.sessions) + number_len(cell.users))
+}
+
+#[inline]
+fn put_count(out: &mut Vec<u8>, field: u32, cell: &Cell) {
+    put_header(
+        out,
+        field,
+        number_len(cell.sessions) + number_len(cell.users),
+    );
+    put_number(out, role_count::SESSIONS, u64::from(cell.sessions));
+    put_number(out, role_count::USERS, u64::from(cell.users));
 }
 
 /// A `google.protobuf.Timestamp`. Seconds are rounded down, so that nanos count upwards before 1970 too.
