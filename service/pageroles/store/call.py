@@ -112,6 +112,13 @@ class Call:
             raise CancelledError("the request was cancelled")
         return left
 
+    def part(self, seconds: float) -> Call:
+        """Return a call for a part of this one that may take `seconds` at most; to cancel this one cancels both."""
+        part = Call(min(seconds, self.remaining()), self.watcher)
+        part.tag = self.tag
+        self.on_cancel(part.cancel)
+        return part
+
     def on_cancel(self, stop: Callable[[], None]) -> None:
         """Call `stop` once when the call is cancelled; at once if it already is."""
         with self._lock:
