@@ -116,6 +116,11 @@ class PagesService:
         """
         self.watch = Watch(store, every_seconds=watch_seconds)
         self.watch.start()
+        try:
+            self._reporter = Reporter(store, memory=memory)
+        except BaseException:
+            self.watch.close()
+            raise
         self.max_seconds = max_seconds
         self.admission = Admission(max_requests)
         self._store = store
@@ -123,7 +128,6 @@ class PagesService:
         self._keys = KeyRing(KeyStore(store))
         self._uses = KeyUses(KeyStore(store))
         self._quotas = QuotaMeter(QuotaStore(store))
-        self._reporter = Reporter(store, memory=memory)
         self.telemetry = telemetry or Telemetry()
         self.sessions = SessionWriting(
             store, self._keys, self._uses, self.watch, max_seconds=max_seconds, telemetry=self.telemetry
@@ -182,26 +186,28 @@ class PagesService:
 
     def _answer(self, incoming: IncomingRequest, started: Callable[[Call], None], record: RequestRecord) -> Reply:
         with self.admission.place() as place:
-            with record.stage("admission"):
-                caller, query, quota = self._admitted(incoming, place, record)
+            # Its time counts from here: a store that is slow to tell of keys leaves less of it to the report.
             seconds = self.max_seconds if incoming.seconds is None else incoming.seconds
             call = self._store.call(min(seconds, self.max_seconds), record)
             started(call)
             try:
-                report = self._reporter.report(query, call, place.take_large)
-                # Again, for what happened meanwhile.
-                self.watch.refuse_damaged()
-                return Reply(report, caller.key_id, quota)
-            except CancelledError:
-                raise
-            except PagerolesError:
-                self._quotas.give_back(quota)
-                raise
+                with record.stage("admission"):
+                    caller, query, quota = self._admitted(incoming, place, record, call)
+                try:
+                    report = self._reporter.report(query, call, place.take_large)
+                    # Again, for what happened meanwhile.
+                    self.watch.refuse_damaged()
+                    return Reply(report, caller.key_id, quota)
+                except CancelledError:
+                    raise
+                except PagerolesError:
+                    self._quotas.give_back(quota)
+                    raise
             finally:
                 call.finish()
 
     def _admitted(
-        self, incoming: IncomingRequest, place: Place, record: RequestRecord
+        self, incoming: IncomingRequest, place: Place, record: RequestRecord, call: Call
     ) -> tuple[Caller, PagesQuery, QuotaState | None]:
         """Return a caller who may ask, the question, and the quota that it was counted against."""
         self.watch.refuse_damaged()
@@ -211,6 +217,8 @@ class PagesService:
         self._uses.note(caller.key_id)
         record.domain = domain = self._domains.stored(caller.domain) if caller.names_domain else caller.domain
         query = to_query(incoming.request, domain, datetime.now(UTC))
+        # What nobody waits for any more is not counted.
+        call.remaining()
         return caller, query, self._quotas.take(domain)
 
     def _caller(self, incoming: IncomingRequest) -> Caller:
