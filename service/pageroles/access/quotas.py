@@ -23,9 +23,9 @@ from pageroles.counts import Counts
 from pageroles.errors import (
     InternalError,
     InvalidArgumentError,
+    PagerolesError,
     QuotaExceededError,
     QuotaState,
-    StoreError,
     StoreUnavailableError,
 )
 from pageroles.store import audit
@@ -256,7 +256,7 @@ class QuotaMeter:
             if reservation.left:
                 try:
                     self._quotas.count(domain, reservation.month, -reservation.left)
-                except StoreError:
+                except PagerolesError:
                     return  # the reserved requests stay counted
                 reservation.left = 0
 
