@@ -13,7 +13,7 @@ TABLES := pageroles/web/contract.js
 WRITE_TABLES := $(BIN)/python -c 'from pageroles.transport import explorer; print(explorer.contract_module(), end="")'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-quick bench-load bench-many bench-write bench-rest bench-twin load-test pictures test test-rust test-web test-python test-slow dist test-package fuzz fuzz-rest check-instructions lint format suffixes proto publish-proto check-proto check-contract lock clean
+.PHONY: help setup demo bench bench-quick bench-load bench-many bench-write bench-rest bench-twin load-test pictures test test-rust test-web test-python test-slow simulate life dist test-package fuzz fuzz-rest check-instructions lint format suffixes proto publish-proto check-proto check-contract lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ test-web: ## The explorer's modules, without a browser (needs Node 20)
 
 test-slow: $(STAMP) ## The tests that take long
 	$(BIN)/python -m pytest -m slow
+
+simulate: $(STAMP) ## 10,000 lives of a service broken on purpose, and each request of some broken in turn (SEEDS=0-9999)
+	PAGEROLES_SEEDS=$(or $(SEEDS),0-9999) $(BIN)/python -m pytest tests/simulation/test_lives.py
+
+life: $(STAMP) ## One of these lives again, request by request (SEED=7)
+	cd tests && $(abspath $(BIN))/python -m support.simulated $(or $(SEED),7) --trace
 
 fuzz-rest: $(STAMP) ## 5,000 made-up requests against the OpenAPI document
 	PAGEROLES_FUZZ_CASES=5000 $(BIN)/python -m pytest tests/transport/test_fuzz_rest.py

@@ -15,7 +15,7 @@ import pytest
 
 from pageroles import cached
 from pageroles.cached import Cached
-from pageroles.errors import StoreError
+from pageroles.errors import OverloadedError, PagerolesError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -201,14 +201,15 @@ def test_a_newer_copy_waits_where_an_old_one_would_serve(copies: Copies) -> None
     assert (result(reader), result(asked)) == ("second", "second")
 
 
-def test_the_old_copy_serves_all_who_wait_where_the_store_fails(copies: Copies) -> None:
+@pytest.mark.parametrize("fault", [StoreError("away"), OverloadedError("busy", 1.0)])
+def test_the_old_copy_serves_all_who_wait_where_the_store_fails(copies: Copies, fault: PagerolesError) -> None:
     copies.fill("first")
     copies.now = AGED
     asked = [copies.get()]
     copies.readings.wait_until_begun()
     asked += [copies.newer(0.2) for _ in range(3)]
     copies.wait_until_waiting(3)
-    copies.readings.end(StoreError("away"))
+    copies.readings.end(fault)
     assert [result(each) for each in asked] == ["first"] * 4
 
 

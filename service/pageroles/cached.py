@@ -7,12 +7,15 @@ import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from pageroles.errors import StoreError
+from pageroles.errors import OverloadedError, PagerolesError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+# The store can't be read just now.
+_FAILED = (StoreError, OverloadedError)
 
 
 class _Copy(NamedTuple, Generic[T]):
@@ -59,6 +62,7 @@ class Cached(Generic[T]):
 
         Raises:
             StoreError: The store can't be read, and there is no copy younger than `stale_seconds`.
+            OverloadedError: The same, since ClickHouse is busy.
         """
         return self._get(self._seconds, self._stale_seconds)
 
@@ -90,7 +94,7 @@ class Cached(Generic[T]):
                 return copy.value
             try:
                 copy = reading.result()
-            except StoreError as error:
+            except _FAILED as error:
                 return self._stale_value(error)
             # The other thread may have begun to read too long before this call: then this one tries again.
             if asked_at - copy.read_at < seconds:
@@ -98,7 +102,7 @@ class Cached(Generic[T]):
         self._fill(own_reading)
         try:
             return own_reading.result().value
-        except StoreError as error:
+        except _FAILED as error:
             return self._stale_value(error)
 
     def _fill(self, reading: Future[_Copy[T]]) -> None:
@@ -114,7 +118,7 @@ class Cached(Generic[T]):
                 self._copy, self._reading = copy, None
             reading.set_result(copy)
 
-    def _stale_value(self, error: StoreError) -> T:
+    def _stale_value(self, error: PagerolesError) -> T:
         """Return the old copy if it may be used without the store, else raise the error of the store."""
         copy = self._copy
         if copy is None or self._clock() - copy.read_at >= self._stale_seconds:

@@ -97,6 +97,11 @@ class PagesService:
         """
         self.watch = Watch(store, every_seconds=watch_seconds)
         self.watch.start()
+        try:
+            self._reporter = Reporter(store, memory=memory)
+        except BaseException:
+            self.watch.close()
+            raise
         self.max_seconds = max_seconds
         self.admission = Admission(max_requests)
         self.turns = Turns()
@@ -105,7 +110,6 @@ class PagesService:
         self._keys = KeyRing(KeyStore(store))
         self._uses = KeyUses(KeyStore(store))
         self._quotas = QuotaMeter(QuotaStore(store))
-        self._reporter = Reporter(store, memory=memory)
         self.telemetry = telemetry or Telemetry()
         self.sessions = SessionWriting(
             store, self._keys, self._uses, self.watch, max_seconds=max_seconds, telemetry=self.telemetry
@@ -171,25 +175,32 @@ class PagesService:
         started: Callable[[Call], None],
         record: RequestRecord,
     ) -> Reply:
+        # Its time counts from here: a store that is slow to tell of keys leaves less of it to the report.
         seconds = self.max_seconds if incoming.seconds is None else min(incoming.seconds, self.max_seconds)
         call = self._store.call(seconds, record)
         with self.admission.place() as place:
-            with record.stage("admission"):
-                caller, query, quota = self._admitted(incoming, question, place, record)
+            started(call)
             try:
-                with record.stage("line"), place.set_aside():
-                    call.turn = turn = self.turns.take(caller.key_id, call.remaining())
-                report = self._counted(query, call, started, place)
-            except BaseException as error:
-                call.let_others()
-                if isinstance(error, PagerolesError) and not isinstance(error, CancelledError):
-                    self._quotas.give_back(quota)
-                raise
+                with record.stage("admission"):
+                    caller, query, quota = self._admitted(incoming, question, place, record, call)
+                try:
+                    with record.stage("line"), place.set_aside():
+                        call.turn = turn = self.turns.take(caller.key_id, call.remaining())
+                    report = self._reporter.report(query, call, place.take_large)
+                    # Again, for what happened meanwhile.
+                    self.watch.refuse_damaged()
+                except BaseException as error:
+                    call.let_others()
+                    if isinstance(error, PagerolesError) and not isinstance(error, CancelledError):
+                        self._quotas.give_back(quota)
+                    raise
+            finally:
+                call.finish()
             turn.answered()
             return Reply(report, caller.key_id, quota, turn)
 
     def _admitted(
-        self, incoming: Incoming, question: pages_pb2.PagesRequest, place: Place, record: RequestRecord
+        self, incoming: Incoming, question: pages_pb2.PagesRequest, place: Place, record: RequestRecord, call: Call
     ) -> tuple[Caller, PagesQuery, QuotaState | None]:
         """Return a caller who may ask, the question, and the quota that it was counted against."""
         self.watch.refuse_damaged()
@@ -199,17 +210,9 @@ class PagesService:
         self._uses.note(caller.key_id)
         record.domain = domain = self._domains.stored(caller.domain) if caller.names_domain else caller.domain
         query = to_query(question, domain, datetime.now(UTC))
+        # What nobody waits for any more is not counted.
+        call.remaining()
         return caller, query, self._quotas.take(domain)
-
-    def _counted(self, query: PagesQuery, call: Call, started: Callable[[Call], None], place: Place) -> Report:
-        started(call)
-        try:
-            report = self._reporter.report(query, call, place.take_large)
-            # Again, for what happened meanwhile.
-            self.watch.refuse_damaged()
-        finally:
-            call.finish()
-        return report
 
     def _caller(self, incoming: Incoming) -> Caller:
         try:

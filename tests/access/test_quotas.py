@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from pageroles.access.quotas import REFRESH_SECONDS, QuotaMeter, QuotaStore
-from pageroles.errors import InvalidArgumentError, QuotaExceededError
+from pageroles.errors import InvalidArgumentError, OverloadedError, QuotaExceededError
 from support.served import serving_with
 from support.wire import Asked, details
 
@@ -148,6 +148,23 @@ def test_what_was_not_answered_is_given_back(quotas: QuotaStore, domain: str) ->
     quota_meter.give_back(quota_meter.take(domain))
     quota_meter.give_back(None)
     assert take_all(quota_meter, domain) == 2
+
+
+def test_a_busy_store_does_not_keep_a_server_from_stopping(
+    quotas: QuotaStore, domain: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has reserved stays counted, as after a crash."""
+    quotas.set(domain, 1000)
+    quota_meter = meter(quotas)
+    quota_meter.take(domain)
+    reserved = quotas.used(domain, "2025-07")
+
+    def refuse(*_: object) -> None:
+        raise OverloadedError("ClickHouse is busy", 1.0)
+
+    monkeypatch.setattr(quotas, "count", refuse)
+    quota_meter.close()
+    assert quotas.used(domain, "2025-07") == reserved
 
 
 def test_what_is_given_back_after_the_months_end_is_not_of_the_next(quotas: QuotaStore, domain: str) -> None:

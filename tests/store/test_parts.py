@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pageroles.errors import CancelledError, DeadlineError, InternalError, StoreUnavailableError
 from pageroles.store.call import Call
 from pageroles.store.changes import Changes
-from pageroles.store.parts import SILENCE_SECONDS, Looks, Lost, New, Part, Parts
+from pageroles.store.parts import PATIENCE_SECONDS, SILENCE_SECONDS, Looks, Lost, New, Part, Parts
 from support.kept import Kept
 from support.made_parts import MadeTable
 
@@ -517,13 +517,39 @@ def test_of_those_who_wait_one_looks_and_only_its_own_end_is_its_own() -> None:
             until(lambda: waiting(looks) == 3)
             gate.through.release()
             until(lambda: gate.begun == 2)
-            gate.error = DeadlineError("that of whoever looks")
+            gate.error = CancelledError("that of whoever looks")
             gate.through.release()
             until(lambda: gate.begun == 3)
             gate.error = None
             gate.through.release()
-        assert sorted(others, key=str) == [3, 3, DeadlineError]
+        assert sorted(others, key=str) == [3, 3, CancelledError]
     assert first == [1]
+
+
+def test_a_look_that_takes_too_long_fails_before_those_who_wait_do() -> None:
+    """Once, a connection that fell silent held every question until its own deadline."""
+    allowed: list[float] = []
+
+    def silent(call: Call) -> list[tuple[object, ...]]:
+        allowed.append(call.remaining())
+        raise DeadlineError("it took too long")
+
+    store: Any = FakeStore(silent)
+    with pytest.raises(StoreUnavailableError, match="does not answer"):
+        Looks(store).now(Call(60))
+    with pytest.raises(StoreUnavailableError):
+        Looks(store).now(Call(1))
+    assert PATIENCE_SECONDS - 1 < allowed[0] <= PATIENCE_SECONDS
+    assert allowed[1] <= 1
+
+
+def test_to_cancel_a_call_cancels_its_part() -> None:
+    call = Call(60)
+    part = call.part(30)
+    assert part.tag == call.tag
+    call.cancel()
+    with pytest.raises(CancelledError):
+        part.remaining()
 
 
 def test_an_embedded_store_that_did_not_change_is_not_looked_at() -> None:

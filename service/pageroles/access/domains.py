@@ -80,7 +80,7 @@ class StoredDomains:
         if other is None:
             return domain
         statement = Statement(_STORED, {"given": domain, "other": other})
-        found = {str(name) for (name,) in self._store.rows(statement, self._store.call(_LOOKUP_SECONDS))}
+        found = {str(name) for (name,) in self._store.look_up(statement, _LOOKUP_SECONDS)}
         return other if found == {other} else domain
 
     def has_sessions(self, domain: str) -> bool:
@@ -90,7 +90,7 @@ class StoredDomains:
             PagerolesError: ClickHouse can't be reached, or refuses the query.
         """
         either = {"given": domain, "other": other_spelling(domain) or domain}
-        return bool(self._store.rows(Statement(_STORED, either), self._store.call(_LOOKUP_SECONDS)))
+        return bool(self._store.look_up(Statement(_STORED, either), _LOOKUP_SECONDS))
 
     def nearest(self, domain: str) -> list[str]:
         """Return the stored domains that are spelled most like one, at most three, the nearest first.
@@ -98,7 +98,7 @@ class StoredDomains:
         Raises:
             PagerolesError: ClickHouse can't be reached, or refuses the query.
         """
-        rows = self._store.rows(Statement(_ALL, {"most": _MOST_COMPARED}), self._store.call(_LOOKUP_SECONDS))
+        rows = self._store.look_up(Statement(_ALL, {"most": _MOST_COMPARED}), _LOOKUP_SECONDS)
         by_bare: dict[str, str] = {}
         for (name,) in rows:
             by_bare.setdefault(_bare(str(name)), str(name))

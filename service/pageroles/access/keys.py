@@ -185,7 +185,7 @@ class KeyStore:
             "name, toUnixTimestamp64Milli(expires_at), permissions, hash FROM api_keys FINAL ORDER BY created_at, id",
             {},
         )
-        rows: Any = self._store.rows(statement, self._store.call(_LOOKUP_SECONDS))
+        rows: Any = self._store.look_up(statement, _LOOKUP_SECONDS)
         return [
             ApiKey(
                 id=key_id,
@@ -205,7 +205,7 @@ class KeyStore:
     def last_uses(self) -> dict[str, datetime]:
         """Return when each key was last used, by its id; a minute may be missing."""
         statement = Statement("SELECT id, toUnixTimestamp64Milli(max(used_at)) FROM key_uses GROUP BY id")
-        rows: Any = self._store.rows(statement, self._store.call(_LOOKUP_SECONDS))
+        rows: Any = self._store.look_up(statement, _LOOKUP_SECONDS)
         return {key_id: _instant(used_at) for key_id, used_at in rows}
 
     def used(self, uses: Mapping[str, datetime]) -> None:
@@ -215,7 +215,7 @@ class KeyStore:
             PagerolesError: ClickHouse can't be reached, or the store's user may not insert into `key_uses`.
         """
         rows = (msgspec.json.encode({"id": key_id, "used_at": at}) + b"\n" for key_id, at in uses.items())
-        self._store.insert("key_uses", b"".join(rows))
+        self._store.insert("key_uses", b"".join(rows), seconds=_LOOKUP_SECONDS)
 
     def revoke(self, key_id: str) -> ApiKey:
         """Revoke a key and return its record; revoking it again changes nothing.

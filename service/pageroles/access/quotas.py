@@ -23,9 +23,9 @@ from pageroles.counts import Counts
 from pageroles.errors import (
     InternalError,
     InvalidArgumentError,
+    PagerolesError,
     QuotaExceededError,
     QuotaState,
-    StoreError,
     StoreUnavailableError,
 )
 from pageroles.store import audit
@@ -102,7 +102,7 @@ class QuotaStore:
     def count(self, domain: str, month: str, requests: int) -> None:
         """Add requests to a domain's count of a month (`2025-07`); a negative number returns some."""
         row = {"domain": domain, "month": f"{month}-01", "requests": requests}
-        self._store.insert("quota_usage", msgspec.json.encode(row))
+        self._store.insert("quota_usage", msgspec.json.encode(row), seconds=_LOOKUP_SECONDS)
 
     def used(self, domain: str, month: str) -> int:
         """Return a domain's count of a month (`2025-07`), that of all servers together; 0 where there is none."""
@@ -113,8 +113,7 @@ class QuotaStore:
         return int(str(rows[0][0]))
 
     def _rows(self, text: str, parameters: dict[str, object]) -> list[tuple[object, ...]]:
-        call = self._store.call(_LOOKUP_SECONDS)
-        return [tuple(row) for row in self._store.rows(Statement(text, parameters), call)]
+        return [tuple(row) for row in self._store.look_up(Statement(text, parameters), _LOOKUP_SECONDS)]
 
 
 @dataclasses.dataclass(slots=True)
@@ -257,7 +256,7 @@ class QuotaMeter:
             if reservation.left:
                 try:
                     self._quotas.count(domain, reservation.month, -reservation.left)
-                except StoreError:
+                except PagerolesError:
                     return  # the reserved requests stay counted
                 reservation.left = 0
 

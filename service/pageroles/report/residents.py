@@ -130,7 +130,11 @@ class Residents:
         self._workers = workers
         # On a connection of its own: a look waits for no report.
         self._looking = store.apart(_LOOK_SECONDS)
-        self._looks = Looks(self._looking)
+        try:
+            self._looks = Looks(self._looking)
+        except BaseException:
+            self._looking.close()
+            raise
         self.looks = self._looks.counts
         self._new_parts = NewParts(store, self._looks)
         self._lock = threading.Lock()

@@ -139,6 +139,13 @@ class Call:
         if self.turn:
             self.turn.take_again(self.remaining)
 
+    def part(self, seconds: float) -> Call:
+        """Return a call for a part of this one that may take `seconds` at most; to cancel this one cancels both."""
+        part = Call(min(seconds, self.remaining()), self.watcher)
+        part.tag, part.turn = self.tag, self.turn
+        self.on_cancel(part.cancel)
+        return part
+
     def on_cancel(self, stop: Callable[[], None]) -> None:
         """Call `stop` once when the call is cancelled; at once if it already is."""
         with self._lock:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import queue
 import threading
 from typing import TYPE_CHECKING
@@ -83,8 +84,8 @@ class Embedded:
         return client
 
     @contextlib.contextmanager
-    def reader(self) -> Iterator[Client]:
-        """Lend a client for one query; wait while all are lent."""
+    def reader(self, _: float = math.inf) -> Iterator[Client]:
+        """Lend a client for one query; wait while all are lent. A query in this process ends at its own limit."""
         client = self._readers.get()
         try:
             yield client
@@ -92,13 +93,13 @@ class Embedded:
             self._readers.put(client)
 
     @contextlib.contextmanager
-    def control(self) -> Iterator[Client]:
+    def control(self, _: float = math.inf) -> Iterator[Client]:
         """Lend the client that stops queries and reads the schema; reports never hold it."""
         with self._control_lock:
             yield self._control
 
     @contextlib.contextmanager
-    def writer(self) -> Iterator[Client]:
+    def writer(self, _: float = math.inf) -> Iterator[Client]:
         """Lend the client that changes the store; wait while it is lent."""
         with self._write_lock, self.changes.one():
             yield self._writer
@@ -136,13 +137,13 @@ class _Apart:
         self.folder = folder
 
     @contextlib.contextmanager
-    def _lend(self) -> Iterator[Client]:
+    def _lend(self, _: float = math.inf) -> Iterator[Client]:
         yield self._client
 
     reader = control = _lend
 
     @contextlib.contextmanager
-    def writer(self) -> Iterator[Client]:
+    def writer(self, _: float = math.inf) -> Iterator[Client]:
         with self.changes.one():
             yield self._client
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -52,13 +53,17 @@ class Engine(Protocol):
     def connections(self) -> int:
         """How many connections to a server were made so far; a server that was restarted is reached by a new one."""
 
-    def reader(self) -> contextlib.AbstractContextManager[Client]:
-        """Lend a client for one query; wait while all are lent."""
+    def reader(self, seconds: float = math.inf) -> contextlib.AbstractContextManager[Client]:
+        """Lend a client for one query; wait while all are lent.
 
-    def control(self) -> contextlib.AbstractContextManager[Client]:
+        Args:
+            seconds: The time that a server may stay silent; at most what it may by the way it was opened.
+        """
+
+    def control(self, seconds: float = math.inf) -> contextlib.AbstractContextManager[Client]:
         """Lend the client that stops queries and reads the schema; reports never hold it."""
 
-    def writer(self) -> contextlib.AbstractContextManager[Client]:
+    def writer(self, seconds: float = math.inf) -> contextlib.AbstractContextManager[Client]:
         """Lend the client that changes the store; wait while it is lent."""
 
     def apart(self, seconds: float) -> Engine:

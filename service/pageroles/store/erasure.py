@@ -83,7 +83,7 @@ def has_sessions(store: Store, domain: str) -> bool:
         PagerolesError: The store failed.
     """
     of_domain = Statement("SELECT 1 FROM places WHERE domain = {domain:String} LIMIT 1", {"domain": domain})
-    return bool(store.rows(of_domain, store.call(_LOOK_UP_SECONDS)))
+    return bool(store.look_up(of_domain, _LOOK_UP_SECONDS))
 
 
 def erase(
@@ -270,7 +270,7 @@ class _Run:
 
     def _rows(self, template: str) -> Sequence[Sequence[object]]:
         (text,) = schema.statements_of(template, self._cluster)
-        return self._store.rows(Statement(text), self._store.call(_LOOK_UP_SECONDS))
+        return self._store.look_up(Statement(text), _LOOK_UP_SECONDS)
 
 
 def _filling(erasure: Erasure) -> tuple[str, dict[str, object]]:

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import urllib3.exceptions
-from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError, StreamFailureError
 
 from pageroles.errors import (
     CancelledError,
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 NO_SCHEMA = "the store has no schema: run `pageroles schema`"
 NOT_REACHED = "ClickHouse can't be reached; try again"
+BROKE_OFF = "the connection to ClickHouse broke off; try again"
+NOT_ANSWERED = "ClickHouse does not answer; try again"
 
 # ClickHouse's error codes with a meaning of their own.
 _TIMEOUT_EXCEEDED = 159
@@ -43,6 +45,8 @@ _ACCESS_DENIED = 497
 _LOGIN = {192, 193, 194, 516}
 
 _CODE = re.compile(rb"Code: (\d+)")
+# What stands behind the code of an error.
+_WORDS = "DB::Exception"
 
 # What a query can end with, for whoever counts: each error that `translated` raises is of the first kind that fits.
 _KINDS: tuple[tuple[str, type[PagerolesError]], ...] = (
@@ -95,6 +99,9 @@ def is_not_granted(error: InternalError) -> bool:
 
 def _translated_error(error: Exception) -> PagerolesError:
     """Return the error of this project for one of the driver."""
+    if isinstance(error, StreamFailureError) and _WORDS not in str(error):
+        # ClickHouse's own words may break off as well: what is left of their code is another one.
+        return StoreUnavailableError(BROKE_OFF)
     code = getattr(error, "code", None)
     if code is not None:
         return _translated_code(code, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import TYPE_CHECKING, Any
 
 import clickhouse_connect
@@ -15,6 +16,7 @@ from urllib3.exceptions import HTTPError
 from pageroles import __version__
 from pageroles.errors import InternalError, SettingError, StoreUnavailableError
 from pageroles.store import socket_file
+from pageroles.store.server import whole
 
 if TYPE_CHECKING:
     import socket
@@ -73,7 +75,7 @@ class Held:
             )
 
     @contextlib.contextmanager
-    def _lend(self) -> Iterator[Client]:
+    def _lend(self, _: float = math.inf) -> Iterator[Client]:
         with _translated():
             yield self._client
 
@@ -126,6 +128,9 @@ def _pool_manager(folder: Path) -> PoolManager:
     class Connection(HTTPConnection):
         def _new_conn(self) -> socket.socket:
             return socket_file.connect(folder)
+
+        def getresponse(self) -> Any:
+            return whole(super().getresponse())
 
     class Pool(HTTPConnectionPool):
         ConnectionCls = Connection

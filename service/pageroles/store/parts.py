@@ -28,8 +28,8 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pageroles.counts import Counts
-from pageroles.errors import CancelledError, DeadlineError, InternalError, PagerolesError
-from pageroles.store.faults import is_not_granted
+from pageroles.errors import CancelledError, DeadlineError, InternalError, PagerolesError, StoreUnavailableError
+from pageroles.store.faults import NOT_ANSWERED, is_not_granted
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from pageroles.store.store import Store
 
 SILENCE_SECONDS = 300.0
+# A look takes some milliseconds, and other threads wait for it: one that takes longer fails, and the next one begins.
+PATIENCE_SECONDS = 4.0
 # The two times whose difference is the start of a server are in whole seconds.
 _START_SECONDS = 2
 
@@ -312,7 +314,11 @@ class Looks:
         if self._on_cluster:
             return Parts(unproved="the store is on a cluster")
         try:
-            rows = self._store.rows(_LOOK if changes is None else _LOOK_EMBEDDED, call)
+            look = _LOOK if changes is None else _LOOK_EMBEDDED
+            rows = self._store.rows(look, call.part(PATIENCE_SECONDS))
+        except DeadlineError as error:
+            call.remaining()  # raises if it is the call that is over
+            raise StoreUnavailableError(NOT_ANSWERED) from error
         except InternalError as error:
             if not is_not_granted(error):
                 raise

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import math
 import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -10,6 +12,7 @@ from urllib.parse import urlsplit
 import clickhouse_connect
 from clickhouse_connect.driver import httputil
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from urllib3 import Timeout
 
 from pageroles.errors import StoreUnavailableError
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from clickhouse_connect.driver.client import Client
-    from urllib3 import HTTPConnectionPool, PoolManager
+    from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager
 
     from pageroles.store.interface import Interface
 
@@ -45,8 +48,11 @@ class Server:
         self._dsn = dsn
         self._made = _Count()
         secure = urlsplit(dsn).scheme in {"clickhouses", "https"}
+        # A pool that blocks would wait for ever for connections that the driver leaves behind: after a 503 it does not
+        # give them back. How many are open is bounded by the threads that ask.
+        self._pools = _watched(httputil.get_pool_manager(maxsize=readers + 4, block=False), self._made)
         try:
-            self._client = clickhouse_connect.get_client(
+            client: Any = clickhouse_connect.get_client(
                 dsn=dsn,
                 secure=secure,
                 # A session would allow only one query at a time.
@@ -57,14 +63,15 @@ class Server:
                 connect_timeout=_CONNECT_SECONDS,
                 send_receive_timeout=int(silence),
                 show_clickhouse_errors="scrub",
-                # A pool that blocks would wait for ever for connections that the driver leaves behind: after a 503 it
-                # does not give them back. How many are open is bounded by the threads that ask.
-                pool_mgr=_counting(httputil.get_pool_manager(maxsize=readers + 4, block=False), self._made),
+                pool_mgr=self._pools,
             )
         except ClickHouseError as error:
+            self._close_pools()
             raise StoreUnavailableError(
                 f"can't reach ClickHouse at {without_password(dsn)}: {_reason(error)}"
             ) from error
+        client.timeout = self._patience = _Patience(_CONNECT_SECONDS, silence)
+        self._client: Client = client
 
     folder = None
 
@@ -74,8 +81,9 @@ class Server:
         return self._made.number
 
     @contextlib.contextmanager
-    def _lend(self) -> Iterator[Client]:
-        yield self._client
+    def _lend(self, seconds: float = math.inf) -> Iterator[Client]:
+        with self._patience.at_most(seconds):
+            yield self._client
 
     reader = control = writer = _lend
 
@@ -96,8 +104,39 @@ class Server:
         return True
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; those at work, once their queries end."""
         self._client.close()
+        self._close_pools()
+
+    def _close_pools(self) -> None:
+        # Pools that are not the driver's own it leaves open, and keeps for ever.
+        httputil.all_managers.pop(self._pools, None)
+        self._pools.clear()
+
+
+class _Patience(Timeout):
+    """How long the driver waits for the server: what it was opened with, or less for what a thread asks just now."""
+
+    def __init__(self, connect: float, silence: float) -> None:
+        super().__init__(connect=connect, read=silence)
+        self._least = connect
+        self._silence = silence
+        self._asked = threading.local()
+
+    @contextlib.contextmanager
+    def at_most(self, seconds: float) -> Iterator[None]:
+        """Let what this thread asks in the block wait no longer for the next bytes."""
+        before = getattr(self._asked, "seconds", math.inf)
+        self._asked.seconds = seconds
+        try:
+            yield
+        finally:
+            self._asked.seconds = before
+
+    def clone(self) -> Timeout:
+        """Return the times for one request, which the pool asks for."""
+        seconds = min(getattr(self._asked, "seconds", math.inf), self._silence)
+        return Timeout(connect=min(self._least, seconds), read=seconds)
 
 
 class _Count:
@@ -112,10 +151,10 @@ class _Count:
             self.number += 1
 
 
-def _counting(manager: PoolManager, made: _Count) -> PoolManager:
-    """Let a pool manager count the connections that it makes, those that replace broken ones included."""
+def _watched(manager: PoolManager, made: _Count) -> PoolManager:
+    """Let a pool manager count the connections that it makes, and refuse answers whose head breaks off."""
     pools: dict[str, type[HTTPConnectionPool]] = manager.pool_classes_by_scheme
-    counting: dict[str, Any] = {}
+    watched: dict[str, Any] = {}
     for scheme, pool in pools.items():
         connection: Any = pool.ConnectionCls
 
@@ -123,10 +162,28 @@ def _counting(manager: PoolManager, made: _Count) -> PoolManager:
             connect(self)
             made.add()
 
-        counted = type(connection.__name__, (connection,), {"connect": connect})
-        counting[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": counted})
-    manager.pool_classes_by_scheme = counting
+        def getresponse(self: Any, getresponse: Callable[[Any], Any] = connection.getresponse) -> Any:
+            return whole(getresponse(self))
+
+        own = type(connection.__name__, (connection,), {"connect": connect, "getresponse": getresponse})
+        watched[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": own})
+    manager.pool_classes_by_scheme = watched
     return manager
+
+
+def whole(response: BaseHTTPResponse) -> BaseHTTPResponse:
+    """Return an answer whose head is whole.
+
+    The end of a connection reads as the end of a head, and what is left of it as that of an answer without bytes, which
+    would pass for a result without rows. A whole head says where the answer ends.
+
+    Raises:
+        RemoteDisconnected: The head broke off.
+    """
+    if response.chunked or response.headers.get("Content-Length", "").isdigit():
+        return response
+    response.close()
+    raise http.client.RemoteDisconnected("the connection ended within the head of an answer")
 
 
 def without_password(dsn: str) -> str:

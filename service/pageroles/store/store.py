@@ -6,7 +6,9 @@ import collections
 import contextlib
 import functools
 import itertools
+import math
 import secrets
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -14,21 +16,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import msgspec
 import structlog
 import urllib3.exceptions
+from clickhouse_connect.driver import exceptions as driver_exceptions
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from pageroles._core import CoreError
 from pageroles.counts import Counts
-from pageroles.errors import InternalError, PagerolesError, SettingError, StoreUnavailableError
+from pageroles.errors import DeadlineError, InternalError, PagerolesError, SettingError, StoreUnavailableError
 from pageroles.store import faults, schema, writes
 from pageroles.store.call import NOBODY, Call
 from pageroles.store.engine import Engine, connect, open_embedded
-from pageroles.store.faults import NO_SCHEMA, fault_in, translated
+from pageroles.store.faults import BROKE_OFF, NO_SCHEMA, NOT_ANSWERED, fault_in, translated
 from pageroles.store.held import Held
 from pageroles.store.lock import refuse_if_locked
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from clickhouse_connect.driver.client import Client
@@ -46,6 +49,10 @@ _CHUNK_BYTES = 256 << 10
 _BLOCK_ROWS = 65_536
 # What a look-up of a writer may take.
 _LOOK_UP_SECONDS = 60.0
+# A server says itself that a query took too long. One that says nothing so long after it is no longer waited for.
+_GRACE_SECONDS = 2.0
+# What it may take to stop a query.
+_STOP_SECONDS = 5.0
 
 # The chunks at the end of a broken HTTP stream in which ClickHouse's exception is looked for.
 _LAST_CHUNKS = 16
@@ -263,7 +270,15 @@ class Store:
         with self._sent(self._engine.writer()) as client, counted:
             client.command(text, parameters=parameters)
 
-    def insert(self, table: str, rows: bytes, form: str = "JSONEachRow", columns: Sequence[str] | None = None) -> None:
+    def insert(
+        self,
+        table: str,
+        rows: bytes,
+        form: str = "JSONEachRow",
+        columns: Sequence[str] | None = None,
+        *,
+        seconds: float = math.inf,
+    ) -> None:
         """Insert rows as one block; they are stored when this returns.
 
         Args:
@@ -271,11 +286,12 @@ class Store:
             rows: Rows in `form`; by default one object a line, with the table's plain columns as names.
             form: A format of ClickHouse's.
             columns: The columns of a format without names.
+            seconds: The time that a server may stay silent; where it does, the rows may be stored later.
 
         Raises:
             PagerolesError: ClickHouse can't be reached, or refuses the rows.
         """
-        with self._sent(self._engine.writer()) as client:
+        with self._sent(self._engine.writer(seconds)) as client:
             # The driver repeats an insert whose connection broke; the token keeps it from being stored twice.
             settings = {**_INSERT_SETTINGS, "insert_deduplication_token": secrets.token_hex(16)}
             client.raw_insert(table, columns, insert_block=rows, fmt=form, settings=settings)
@@ -323,9 +339,9 @@ class Store:
 
     def _schema_state(self) -> _SchemaState:
         with self._sent(self._engine.control()) as client:
-            columns = {name for (name,) in client.query(_COLUMNS).result_rows}
-            tables, cluster = client.query(_TABLES).result_rows[0]
-            version = client.query(_VERSION).result_rows[0][0] if tables else 0
+            columns = {name for (name,) in _read(client, _COLUMNS)}
+            ((tables, cluster),) = _read(client, _TABLES)
+            version = _read(client, _VERSION)[0][0] if tables else 0
         return _SchemaState(exists=bool(columns), is_first="packed" in columns, version=version, cluster=cluster)
 
     def places(self, domains: Sequence[str], session_keys: Sequence[int]) -> Sequence[tuple[str, int, int, int, int]]:
@@ -339,7 +355,7 @@ class Store:
             Starts in milliseconds, times of writing in microseconds since 1970; of each place the latest.
         """
         statement = Statement(_PLACES, {"domains": list(domains), "session_keys": list(session_keys)})
-        found: Any = self.rows(statement, self.call(_LOOK_UP_SECONDS))
+        found: Any = self.look_up(statement, _LOOK_UP_SECONDS)
         return [tuple(row) for row in found]
 
     def rows(self, statement: Statement, call: Call) -> Sequence[Sequence[object]]:
@@ -349,9 +365,26 @@ class Store:
             PagerolesError: As for `stream`.
         """
         with self._asked(statement.text, call) as (client, query):
-            result = client.query(statement.text + _settings(call), parameters=dict(statement.parameters))
-            query.identified(result.query_id)
-            return result.result_rows
+            rows: Sequence[Sequence[object]] = _read(
+                client, statement.text + _settings(call), statement.parameters, query
+            )
+            return rows
+
+    def look_up(self, statement: Statement, seconds: float) -> Sequence[Sequence[object]]:
+        """Return all rows of a query that no request's time bounds, but its own.
+
+        Args:
+            statement: The query; for small results.
+            seconds: The time that it may take.
+
+        Raises:
+            StoreUnavailableError: ClickHouse can't be reached, or does not answer in time.
+            PagerolesError: As for `stream`.
+        """
+        try:
+            return self.rows(statement, self.call(seconds))
+        except DeadlineError as error:
+            raise StoreUnavailableError(NOT_ANSWERED) from error
 
     def scan(self, statement: Statement, call: Call) -> Sequence[Sequence[object]]:
         """Return all rows of a query that reads whole tables: with all cores, and with groups on disk if they are many.
@@ -361,9 +394,8 @@ class Store:
         """
         with self._asked(statement.text, call) as (client, query):
             text = statement.text + _settings(call, threads=0) + _GROUPS_ON_DISK
-            result = client.query(text, parameters=dict(statement.parameters))
-            query.identified(result.query_id)
-            return result.result_rows
+            rows: Sequence[Sequence[object]] = _read(client, text, statement.parameters, query)
+            return rows
 
     def value(self, statement: Statement, call: Call) -> bytes:
         """Return the one value of a query as it is stored.
@@ -421,11 +453,16 @@ class Store:
             try:
                 yield self._chunks(pieces, last, call)
             except CoreError as error:
-                # What reads as no block may be ClickHouse's own words.
-                with contextlib.suppress(urllib3.exceptions.HTTPError):
+                # What reads as no block may be ClickHouse's own words, or what is left of them where they break off.
+                broke_off = False
+                try:
                     last.extend(itertools.islice(pieces, _LAST_CHUNKS))
+                except urllib3.exceptions.HTTPError:
+                    broke_off = True
                 if (fault := fault_in(b"".join(last))) is not None:
                     raise fault from error
+                if broke_off:
+                    raise StoreUnavailableError(BROKE_OFF) from error
                 raise
             finally:
                 source.close()
@@ -436,7 +473,7 @@ class Store:
         call.let_others()
         with (
             call.watcher.query(text, call.tag) as query,
-            self._sent(self._engine.reader(), call) as client,
+            self._sent(self._engine.reader(call.remaining() + _GRACE_SECONDS), call) as client,
         ):
             yield client, query
 
@@ -469,7 +506,7 @@ class Store:
         except urllib3.exceptions.HTTPError as error:
             if (fault := fault_in(b"".join(last))) is not None:
                 raise fault from error
-            raise StoreUnavailableError("the connection to ClickHouse broke off; try again") from error
+            raise StoreUnavailableError(BROKE_OFF) from error
         finally:
             self.counted.statements.add("streamed_bytes", streamed)
 
@@ -486,7 +523,7 @@ class Store:
 
     def _stop(self, tag: str) -> None:
         try:
-            with self._engine.control() as client:
+            with self._engine.control(_STOP_SECONDS) as client:
                 client.command("KILL QUERY WHERE Settings['log_comment'] = {tag:String} ASYNC", parameters={"tag": tag})
         except ClickHouseError as error:
             _log.warning("query not stopped", tag=tag, error=str(error))
@@ -514,6 +551,24 @@ _PLACES = (
     "toUnixTimestamp64Micro(max(written_at)) FROM places "
     "WHERE domain IN {domains:Array(String)} AND session_key IN {session_keys:Array(UInt64)} "
     "GROUP BY domain, session_key, user_key, started_at"
+)
+
+
+def _read(client: Client, text: str, parameters: Mapping[str, object] | None = None, query: Query | None = None) -> Any:
+    """Run a query, and return its rows; tell `query` of it."""
+    try:
+        result = client.query(text, parameters=dict(parameters or {}))
+    except _NO_BLOCK as error:
+        raise StoreUnavailableError("ClickHouse's answer can't be read; try again") from error
+    if query is not None:
+        query.identified(result.query_id)
+    return result.result_rows
+
+
+# What the driver's parser may come to in bytes that are no block.
+_NO_BLOCK = (
+    *(LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError, struct.error),
+    driver_exceptions.InternalError,
 )
 
 

@@ -16,7 +16,7 @@ from pageroles.errors import (
     StoreUnavailableError,
 )
 from pageroles.store import damage
-from pageroles.store.faults import NOT_REACHED
+from pageroles.store.faults import NOT_ANSWERED, NOT_REACHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ PATIENCE_SECONDS = 4.0
 # What closing waits for a look that is at work. One that hangs ends by itself later.
 _CLOSE_SECONDS = 1.0
 
-_SILENT = StoreUnavailableError("ClickHouse does not answer; try again")
+_SILENT = StoreUnavailableError(NOT_ANSWERED)
 _FOLDER_GONE = StoreUnavailableError("the folder of the embedded store is gone, or another one has taken its place")
 _STOPPING = StoreUnavailableError("the server is stopping; try again")
 

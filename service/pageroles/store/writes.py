@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SECONDS = 600.0
 _UNFINISHED = "SELECT id FROM writes WHERE begun_at <= now64(6) - toIntervalSecond({age:UInt32}) ORDER BY begun_at, id"
 _SESSIONS = "SELECT sessions FROM writes WHERE id = {id:UInt64}"
-_DROP = 'ALTER TABLE {{ local("writes") }}{{ on_cluster }} DROP PARTITION '
+_DROP = 'ALTER TABLE {{ local("writes") }}{{ on_cluster }} DROP PARTITION'
 
 
 def write(store: Store, rows: bytes) -> None:
@@ -50,7 +50,7 @@ def unfinished(store: Store, older_than: int = 0) -> list[int]:
     Raises:
         PagerolesError: ClickHouse can't be reached.
     """
-    rows = store.rows(Statement(_UNFINISHED, {"age": older_than}), store.call(_SECONDS))
+    rows = store.look_up(Statement(_UNFINISHED, {"age": older_than}), _SECONDS)
     return [int(str(write_id)) for (write_id,) in rows]
 
 
@@ -85,8 +85,8 @@ def forget(store: Store, write_id: int) -> None:
     Raises:
         PagerolesError: ClickHouse can't be reached.
     """
-    (statement,) = schema.statements_of(f"{_DROP}{write_id};", store.cluster)
-    store.command(statement)
+    (drop,) = schema.statements_of(_DROP, store.cluster)
+    store.command(f"{drop} {write_id}")
 
 
 def _in_row_binary(write_id: int, rows: bytes) -> bytes:

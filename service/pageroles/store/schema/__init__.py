@@ -23,6 +23,7 @@ Templates may use:
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.resources
 import importlib.resources.abc
 import re
@@ -58,11 +59,12 @@ class Migration:
         return statements_of(self.template, cluster)
 
 
-def migrations() -> list[Migration]:
+@functools.cache
+def migrations() -> tuple[Migration, ...]:
     """Return all migrations, in order."""
     files = [(match, file) for file in _folder().iterdir() if (match := _MIGRATION.fullmatch(file.name))]
     unsorted = [Migration(int(match[1]), match[2], file.read_text(encoding="utf-8")) for match, file in files]
-    return sorted(unsorted, key=lambda migration: migration.version)
+    return tuple(sorted(unsorted, key=lambda migration: migration.version))
 
 
 def latest() -> int:
@@ -93,6 +95,7 @@ def statements_of(template: str, cluster: str | None) -> list[str]:
     return _split(rendered(template, cluster))
 
 
+@functools.lru_cache(maxsize=64)
 def rendered(template: str, cluster: str | None) -> str:
     """Return a template as SQL.
 
