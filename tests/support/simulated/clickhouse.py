@@ -7,6 +7,7 @@ refuses all others with an `UntaughtError`, which no life survives.
 from __future__ import annotations
 
 import functools
+import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 
 _UUID = "11111111-2222-3333-4444-555555555555"
 _INSERT = re.compile(r"INSERT INTO (\w+)(?: \(([^)]*)\))?\s+FORMAT (\w+)\s*", re.IGNORECASE)
+_WITH_ROWS = re.compile(rb"INSERT INTO [^\n]* FORMAT \w+\n")
 _INSERT_SELECT = re.compile(r"INSERT INTO (\w+)(?: \([^)]*\))?\s+(?=SELECT)")
 _DELETE = re.compile(r"ALTER TABLE (\w+)\s+DELETE WHERE (.*?)\s+SETTINGS mutations_sync = 0", re.DOTALL)
 _SETTING = re.compile(r"ALTER TABLE (\w+) (?:RE|MODIFY )SET")
 _DROP_WRITE = re.compile(r"ALTER TABLE writes DROP PARTITION (\d+)")
 _SYSTEM = re.compile(r"SYSTEM START (?:MERGES|CLEANUP) \w+")
 _TAG = re.compile(r"log_comment = '([^']*)'")
-_SECONDS = re.compile(r"max_execution_time = ([\d.]+)")
+_SECONDS = re.compile(r"[\d.]+")
 
 
 class ClickHouseError(Exception):
@@ -63,26 +65,17 @@ class Statement(NamedTuple):
     @classmethod
     def of(cls, params: Mapping[str, str], body: bytes) -> Statement:
         """Take a request apart."""
-        query = params.get("query", "")
-        if query:
-            text, data = query, body
-        else:
-            head, _, data = (
-                body.partition(b"\n") if body.startswith(b"INSERT INTO") and b"FORMAT" in body else (body, b"", b"")
-            )
-            text = head.decode()
-        settings = text
-        if " SETTINGS max_execution_time" in text:
-            text, _, settings = text.rpartition(" SETTINGS max_execution_time")
-            settings = f"max_execution_time{settings}"
-        tag, seconds = _TAG.search(settings), _SECONDS.search(settings)
+        insert = _WITH_ROWS.match(body)
+        query = insert[0] if insert else body
+        text, _, settings = query.decode().partition(" SETTINGS max_execution_time = ")
+        tag, seconds = _TAG.search(settings), _SECONDS.match(settings)
         values = {name: sql.value(params[f"param_{name}"], of) for name, of in sql.types_of_values(text).items()}
         return cls(
             text.removesuffix("\n FORMAT Native").removesuffix("\n FORMAT RawBLOB").strip(),
             tag[1] if tag else "",
-            float(seconds[1]) if seconds else 1e9,
+            float(seconds[0]) if seconds else math.inf,
             values,
-            data,
+            body[insert.end() :] if insert else b"",
             params.get("insert_deduplication_token", ""),
         )
 

@@ -411,8 +411,8 @@ class Socket:
         params = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(first.split(" ")[1]).query, keep_blank_values=True))
         form = params.get("default_format", "")
         if not form:
-            text = params.get("query", "") or rest.decode(errors="replace")
-            form = next((name for name in ("Native", "RawBLOB") if text.endswith(f"FORMAT {name}")), "TabSeparated")
+            ends = (name for name in ("Native", "RawBLOB") if rest.endswith(f"FORMAT {name}".encode()))
+            form = next(ends, "TabSeparated")
         SCHEDULE.sleep(_LATENCY)
         if not self._failed:
             self.exchange = self._network.exchange(params, rest, form)
