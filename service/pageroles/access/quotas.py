@@ -23,10 +23,11 @@ from pageroles.counts import Counts
 from pageroles.errors import (
     InternalError,
     InvalidArgumentError,
+    PagerolesError,
     QuotaExceededError,
     QuotaState,
-    StoreError,
     StoreUnavailableError,
+    StoreUnwritableError,
 )
 from pageroles.store import audit
 from pageroles.store.audit import Action
@@ -183,8 +184,8 @@ class QuotaMeter:
             if reservation.left == 0:
                 try:
                     self._fill(reservation, domain, limit)
-                except InternalError as error:
-                    # Such as a full disk. A quota is a promise: what can't be counted is not answered.
+                except (InternalError, StoreUnwritableError) as error:
+                    # A quota is a promise: what can't be counted is not answered.
                     _log.warning("requests can't be counted against a quota", domain=domain, error=str(error))
                     raise StoreUnavailableError(
                         "the request can't be counted against the domain's quota; try again later"
@@ -257,7 +258,7 @@ class QuotaMeter:
             if reservation.left:
                 try:
                     self._quotas.count(domain, reservation.month, -reservation.left)
-                except StoreError:
+                except PagerolesError:
                     return  # the reserved requests stay counted
                 reservation.left = 0
 

@@ -174,7 +174,11 @@ class Writer:
             batch.store_into(self._store)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
             self._is_cut_short = True
-            _log.warning("sessions not stored", sessions=len(batch.sessions), callers=len(taken), error=repr(error))
+            # What callers are not told, such as ClickHouse's own words.
+            cause = {} if error.__cause__ is None else {"cause": str(error.__cause__)}
+            _log.warning(
+                "sessions not stored", sessions=len(batch.sessions), callers=len(taken), error=repr(error), **cause
+            )
             return error if isinstance(error, PagerolesError) else InternalError(repr(error))
         self.batches += 1
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from pageroles.errors import (
     PagerolesError,
     SettingError,
     StoreUnavailableError,
+    StoreUnwritableError,
 )
 from pageroles.store.call import TOO_LONG
 
@@ -42,11 +44,28 @@ _UNKNOWN_TABLE = 60
 _ACCESS_DENIED = 497
 _LOGIN = {192, 193, 194, 516}
 
+_FULL = "the store's disk is full: its operator has to make room there; try again then"
+_READ_ONLY = "the store's disk or folder is read-only: its operator has to let the store be written to; try again then"
+_UNWRITABLE = {243: _FULL, 242: "ClickHouse's tables are read-only for now; try again"}
+# Under several codes, ClickHouse tells why the system refuses it: by a number or, of folders, in words.
+_OF_SYSTEM = re.compile(r"errno: (?P<number>\d+)|filesystem error: in \w+: (?P<words>[A-Z][\w -]+\w)")
+_UNWRITABLE_FILES = {
+    f"{errno.ENOSPC}": _FULL,
+    "No space left on device": _FULL,
+    f"{errno.EDQUOT}": _FULL,
+    "Disk quota exceeded": _FULL,
+    f"{errno.EROFS}": _READ_ONLY,
+    "Read-only file system": _READ_ONLY,
+    f"{errno.EACCES}": _READ_ONLY,
+    "Permission denied": _READ_ONLY,
+}
+
 _CODE = re.compile(rb"Code: (\d+)")
 
 # What a query can end with, for whoever counts: each error that `translated` raises is of the first kind that fits.
 _KINDS: tuple[tuple[str, type[PagerolesError]], ...] = (
     ("unavailable", StoreUnavailableError),
+    ("unwritable", StoreUnwritableError),
     ("busy", OverloadedError),
     ("deadline", DeadlineError),
     ("cancelled", CancelledError),
@@ -115,4 +134,11 @@ def _translated_code(code: int, error: Exception | str) -> PagerolesError:
         return SettingError(NO_SCHEMA)
     if code in _LOGIN:
         return StoreUnavailableError("ClickHouse refuses the user or the password of the store's address")
-    return InternalError(f"ClickHouse refused: {error}")
+    why = _why_unwritable(code, str(error))
+    return InternalError(f"ClickHouse refused: {error}") if why is None else StoreUnwritableError(why)
+
+
+def _why_unwritable(code: int, text: str) -> str | None:
+    """Return why the store can't be written to, as a sentence; None where the error says nothing of that."""
+    said = _OF_SYSTEM.search(text)
+    return _UNWRITABLE.get(code) or (said and _UNWRITABLE_FILES.get(said["number"] or said["words"]))
