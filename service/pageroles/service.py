@@ -135,7 +135,7 @@ class PagesService:
                 residents=self._reporter.residents,
                 quotas=self._quotas,
                 admission=self.admission,
-                refused=(self.admission.refused, self._keys.refused, self.sessions.refused),
+                refused=(self.admission.refused.read, self._keys.refused.read, self.sessions.refused),
                 written=self.sessions.counts,
                 writer=self.sessions.writer,
             )

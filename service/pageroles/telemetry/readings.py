@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pageroles.telemetry.metrics import counter, gauge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from prometheus_client import Metric
 
@@ -31,7 +31,7 @@ class Parts:
         residents: The domains in memory.
         quotas: Counts requests against the quotas.
         admission: Accounts for what requests hold.
-        refused: Count the requests that were refused since the server is busy, by what was wanting.
+        refused: Return how many requests were refused since the server is busy, by what was wanting.
         written: Counts the sessions that callers wrote.
         writer: Stores them.
     """
@@ -41,7 +41,7 @@ class Parts:
     residents: Residents
     quotas: QuotaMeter
     admission: Admission
-    refused: Sequence[Counts]
+    refused: Sequence[Callable[[], Mapping[str, int]]]
     written: Counts
     writer: Writer
 
@@ -58,7 +58,7 @@ class Parts:
         yield counter(
             "pageroles_requests_shed",
             "Requests that were refused since the server is busy, by what was wanting.",
-            {reason: number for counts in self.refused for reason, number in counts.read().items()},
+            {reason: number for refused in self.refused for reason, number in refused().items()},
             "reason",
         )
         yield counter(

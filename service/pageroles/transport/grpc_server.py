@@ -25,8 +25,10 @@ from pageroles.errors import (
     OverloadedError,
     PagerolesError,
     SettingError,
+    Status,
 )
 from pageroles.service import IncomingRequest, PagesService
+from pageroles.telemetry import methods
 from pageroles.telemetry.record import Unread
 from pageroles.transport import addresses, faults, grpc_sessions, headers, patience, reflection
 from pageroles.transport.patience import Patience
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from pageroles.service import Reply
     from pageroles.settings import ServerTls
     from pageroles.store.call import Call
+    from pageroles.telemetry.record import Telemetry
 
 SERVICE = "pageroles.v1.PageRolesService"
 
@@ -49,6 +52,7 @@ _MOST_WAITING_OF_ADDRESS = 200
 # Threads beyond those of requests at work and of calls that wait: they refuse further ones and answer health checks.
 _SPARE_THREADS = 64
 _RETRY_SECONDS = 1.0
+_OK = "OK"
 
 _CHANNEL_OPTIONS = [
     # Without this a second server on the same port would start, and take a part of the requests.
@@ -106,8 +110,8 @@ class _Servicer:
 
     def pages(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         """Answer in one message."""
-        with _refusing(context) as (metadata, request_id):
-            reply = self._reply("Pages", requests, context, metadata, request_id)
+        with _handling(methods.PAGES, context, self._service.telemetry) as (metadata, request_id):
+            reply = self._reply(methods.PAGES.name, requests, context, metadata, request_id)
             if reply.report.bytes < COUNTED_BYTES:
                 self._begin(reply, metadata, request_id, context)
                 return reply.report.message()
@@ -124,8 +128,8 @@ class _Servicer:
 
     def stream_pages(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         """Answer in messages of at most 1 MiB."""
-        with _refusing(context) as (metadata, request_id):
-            reply = self._reply("StreamPages", requests, context, metadata, request_id)
+        with _handling(methods.STREAM_PAGES, context, self._service.telemetry) as (metadata, request_id):
+            reply = self._reply(methods.STREAM_PAGES.name, requests, context, metadata, request_id)
             with self._service.admission.answer(reply.key_id, reply.report.bytes):
                 self._begin(reply, metadata, request_id, context)
                 for message in reply.report.messages():
@@ -211,7 +215,7 @@ class _SessionServicer:
 
     def write_sessions(self, requests: Iterator[grpc_sessions.Request], context: grpc.ServicerContext) -> bytes:
         """Store the sessions of a call."""
-        with _refusing(context) as (metadata, request_id):
+        with _handling(methods.WRITE_SESSIONS, context, self._service.telemetry) as (metadata, request_id):
             method, address, trace = grpc_sessions.METHOD, addresses.of_peer(context.peer()), metadata.trace()
             try:
                 incoming = IncomingWrite(
@@ -272,14 +276,30 @@ class _Metadata:
 
 
 @contextlib.contextmanager
-def _refusing(context: grpc.ServicerContext) -> Iterator[tuple[_Metadata, str]]:
+def _handling(
+    called: methods.Rpc, context: grpc.ServicerContext, telemetry: Telemetry
+) -> Iterator[tuple[_Metadata, str]]:
     """Give a call's metadata and the id of its request; refuse it for the error that the block raises."""
     metadata = _Metadata(context)
     request_id = headers.request_id(next(iter(metadata.texts(headers.REQUEST_ID)), None))
+    record = telemetry.rpc(called)
+    if record is not None and not context.add_callback(record.ended):
+        record.ended()
+    # What ends the block before it is through: its caller is gone, and with it whoever takes the answer's messages.
+    status = Status.CANCELLED.name
     try:
         yield metadata, request_id
+        status = _OK
     except PagerolesError as error:
+        status = error.status.name
         _abort(context, faults.to_grpc(faults.to_refusal(error, request_id), request_id))
+    except Exception:
+        # What grpc makes of it.
+        status = grpc.StatusCode.UNKNOWN.name
+        raise
+    finally:
+        if record is not None:
+            record.handled(status)
 
 
 def _abort(context: grpc.ServicerContext, status: grpc.Status) -> NoReturn:
