@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from pageroles.errors import InternalError, StoreUnwritableError
+from pageroles.errors import InternalError, OverloadedError, PagerolesError, StoreUnwritableError
 from pageroles.store import faults
 
 FULL, READ_ONLY = "disk is full", "disk or folder is read-only"
@@ -14,7 +14,7 @@ FULL, READ_ONLY = "disk is full", "disk or folder is read-only"
 def translated(code: int, text: str) -> Exception:
     error = DatabaseError(f"Code: {code}. DB::Exception: {text}")
     error.code = code
-    with pytest.raises((InternalError, StoreUnwritableError)) as raised, faults.translated():
+    with pytest.raises(PagerolesError) as raised, faults.translated():
         raise error
     return raised.value
 
@@ -43,6 +43,12 @@ def test_a_disk_that_takes_nothing_is_told(code: int, text: str, says: str) -> N
     assert says in str(error)
     assert "/a" not in str(error), "callers learn of no path"
     assert faults.kind(error) == "unwritable"
+
+
+def test_too_many_open_files_are_too_much_to_do() -> None:
+    error = translated(573, "Cannot open epoll descriptor: , errno: 24, strerror: Too many open files. (EPOLL_ERROR)")
+    assert isinstance(error, OverloadedError)
+    assert str(error) == "ClickHouse is busy (no more open files); try again"
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ _UNWRITABLE_FILES = {
     f"{errno.EACCES}": _READ_ONLY,
     "Permission denied": _READ_ONLY,
 }
+_BUSY_SYSTEM = {f"{number}": "no more open files" for number in (errno.EMFILE, errno.ENFILE)}
 
 _CODE = re.compile(rb"Code: (\d+)")
 
@@ -128,17 +129,13 @@ def _translated_code(code: int, error: Exception | str) -> PagerolesError:
         return DeadlineError(TOO_LONG)
     if code == _QUERY_WAS_CANCELLED:
         return CancelledError("the query was cancelled")
-    if code in _BUSY:
-        return OverloadedError(f"ClickHouse is busy ({_BUSY[code]}); try again", retry_after=1.0)
+    said = _OF_SYSTEM.search(str(error))
+    of_system = (said["number"] or said["words"]) if said else ""
+    if (busy := _BUSY.get(code) or _BUSY_SYSTEM.get(of_system)) is not None:
+        return OverloadedError(f"ClickHouse is busy ({busy}); try again", retry_after=1.0)
     if code == _UNKNOWN_TABLE:
         return SettingError(NO_SCHEMA)
     if code in _LOGIN:
         return StoreUnavailableError("ClickHouse refuses the user or the password of the store's address")
-    why = _why_unwritable(code, str(error))
-    return InternalError(f"ClickHouse refused: {error}") if why is None else StoreUnwritableError(why)
-
-
-def _why_unwritable(code: int, text: str) -> str | None:
-    """Return why the store can't be written to, as a sentence; None where the error says nothing of that."""
-    said = _OF_SYSTEM.search(text)
-    return _UNWRITABLE.get(code) or (said and _UNWRITABLE_FILES.get(said["number"] or said["words"]))
+    unwritable = _UNWRITABLE.get(code) or _UNWRITABLE_FILES.get(of_system)
+    return InternalError(f"ClickHouse refused: {error}") if unwritable is None else StoreUnwritableError(unwritable)
