@@ -1,22 +1,16 @@
 """The soak: a server at work for an hour, whose memory, threads and open files must be flat.
 
 Run with `make soak`. The server is a process of its own, as operators start it, on an embedded store. Its callers are
-those of `callers.py`. They are slow on purpose: others can work on the same machine meanwhile.
-
-A figure is flat if it rose by no more than its bound in the second half of what is judged, as a line through that half
-says. The first quarter is a warm-up. A cache that fills rises ever less, and a leak as fast in the second half as in
-the first.
+those of `callers.py`, slow on purpose: others can work on the same machine meanwhile. `flat.py` says what flat means.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import re
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -33,20 +27,20 @@ import typer
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
-from benchmarks import adapter, memory
+from benchmarks import adapter, flat, memory, page
 from benchmarks.callers import Callers, Server, Site, command
 from benchmarks.figures import MIB
-from benchmarks.tables import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
 _EVERY_SECONDS = 10.0
-_WARM_UP = 1 / 4
 _SMALL_DOMAINS = 10
 _MIDDLE_DOMAINS = 2
 _MIDDLE_SESSIONS = 20_000
 _MOST_FAULTS = 20
+# A shorter soak tells little, and nothing of it is written into docs/.
+_LEAST_WRITTEN_MINUTES = 30
 _NUMBER = re.compile(r":\[\d+\]")
 _GAUGES = (
     "pageroles_resident_bytes",
@@ -55,29 +49,6 @@ _GAUGES = (
     "pageroles_requests_at_work",
     "pageroles_answer_unread_bytes",
 )
-
-
-class Bound(msgspec.Struct, frozen=True):
-    """How much a figure may rise in an hour.
-
-    Attributes:
-        name: Of the figure, for readers.
-        unit: What it is shown in, for readers.
-        size: That unit.
-        rise: So many units an hour.
-    """
-
-    name: str
-    unit: str
-    size: int
-    rise: float
-
-
-BOUNDS = {
-    "resident": Bound("memory", "MiB", MIB, 24),
-    "threads": Bound("threads", "", 1, 2),
-    "files": Bound("open files", "", 1, 4),
-}
 
 
 class Sample(msgspec.Struct):
@@ -97,49 +68,7 @@ class Sample(msgspec.Struct):
     names: dict[str, int]
 
 
-class Soak(msgspec.Struct):
-    """What a soak found.
-
-    Attributes:
-        date: Its day.
-        cores: Of the machine.
-        memory_bytes: Of the machine.
-        samples: All looks at the server.
-        done: How often its callers did what.
-        faults: What went wrong.
-    """
-
-    date: str
-    cores: int
-    memory_bytes: int
-    samples: list[Sample]
-    done: dict[str, int]
-    faults: list[str]
-
-    def judged(self) -> tuple[Sequence[Sample], Sequence[Sample]]:
-        """Return the first and the second half of the looks after the warm-up."""
-        judged = self.samples[int(len(self.samples) * _WARM_UP) :]
-        return judged[: len(judged) // 2], judged[len(judged) // 2 :]
-
-    def rises(self, name: str) -> tuple[float, float]:
-        """Return how fast a figure rises in either half, in units of its bound an hour."""
-        first, second = (_slope(half, name) * 3600 / BOUNDS[name].size for half in self.judged())
-        return first, second
-
-    def is_flat(self, name: str) -> bool:
-        """Tell whether a figure is flat."""
-        return self.rises(name)[1] <= BOUNDS[name].rise
-
-
-def _slope(samples: Sequence[Sample], name: str) -> float:
-    """Return the slope of a figure by seconds: the median of those between any two looks, so that peaks tell little."""
-    return statistics.median(
-        (later.figures[name] - earlier.figures[name]) / (later.seconds - earlier.seconds)
-        for earlier, later in itertools.combinations(samples, 2)
-    )
-
-
-def run(minutes: float, rate: float, out: Path, progress: Callable[[str], None]) -> Soak:
+def run(minutes: float, rate: float, out: Path, progress: Callable[[str], None]) -> flat.Soak:
     """Have a server work for some minutes, and look at it meanwhile."""
     sites = [Site(f"small-{number}.example", number) for number in range(_SMALL_DOMAINS)]
     sites += [
@@ -166,10 +95,15 @@ def run(minutes: float, rate: float, out: Path, progress: Callable[[str], None])
                     time.sleep(_EVERY_SECONDS)
             progress("comparing all domains with the reference")
             callers.stop()
-    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    day = f"{datetime.now(UTC):%Y-%m-%d}"
-    return Soak(
-        day, os.cpu_count() or 0, memory_bytes, samples, dict(sorted(callers.done.items())), [*callers.faults, *errors]
+    return flat.Soak(
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        cores=os.cpu_count() or 0,
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        seconds=[sample.seconds for sample in samples],
+        figures={name: [sample.figures.get(name, 0) for sample in samples] for name in samples[-1].figures},
+        kinds=samples[-1].kinds,
+        done=dict(sorted(callers.done.items())),
+        faults=[*callers.faults, *errors],
     )
 
 
@@ -265,35 +199,19 @@ def _told(samples: list[Sample], callers: Callers) -> str:
     )
 
 
-def table(found: Soak) -> Table:
-    """Return what was found, and whether it is flat."""
-    rows = []
-    for name, bound in BOUNDS.items():
-        values = [[sample.figures[name] / bound.size for sample in half] for half in found.judged()]
-        first, second = found.rises(name)
-        rows.append([
-            f"{bound.name} {bound.unit}".strip(),
-            *(f"{statistics.median(half):,.0f}" for half in values),
-            f"{first:+.1f}",
-            f"{second:+.1f}",
-            f"{bound.rise:g}",
-            "yes" if found.is_flat(name) else "**no**",
-        ])  # fmt: skip
-    return Table("Flat?", ["", "first half", "second half", "rise an hour, first", "second", "at most", "flat"], rows)
-
-
-def main(minutes: float = 60.0, rate: float = 1.0, out: Path = Path("build/soak.json")) -> None:
-    """Have a server work, and end with 1 if it is not flat, or a caller saw what it may not see."""
+def main(minutes: float = 60.0, rate: float = 1.0, looks: Path = Path("build/soak.json")) -> None:
+    """Have a server work, write what was seen into docs/, and end with 1 unless all is as it should be."""
     console = Console(width=200)
     adapter.refuse_debug_build()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    found = run(minutes, rate, out, lambda text: console.print(f"[dim]{text}[/]", highlight=False))
-    out.write_bytes(msgspec.json.encode(found))
-    console.print(table(found).rich())
+    looks.parent.mkdir(parents=True, exist_ok=True)
+    found = run(minutes, rate, looks, lambda text: console.print(f"[dim]{text}[/]", highlight=False))
+    console.print(flat.table(found).rich())
     console.print(", ".join(f"{what}: {number:,}" for what, number in found.done.items()))
     for fault in found.faults:
-        console.print(f"[red]fault[/] {fault}", highlight=False, markup=True)
-    if found.faults or not all(map(found.is_flat, BOUNDS)):
+        console.print(f"fault: {fault}", highlight=False, markup=False)
+    if minutes >= _LEAST_WRITTEN_MINUTES:
+        console.print(f"written: {page.write_soak(found)}")
+    if found.faults or not all(flat.is_flat(found, name) for name in flat.BOUNDS):
         raise typer.Exit(1)
 
 
