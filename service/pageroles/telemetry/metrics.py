@@ -61,7 +61,7 @@ class Metrics:
         )
         self._handling = Histogram(
             "grpc_server_handling_seconds",
-            "Seconds from the begin of an RPC until its answer was sent, or its caller was gone.",
+            "Seconds of RPCs from their begin until their answer was sent, or their caller was gone.",
             rpc,
             buckets=_SECONDS,
             registry=registry,
