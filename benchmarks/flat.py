@@ -1,8 +1,8 @@
 """What a soak found, and whether memory, threads and open files were flat.
 
-The first quarter is a warm-up; the rest is judged in two halves. A figure is flat if neither the step from the median
-of one half to that of the other rises by more than its bound, nor a line through the second half. What fills a cache rises
-ever less; what leaks does not: bit by bit, as the line tells, or now and then, as the step does.
+The first quarter is a warm-up; the rest is judged in two halves. A figure is flat if its median rises from one half to
+the other by no more than its bound, nor does a line through the second half. What fills a cache rises ever less; what
+leaks does not: bit by bit, as the line tells, or now and then, as the medians do.
 """
 
 from __future__ import annotations
