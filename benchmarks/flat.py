@@ -34,7 +34,7 @@ class Bound(NamedTuple):
 
 
 BOUNDS = {
-    "resident": Bound("memory, MiB", MIB, 24),
+    "anonymous": Bound("memory, MiB", MIB, 24),
     "threads": Bound("threads", 1, 2),
     "files": Bound("open files", 1, 6),
 }

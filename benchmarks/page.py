@@ -140,7 +140,8 @@ def _soak(found: flat.Soak, name: str) -> str:
         _wrapped(
             "The first quarter is a warm-up; the rest is judged in two halves, by the step from the median of one to "
             "that of the other, and by a line through the second. Most threads are the engine's, and so are most of "
-            f"the open files: {files}."
+            f"the open files: {files}. Memory is without the pages of files, such as libraries, of which there were "
+            f"{(found.figures['resident'][-1] - found.figures['anonymous'][-1]) / figures.MIB:,.0f} MiB at the end."
         ),
     ]
     return "\n".join(parts)

@@ -56,7 +56,7 @@ class Sample(msgspec.Struct):
 
     Attributes:
         seconds: Since the first one.
-        figures: `resident` bytes, `threads`, `files`, processor seconds (`cpu`), `parts` of the store that count and
+        figures: `resident` bytes, those that are no file's (`anonymous`), `threads`, `files`, processor seconds (`cpu`), `parts` of the store that count and
             `old_parts` that wait to be removed, `rows` in those that count, and gauges of the server's own.
         kinds: The open files by what they are.
         names: The threads by what they do.
@@ -155,6 +155,7 @@ class _Looking:
         families = text_string_to_metric_families(requests.get(self._metrics, timeout=60).text)
         gauges = {each.name: each.value for family in families for each in family.samples if each.name in _GAUGES}
         figures = {
+            "anonymous": memory.anonymous(self._pid),
             "resident": memory.resident(self._pid),
             "threads": sum(names.values()),
             "files": sum(kinds.values()),
@@ -193,7 +194,7 @@ def _told(samples: list[Sample], callers: Callers) -> str:
     figures, minutes = samples[-1].figures, samples[-1].seconds / 60
     cores = (figures["cpu"] - samples[0].figures["cpu"]) / max(samples[-1].seconds, 1)
     return (
-        f"{minutes:5.1f} min: {figures['resident'] / MIB:,.0f} MiB, {figures['threads']:.0f} threads, "
+        f"{minutes:5.1f} min: {figures['anonymous'] / MIB:,.0f} MiB, {figures['threads']:.0f} threads, "
         f"{figures['files']:.0f} files, {figures['parts']:.0f} parts, {figures['rows']:,.0f} rows, {cores:.2f} cores, "
         f"{sum(callers.done.values()):,} calls, {len(callers.faults)} faults"
     )

@@ -19,8 +19,8 @@ JUDGE = """
 import json, sys
 from benchmarks import flat
 seconds, mib = json.load(sys.stdin)
-figures = {"resident": [each * 2**20 for each in mib]}
-print(flat.is_flat(flat.Soak("", 2, 0, seconds, figures, {}, {}, []), "resident"))
+figures = {"anonymous": [each * 2**20 for each in mib]}
+print(flat.is_flat(flat.Soak("", 2, 0, seconds, figures, {}, {}, []), "anonymous"))
 """
 
 
