@@ -56,8 +56,9 @@ class Sample(msgspec.Struct):
 
     Attributes:
         seconds: Since the first one.
-        figures: `resident` bytes, those that are no file's (`anonymous`), `threads`, `files`, processor seconds (`cpu`), `parts` of the store that count and
-            `old_parts` that wait to be removed, `rows` in those that count, and gauges of the server's own.
+        figures: `resident` bytes, and those that are no file's (`anonymous`); `threads`, `files`, processor seconds
+            (`cpu`); `parts` of the store that count, `old_parts` that wait to be removed, and the `rows` of sessions in
+            those that count; gauges of the server's own.
         kinds: The open files by what they are.
         names: The threads by what they do.
     """
