@@ -110,7 +110,7 @@ def run(minutes: float, rate: float, out: Path, progress: Callable[[str], None])
 
 @contextlib.contextmanager
 def _serving(folder: Path, dsn: str, key: str, errors: list[str]) -> Iterator[tuple[int, Server]]:
-    """Run `pageroles serve` while the block runs, and keep what it logs as an error or a warning."""
+    """Run `pageroles serve` while the block runs, and keep what it logs as an error, or warns of itself."""
     any_port = "127.0.0.1:0"
     process = subprocess.Popen(
         [str(Path(sys.executable).with_name("pageroles")), "serve", "--grpc-address", any_port, "--http-address",
@@ -134,7 +134,11 @@ def _serving(folder: Path, dsn: str, key: str, errors: list[str]) -> Iterator[tu
 
 
 def _keep_errors(lines: Iterable[str], errors: list[str]) -> None:
-    errors.extend(line for line in lines if json.loads(line)["level"] in {"error", "warning"})
+    # Warnings of libraries name a logger: what is no HTTP, which some callers send, is one.
+    told = ((line, json.loads(line)) for line in lines)
+    errors.extend(
+        line for line, of in told if of["level"] == "error" or (of["level"] == "warning" and "logger" not in of)
+    )
 
 
 class _Looking:
