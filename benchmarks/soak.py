@@ -86,12 +86,14 @@ def run(minutes: float, rate: float, out: Path, progress: Callable[[str], None])
             callers = Callers(server, sites, rate)
             callers.start()
             samples: list[Sample] = []
+            told = 0
             began = time.monotonic()
             with contextlib.closing(_Looking(server, pid, folder)) as looking:
                 while (passed := time.monotonic() - began) < minutes * 60 and len(callers.faults) < _MOST_FAULTS:
                     samples.append(looking.look(passed))
                     if len(samples) % 6 == 1:
                         progress(_told(samples, callers))
+                        told = _tell_new(callers.faults, told, progress)
                         out.write_bytes(msgspec.json.encode(samples))
                     time.sleep(_EVERY_SECONDS)
             progress("comparing all domains with the reference")
@@ -195,6 +197,13 @@ class _Looking:
                 yield _NUMBER.sub("", target.removeprefix("anon_inode:")).strip("[]")
 
 
+def _tell_new(faults: list[str], told: int, progress: Callable[[str], None]) -> int:
+    """Tell of the faults that came since; return how many are told."""
+    for fault in faults[told:]:
+        progress(f"fault: {fault}")
+    return len(faults)
+
+
 def _told(samples: list[Sample], callers: Callers) -> str:
     figures, minutes = samples[-1].figures, samples[-1].seconds / 60
     cores = (figures["cpu"] - samples[0].figures["cpu"]) / max(samples[-1].seconds, 1)
@@ -210,7 +219,7 @@ def main(minutes: float = 60.0, rate: float = 1.0, looks: Path = Path("build/soa
     console = Console(width=200)
     adapter.refuse_debug_build()
     looks.parent.mkdir(parents=True, exist_ok=True)
-    found = run(minutes, rate, looks, lambda text: console.print(f"[dim]{text}[/]", highlight=False))
+    found = run(minutes, rate, looks, lambda text: console.print(text, style="dim", highlight=False, markup=False))
     console.print(flat.table(found).rich())
     console.print(", ".join(f"{what}: {number:,}" for what, number in found.done.items()))
     for fault in found.faults:
