@@ -13,7 +13,7 @@ TABLES := pageroles/web/contract.js
 WRITE_TABLES := $(BIN)/python -c 'from pageroles.transport import explorer; print(explorer.contract_module(), end="")'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-quick bench-load bench-many bench-write bench-rest bench-twin load-test pictures test test-rust test-web test-python test-slow simulate life dist test-package fuzz fuzz-rest check-instructions lint format suffixes proto publish-proto check-proto check-contract lock clean
+.PHONY: help setup demo bench bench-quick bench-load bench-many bench-write bench-rest bench-twin load-test soak pictures test test-rust test-web test-python test-slow simulate life dist test-package fuzz fuzz-rest check-instructions lint format suffixes proto publish-proto check-proto check-contract lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -109,6 +109,9 @@ bench-load: $(VENV)/.benchmarks ## What writing costs in a full store (SIZE)
 
 bench-write: $(VENV)/.benchmarks ## Writing to a server while it answers: batches, and single sessions (SIZE)
 	$(BIN)/python -m benchmarks.writes $(if $(SIZE),--size $(SIZE))
+
+soak: $(VENV)/.benchmarks ## A server at work for an hour: memory, threads and open files stay flat (MINUTES, RATE)
+	$(BIN)/python -m benchmarks.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE))
 
 bench-rest: $(VENV)/.benchmarks ## What REST adds to a small request
 	$(BIN)/python -m benchmarks.rest

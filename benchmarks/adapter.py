@@ -79,6 +79,11 @@ def open_store(folder: Path, *, merges: bool = True, readers: int = READERS) -> 
         yield store
 
 
+def joined(dsn: str) -> Store:
+    """Open an embedded store that a server holds, through that server."""
+    return Store.open(dsn, create=False)
+
+
 def rows(store: Store, text: str, parameters: dict[str, object] | None = None) -> list[tuple[Any, ...]]:
     """Return the rows of a small answer."""
     from pageroles.store.statement import Statement  # noqa: PLC0415 - needed at run time only here

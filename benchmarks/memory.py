@@ -24,6 +24,11 @@ def resident(pid: int) -> int:
     return _status(pid, "VmRSS")
 
 
+def anonymous(pid: int) -> int:
+    """Return the bytes resident now but for those of files, such as libraries, which the system may drop."""
+    return _status(pid, "RssAnon")
+
+
 def cpu_seconds(pid: int) -> float:
     """Return the processor seconds of all threads of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

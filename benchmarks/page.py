@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from benchmarks import cases, documents, figures, many, plots, tables
+from benchmarks import cases, documents, figures, flat, many, plots, tables
 from benchmarks import load as loads
 from benchmarks.cases import short
 from benchmarks.load import Load
@@ -38,10 +38,16 @@ def write_many(found: Many, docs: Path = DOCS) -> Path:
     return render(docs)
 
 
+def write_soak(found: flat.Soak, docs: Path = DOCS) -> Path:
+    """Write what a soak found; return the page, which has it from then on."""
+    (docs / "benchmarks" / _FILES[flat.Soak]).write_bytes(msgspec.json.encode(found) + b"\n")
+    return render(docs)
+
+
 def render(docs: Path = DOCS) -> Path:
     """Write the page and the plots from the figures beside it."""
     folder = docs / "benchmarks"
-    results, load, many = _kept(docs, Results), _kept(docs, Load), _kept(docs, Many)
+    results, load, many, soak = (_kept(docs, Results), _kept(docs, Load), _kept(docs, Many), _kept(docs, flat.Soak))
     parts: list[str] = []
     if results is not None:
         parts.append(_page(results, goals(results, docs), plots.draw(results, folder)))
@@ -49,9 +55,11 @@ def render(docs: Path = DOCS) -> Path:
         parts.append(_load(load))
     if many is not None:
         parts.append(_many(many))
+    if soak is not None:
+        parts.append(_soak(soak, plots.draw_soak(soak, folder)))
     page = docs / "benchmarks.md"
     page.write_text("\n".join(parts))
-    if all((folder / name).exists() for name in _FILES.values()):
+    if results is not None and load is not None and many is not None:
         documents.render(docs)
     return page
 
@@ -61,7 +69,7 @@ def goals(results: Results, docs: Path = DOCS) -> list[figures.Target]:
     return figures.targets(results.measured, results.fed, results.sizes, load=_kept(docs, Load), many=_kept(docs, Many))
 
 
-_FILES: dict[type, str] = {Results: "results.json", Load: "load.json", Many: "many.json"}
+_FILES: dict[type, str] = {Results: "results.json", Load: "load.json", Many: "many.json", flat.Soak: "soak.json"}
 _Kept = TypeVar("_Kept")
 
 
@@ -122,6 +130,31 @@ def _many(found: Many) -> str:
             "s of one thread."
         ),
         many.table(found).markdown(),
+    ]
+    return "\n".join(parts)
+
+
+def _soak(found: flat.Soak, name: str) -> str:
+    calls = sum(found.done.values())
+    files = ", ".join(f"{number:,} {kind}" for kind, number in sorted(found.kinds.items(), key=lambda one: -one[1]))
+    parts = [
+        "## An hour at work\n",
+        _wrapped(
+            f"Written by `make soak` on {found.date}: {found.cores} cores, {found.memory_bytes / 2**30:.0f} GiB. One "
+            f"server with an embedded store worked for {found.seconds[-1] / 60:.0f} minutes, on {found.used_cores:.2f} "
+            f"cores: {calls:,} calls of those who write and ask, over gRPC and REST, of those who hang up or send what "
+            "they should not, and commands beside it. Old sessions are erased as new ones come. Of the answers, "
+            f"{found.done.get('answers compared', 0):,} were compared with the reference; "
+            f"{len(found.faults) or 'none'} went wrong."
+        ),
+        f"![Memory, threads and open files of a server at work](benchmarks/{name}.svg)\n",
+        flat.table(found).markdown(),
+        _wrapped(
+            "The first quarter is a warm-up; the rest is judged in two halves, by the step from the median of one to "
+            "that of the other, and by a line through the second. Most threads are the engine's, and so are most of "
+            f"the open files: {files}. Memory is without the pages of files, such as libraries, of which there were "
+            f"{(found.figures['resident'][-1] - found.figures['anonymous'][-1]) / figures.MIB:,.0f} MiB at the end."
+        ),
     ]
     return "\n".join(parts)
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from benchmarks import contestants, figures, tables
+from benchmarks import contestants, figures, flat, tables
 from benchmarks.cases import short
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.figures import Measurement
+    from benchmarks.flat import Soak
     from benchmarks.run import Results
 
 _INK, _GROUND, _GRID = "#24292f", "#ffffff", "#d8dee4"
@@ -23,18 +24,19 @@ _DARK = {_INK: "#e6edf3", _GROUND: "#0d1117", _GRID: "#30363d", _OURS: "#58a6ff"
 _ROW_INCHES = 0.34
 _WIDTH_INCHES = 8.0
 
+mpl.rcParams.update(
+    {
+        "font.family": "sans-serif",
+        "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans"],
+        "font.size": 10,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "pageroles",
+    }
+)
+
 
 def draw(results: Results, folder: Path) -> dict[str, str]:
     """Draw the plots into a folder; return their names and what they show."""
-    mpl.rcParams.update(
-        {
-            "font.family": "sans-serif",
-            "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans"],
-            "font.size": 10,
-            "svg.fonttype": "none",
-            "svg.hashsalt": "pageroles",
-        }
-    )
     size = short(results.size)
     drawn = {
         "any": (f"Seconds for any, {size} sessions", _contestants(results, lambda one: one.median(), "s")),
@@ -46,10 +48,30 @@ def draw(results: Results, folder: Path) -> dict[str, str]:
         "growth": ("Seconds for any by size", _growth(results)),
     }
     for name, (_, figure) in drawn.items():
-        path = folder / f"{name}.svg"
-        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
-        path.write_text(_with_dark_scheme(path.read_text()))
+        _write(figure, folder / f"{name}.svg")
     return {name: title for name, (title, _) in drawn.items()}
+
+
+def draw_soak(found: Soak, folder: Path) -> str:
+    """Draw what a soak saw over its time into a folder; return the name."""
+    figure = Figure(figsize=(_WIDTH_INCHES, 4.2), facecolor=_GROUND, layout="constrained")
+    minutes = [at / 60 for at in found.seconds]
+    for axes, (name, bound) in zip(figure.subplots(len(flat.BOUNDS), sharex=True), flat.BOUNDS.items(), strict=True):
+        values = [value / bound.size for value in found.figures[name]]
+        _plain(axes)
+        axes.plot(minutes, values, color=_OURS, linewidth=1.4)
+        axes.set_ylim(0, max(values) * 1.15)
+        axes.set_title(bound.name, loc="left", fontsize=10, color=_INK)
+        axes.yaxis.grid(visible=True, color=_GRID, linewidth=0.8)
+    axes.set_xlim(0, minutes[-1])
+    axes.set_xlabel("minutes", color=_INK)
+    _write(figure, folder / "soak.svg")
+    return "soak"
+
+
+def _write(figure: Figure, path: Path) -> None:
+    figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+    path.write_text(_with_dark_scheme(path.read_text()))
 
 
 def _contestants(results: Results, value: Any, unit: str) -> Figure:
@@ -138,12 +160,17 @@ def _spans(axes: Any, tick: float) -> bool:
 
 def _page(height: float) -> tuple[Figure, Any]:
     figure = Figure(figsize=(_WIDTH_INCHES, height), facecolor=_GROUND, layout="constrained")
-    axes = figure.add_subplot(facecolor=_GROUND)
+    axes = figure.add_subplot()
+    _plain(axes)
+    return figure, axes
+
+
+def _plain(axes: Any) -> None:
+    axes.set_facecolor(_GROUND)
     axes.set_axisbelow(True)
     axes.tick_params(colors=_INK, length=0)
     for side in axes.spines.values():
         side.set_visible(False)
-    return figure, axes
 
 
 def _colour(one: Measurement) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from pageroles.errors import DeadlineError, StoreUnavailableError
 from pageroles.ingest.session import Row, parse_line
-from pageroles.ingest.writer import Writer, size_of
+from pageroles.ingest.writer import Times, Writer, size_of
 from pageroles.writing import Delivery, Rejected, Written
 from support.fakes import FakeStore, session
 
@@ -70,9 +70,9 @@ class HeldWriter:
     """Takes rows, which the test itself stores."""
 
     def __init__(self) -> None:
-        self.submitted: list[Future[None]] = []
+        self.submitted: list[Future[Times]] = []
 
-    def submit(self, _: Sequence[Row]) -> Future[None]:
+    def submit(self, _: Sequence[Row]) -> Future[Times]:
         self.submitted.append(Future())
         return self.submitted[-1]
 
@@ -86,13 +86,13 @@ def test_the_oldest_write_is_waited_for_while_too_much_is_under_way() -> None:
     first, second, third = held.submitted
     assert delivery.under_way() is None, "three rows are not much"
     assert delivery.under_way(2 * size_of(row(0))) is first
-    first.set_result(None)
+    first.set_result(Times(0, 1, 3, 6))
     assert delivery.under_way(2 * size_of(row(0))) is None
     assert delivery.under_way(0) is second
     second.set_exception(StoreUnavailableError("away"))
     with pytest.raises(StoreUnavailableError):
         delivery.under_way(0)
-    third.set_result(None)
+    third.set_result(Times(0, 1, 3, 6))
 
 
 def test_a_request_whose_time_is_over_is_told(writer: Writer) -> None:

@@ -14,6 +14,7 @@ PagerolesError
 │   └── BrokenOffError           a source can't be read to its end
 └── StoreError               the store can't be used
     ├── StoreUnavailableError    ClickHouse can't be reached, or refuses the connection
+    ├── StoreUnwritableError     the store can be read, and not be written to: its disk is full, or read-only
     ├── StoreDamagedError        rows are lost to damaged files, and answers would lack them
     └── StoreLockedError         another process holds the embedded store
 """
@@ -178,6 +179,12 @@ class StoreError(PagerolesError):
 
 class StoreUnavailableError(StoreError):
     """ClickHouse can't be reached, or refuses the connection."""
+
+    status = Status.UNAVAILABLE
+
+
+class StoreUnwritableError(StoreError):
+    """The store can be read, and not be written to: its disk is full, or read-only."""
 
     status = Status.UNAVAILABLE
 

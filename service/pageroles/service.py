@@ -122,7 +122,12 @@ class PagesService:
                 quotas=self._quotas,
                 admission=self.admission,
                 turns=self.turns,
-                refused=(self.admission.refused, self.turns.refused, self._keys.refused, self.sessions.refused),
+                refused=(
+                    self.admission.refused.read,
+                    self.turns.refused.read,
+                    self._keys.refused.read,
+                    self.sessions.refused,
+                ),
                 written=self.sessions.counts,
                 writer=self.sessions.writer,
             )

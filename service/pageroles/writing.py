@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import time
 from collections import deque
 from concurrent import futures
@@ -16,25 +17,28 @@ from typing import TYPE_CHECKING, NamedTuple
 from pageroles import sentences
 from pageroles.admission import Admission
 from pageroles.counts import Counts
-from pageroles.errors import CancelledError, DeadlineError, InternalError, OverloadedError, PagerolesError
+from pageroles.errors import CancelledError, DeadlineError, InternalError, PagerolesError
 from pageroles.ingest.session import Row
 from pageroles.ingest.writer import Writer, size_of
 from pageroles.telemetry.record import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from concurrent.futures import Future
 
     from pageroles.access.keys import Caller, KeyRing, KeyUses
-    from pageroles.admission import Place
     from pageroles.incoming import Incoming
-    from pageroles.ingest.writer import RecoverableStore
+    from pageroles.ingest.writer import RecoverableStore, Times
     from pageroles.store.watch import Watch
+    from pageroles.telemetry.record import RequestRecord
 
 # Requests that write, at once; each may hold this many bytes of rows that are not stored yet.
 MOST_DELIVERIES = 256
 MOST_UNSTORED_BYTES = 4 << 20
 MOST_LISTED = 1000
+# Between the times of a write, and what a request's rows come from, in the words of telemetry.
+_STAGES = ("wait", "prepare", "insert")
+_SOURCE = "caller"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,21 +66,23 @@ class Written(NamedTuple):
 class Delivery:
     """The sessions of one request, on their way to the store; for one thread or task at a time."""
 
-    def __init__(self, writer: Writer, domain: str, seconds: float) -> None:
+    def __init__(self, writer: Writer, domain: str, seconds: float, record: RequestRecord | None = None) -> None:
         """Begin with none; `SessionWriting.delivery` checks who calls first.
 
         Args:
             writer: Takes the rows.
             domain: The domain whose sessions are taken; empty: any.
             seconds: The time that the request has.
+            record: Is told what storing took; None: nobody is.
         """
+        self._record = record
         self._writer = writer
         self._domain = domain
         self._ends = time.monotonic() + seconds
         self._taken = 0
         self._rejected: list[Rejected] = []
         self._rejected_count = 0
-        self._under_way: deque[tuple[Future[None], int]] = deque()
+        self._under_way: deque[tuple[Future[Times], int]] = deque()
         self._bytes = 0
 
     def remaining(self) -> float:
@@ -114,7 +120,7 @@ class Delivery:
             self._under_way.append((self._writer.submit(rows), size))
             self._bytes += size
 
-    def under_way(self, most_bytes: int = MOST_UNSTORED_BYTES) -> Future[None] | None:
+    def under_way(self, most_bytes: int = MOST_UNSTORED_BYTES) -> Future[Times] | None:
         """Return what to wait for, before more sessions are read or all are stored; None: nothing.
 
         Ask again after it: while more than `most_bytes` are under way, this returns the oldest write.
@@ -131,7 +137,7 @@ class Delivery:
                 return oldest if self._bytes > most_bytes else None
             self._under_way.popleft()
             self._bytes -= size
-            oldest.result()
+            self._tell(oldest.result())
         return None
 
     def wait(self, most_bytes: int = MOST_UNSTORED_BYTES) -> None:
@@ -147,6 +153,12 @@ class Delivery:
         """Return what became of the sessions, once nothing is under way."""
         return Written(self._taken, self._rejected, self._rejected_count)
 
+    def _tell(self, times: Times) -> None:
+        if self._record is not None:
+            now = time.perf_counter()
+            for name, (began, ended) in zip(_STAGES, itertools.pairwise(times), strict=True):
+                self._record.took(name, ended - began, now - ended)
+
     def _reject(self, index: int, reason: str) -> None:
         self._rejected_count += 1
         if len(self._rejected) < MOST_LISTED:
@@ -160,7 +172,6 @@ class SessionWriting:
         writer: Stores them.
         admission: Accounts for the places of requests that write; those that ask have others.
         counts: How many were `stored`, and `rejected`.
-        refused: How many requests were refused, since there were too many `writes` at once.
     """
 
     def __init__(
@@ -184,7 +195,6 @@ class SessionWriting:
             telemetry: What requests are told to, beside the log.
         """
         self.counts = Counts("stored", "rejected")
-        self.refused = Counts("writes")
         self._telemetry = telemetry or Telemetry()
         self.writer = Writer(store)
         self.admission = Admission(MOST_DELIVERIES)
@@ -197,6 +207,15 @@ class SessionWriting:
         """Store what was taken, and take no more."""
         self.writer.close()
 
+    def refused(self) -> Mapping[str, int]:
+        """Return how many requests were refused, by what was wanting.
+
+        One of all places of those that write (`writes`), or of those of a key (`writes_of_key`); or room, since too
+        many sessions are `unstored`.
+        """
+        places = self.admission.refused.read()
+        return {"writes": places["places"], "writes_of_key": places["key"], **self.writer.refused.read()}
+
     @contextlib.contextmanager
     def delivery(self, incoming: Incoming) -> Iterator[Delivery]:
         """Take the sessions of a request while the block runs; then write its line of the log.
@@ -208,15 +227,17 @@ class SessionWriting:
             PagerolesError: The request was refused, or failed; unexpected errors are raised as `InternalError`.
         """
         with self._telemetry.request(incoming.origin) as record:
+            record.source, record.stored, record.rejected = _SOURCE, 0, 0
             delivery: Delivery | None = None
             failed = True
             try:
-                with self._place() as place:
-                    caller = self._caller(incoming)
-                    record.key_id, record.domain = caller.key_id, caller.domain or None
-                    place.belongs_to(caller.key_id)
+                with self.admission.place() as place:
+                    with record.stage("admission"):
+                        caller = self._caller(incoming)
+                        record.key_id, record.domain = caller.key_id, caller.domain or None
+                        place.belongs_to(caller.key_id)
                     seconds = self._max_seconds if incoming.seconds is None else incoming.seconds
-                    delivery = Delivery(self.writer, caller.domain, min(seconds, self._max_seconds))
+                    delivery = Delivery(self.writer, caller.domain, min(seconds, self._max_seconds), record)
                     yield delivery
                 failed = False
             except PagerolesError:
@@ -233,16 +254,6 @@ class SessionWriting:
                     record.rejected = written.rejected_count
                     self.counts.add("stored", record.stored)
                     self.counts.add("rejected", record.rejected)
-
-    @contextlib.contextmanager
-    def _place(self) -> Iterator[Place]:
-        with contextlib.ExitStack() as held:
-            try:
-                place = held.enter_context(self.admission.place())
-            except OverloadedError:
-                self.refused.add("writes")
-                raise
-            yield place
 
     def _caller(self, incoming: Incoming) -> Caller:
         # Where rows are lost, nobody knows what the sessions replace.

@@ -75,7 +75,7 @@ def converts(number: int) -> int:
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run `serve` until the block ends, by a kill at the latest."""
-    environment = {**os.environ, "PAGEROLES_STORE": f"chdb://{folder}/store"}
+    environment = {**os.environ, "PAGEROLES_STORE": f"chdb://{folder}/store", "TMPDIR": f"{folder}/temporary"}
     command = [*PAGEROLES, "serve", "--no-http", "--grpc-address", "127.0.0.1:0"]
     with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -124,6 +124,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, seed: int, kills: int) -> 
         cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True,
     )  # fmt: skip
     key = created.stdout.strip()
+    (tmp_path / "temporary").mkdir()
     told = [{f"{writer}-{number}": Told() for number in range(SESSIONS)} for writer in range(WRITERS)]
     for _ in range(kills):
         over = threading.Event()
@@ -140,6 +141,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, seed: int, kills: int) -> 
             over.set()
             for thread in threads:
                 thread.join(PATIENCE)
+    assert not list((tmp_path / "temporary").iterdir()), "no kill leaves sessions elsewhere than in the store"
     looked = subprocess.run(
         [sys.executable, "-c", LOOK, str(tmp_path / "store")],
         capture_output=True,

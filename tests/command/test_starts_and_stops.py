@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -30,10 +31,10 @@ PATIENCE = 60
 PAGEROLES = str(Path(sys.executable).with_name("pageroles"))
 
 
-def serve(folder: Path, dsn: str, *args: str) -> subprocess.Popen[str]:
+def serve(folder: Path, dsn: str, *args: str, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     addresses = ("--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0")
     return subprocess.Popen(
-        [PAGEROLES, "serve", *addresses, *args], cwd=folder, env={**os.environ, "PAGEROLES_STORE": dsn},
+        [*before, PAGEROLES, "serve", *addresses, *args], cwd=folder, env={**os.environ, "PAGEROLES_STORE": dsn},
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -48,6 +49,18 @@ def next_event(process: subprocess.Popen[str], *passed_over: str) -> dict[str, A
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
+
+
+def test_it_may_have_as_many_files_open_as_the_system_allows(tmp_path: Path) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert most > 100
+    process = serve(tmp_path, f"chdb://{tmp_path}/store", before=("prlimit", "--nofile=100:"))
+    try:
+        assert next_event(process)["event"] == "serving"
+        assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (most, most)
+    finally:
+        process.terminate()
+        process.communicate(timeout=PATIENCE)
 
 
 def test_it_waits_for_a_store_that_comes(tmp_path: Path) -> None:

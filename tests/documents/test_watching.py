@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import promql_parser
 import pytest
+import requests
 import yaml
 
+from pageroles.access.keys import KeyStore, Permission
 from pageroles.access.quotas import QuotaStore
 from pageroles.errors import Status
 from pageroles.telemetry.metrics import Metrics
 from pageroles.telemetry.record import Telemetry
+from pageroles.transport import rest_sessions
 from support import worked
-from support.watched import watched
+from support.endless import until
+from support.fakes import session
+from support.watched import SECONDS, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +50,12 @@ def exported(store: Store) -> dict[str, dict[str, set[str]]]:
         server.post()
         with pytest.raises(grpc.RpcError):
             server.ask("no key")
+        key, _ = KeyStore(store).create(worked.DOMAIN, permissions=[Permission.WRITE])
+        written = {"Authentication": key, "Content-Type": rest_sessions.MEDIA_TYPE}
+        body = session("w1", domain=worked.DOMAIN)
+        requests.post(server.http + rest_sessions.PATH, data=body, headers=written, timeout=SECONDS)
         QuotaStore(store).set(worked.DOMAIN, None)
+        assert until(lambda: server.value("grpc_server_handled_total") == 3)
         found: dict[str, dict[str, set[str]]] = {}
         for family in server.families().values():
             for sample in family.samples:

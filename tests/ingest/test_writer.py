@@ -11,7 +11,7 @@ import pytest
 from pageroles.errors import InternalError, OverloadedError, PagerolesError, StoreUnavailableError
 from pageroles.ingest import writer as writer_module
 from pageroles.ingest.session import Row, parse_line
-from pageroles.ingest.writer import Writer, size_of
+from pageroles.ingest.writer import Times, Writer, size_of
 from support.fakes import FakeStore, session
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def test_all_who_are_at_it_are_waited_for(store: HeldStore, writer: Writer, monk
     first.result(PATIENCE)
     several.append(writer.submit([row("first again")]))
     wait(several, PATIENCE)
-    again: list[Future[None]] = []
+    again: list[Future[Times]] = []
     for number in range(5):
         again.append(writer.submit([row(f"again{number}")]))
         assert len(store.batches) == 2
@@ -127,6 +127,7 @@ def test_what_waits_is_bounded_and_refused_beyond(store: HeldStore) -> None:
     with pytest.raises(OverloadedError) as caught:
         writer.submit([row(3)])
     assert caught.value.retry_after > 0
+    assert writer.refused["unstored"] == 1
     store.let_go.set()
     wait(taken, PATIENCE)
     # Alone, it may be larger.
@@ -181,6 +182,17 @@ def test_closing_stores_what_was_taken_and_takes_no_more(store: HeldStore) -> No
     assert len(store.rows) == 11
     with pytest.raises(StoreUnavailableError, match="stopping"):
         writer.submit([row("late")])
+
+
+def test_the_times_of_a_write_are_told(store: HeldStore, writer: Writer) -> None:
+    first = writer.submit([row("first")])
+    assert store.asked.acquire(timeout=PATIENCE)
+    second = writer.submit([row("second")])
+    store.let_go.set()
+    for times in (first.result(PATIENCE), second.result(PATIENCE)):
+        assert list(times) == sorted(times)
+    assert first.result().prepared <= second.result().submitted, "while the first one was inserted, the second waited"
+    assert second.result().taken >= first.result().stored
 
 
 def test_versions_of_a_session_from_several_callers_keep_their_order(store: HeldStore, writer: Writer) -> None:

@@ -462,3 +462,17 @@ def test_a_version_that_others_insert_counts_if_it_is_the_latest(kept: Kept, wri
         kept.store.insert("sessions", worlds.to_store_rows([other], versions=True))
         kept.came.append(other)
         assert kept.is_right() is InMemory
+
+
+def test_of_parts_that_are_gone_nothing_is_remembered(kept: Kept) -> None:
+    assert kept.is_right() is InMemory
+    for number in range(6):
+        kept.write(session(f"new {number}"))
+        assert kept.is_right() is InMemory
+    kept.store.command("SYSTEM START MERGES sessions")
+    kept.store.command("OPTIMIZE TABLE sessions FINAL")
+    kept.write(session("last"))
+    assert kept.is_right() is InMemory
+    remembered = {name for _, name in kept.reporter.residents._new_parts._written_in}
+    assert remembered
+    assert remembered <= set(kept.part_names())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import grpc
 import pytest
@@ -13,14 +14,21 @@ from structlog.testing import capture_logs
 
 from pageroles.access.keys import KeyStore, Permission
 from pageroles.access.quotas import QuotaStore
-from pageroles.errors import SettingError
+from pageroles.errors import OverloadedError, SettingError
+from pageroles.incoming import Incoming, Origin
+from pageroles.ingest.session import parse_line
+from pageroles.report.run import Report
 from pageroles.store import faults
 from pageroles.store.statement import Statement
+from pageroles.telemetry import methods
 from pageroles.telemetry.log import LogWriter
 from pageroles.telemetry.metrics import Metrics
 from pageroles.telemetry.record import Telemetry
 from pageroles.transport import metrics_server, rest_sessions
+from pageroles.v1 import pages_pb2
 from support import worked
+from support.endless import until
+from support.fakes import session
 from support.watched import JULY, SECONDS, watched
 from support.wire import Asked
 
@@ -52,13 +60,59 @@ def test_rpcs_count_by_method_and_status(server: Watched) -> None:
         asked.metadata.append(("authentication", "another"))
         with pytest.raises(grpc.RpcError):
             asked.pages()
+    streamed = {"grpc_method": "StreamPages", "grpc_type": "server_stream"}
+    # A caller may have its answer a moment before its call has ended here.
+    assert until(lambda: server.value("grpc_server_handled_total") == 5)
     for code, number in (("OK", 1), ("UNAUTHENTICATED", 1), ("INVALID_ARGUMENT", 2)):
         assert server.value("grpc_server_handled_total", grpc_code=code, **PAGES) == number, code
     assert server.value("grpc_server_started_total", **PAGES) == 4
     assert server.value("grpc_server_handling_seconds_count", **PAGES) == 4
     assert 0 < server.value("grpc_server_handling_seconds_sum", **PAGES) < SECONDS
-    streamed = {"grpc_method": "StreamPages", "grpc_type": "server_stream"}
     assert server.value("grpc_server_handled_total", grpc_code="OK", **streamed) == 1
+
+
+def test_an_rpc_ends_when_its_answer_is_sent(server: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = pages_pb2.PagesResponse(message="x" * (1 << 20)).SerializeToString()
+    # More than what lies between a server and a caller who does not read.
+    monkeypatch.setattr(Report, "messages", lambda _: iter([message] * 64))
+    with Asked(server.grpc, server.key) as asked:
+        reading, leaving = (asked.stream_call() for _ in range(2))
+        assert len(next(reading).message) == len(next(leaving).message) == 1 << 20
+        assert server.value("grpc_server_started_total") == 2
+        assert server.value("grpc_server_handled_total") == 0, "the reports are made, and most of them is not read"
+        assert sum(1 for _ in reading) == 63
+        assert until(lambda: server.value("grpc_server_handled_total", grpc_code="OK") == 1)
+        leaving.cancel()
+        assert until(lambda: server.value("grpc_server_handled_total", grpc_code="CANCELLED") == 1)
+    assert server.value("grpc_server_handling_seconds_count") == 2
+
+
+def test_an_rpc_ends_with_the_status_that_its_caller_gets(server: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> NoReturn:
+        raise OverloadedError("too many large answers are on their way; try again", 1)
+
+    monkeypatch.setattr(server.service.admission, "answer", full)
+    with pytest.raises(grpc.RpcError):
+        server.stream()
+    assert until(lambda: server.value("grpc_server_handled_total") == 1)
+    assert server.value("grpc_server_handled_total", grpc_code="RESOURCE_EXHAUSTED") == 1
+
+
+@pytest.mark.parametrize("first", ["handler", "call"])
+def test_an_rpc_is_measured_once_whatever_ends_first(first: str) -> None:
+    metrics = Metrics()
+    record = Telemetry(metrics).rpc(methods.PAGES)
+    assert record
+
+    def handled() -> float:
+        found = (each for family in metrics.families() for each in family.samples)
+        return sum(each.value for each in found if each.name == "grpc_server_handled_total")
+
+    ends: list[Callable[[], None]] = [lambda: record.handled("OK"), record.ended]
+    for number, end in enumerate(ends if first == "handler" else reversed(ends)):
+        assert handled() == 0, number
+        end()
+    assert handled() == 1
 
 
 def test_http_requests_count_by_route_and_status_and_no_caller_makes_series(server: Watched) -> None:
@@ -175,6 +229,42 @@ def test_places_that_are_taken_show_and_so_does_what_finds_none(
         asking.join(SECONDS)
         assert server.value("pageroles_requests_at_work") == 0
         assert server.value("pageroles_requests_shed_total", reason="places") == 1
+
+
+def incoming(key: str, number: int = 0) -> Incoming:
+    return Incoming(Origin("WriteSessions", f"request {number}"), key, None, SECONDS)
+
+
+def test_writers_who_find_no_room_count_by_what_was_wanting(server: Watched) -> None:
+    writing = server.service.sessions
+    keys = [KeyStore(server.store).create(worked.DOMAIN, permissions=[Permission.WRITE])[0] for _ in range(2)]
+    writing.admission.places = 4
+    with contextlib.ExitStack() as held:
+        for number in range(3):
+            held.enter_context(writing.delivery(incoming(keys[0], number)))
+        with pytest.raises(OverloadedError, match="this key"), writing.delivery(incoming(keys[0])):
+            pass
+        assert server.value("pageroles_requests_shed_total", reason="writes_of_key") == 1
+        held.enter_context(writing.delivery(incoming(keys[1])))
+        for _ in range(2):
+            with pytest.raises(OverloadedError, match="busy"), writing.delivery(incoming(keys[1])):
+                pass
+    assert server.value("pageroles_requests_shed_total", reason="writes") == 2
+    assert server.value("pageroles_requests_shed_total", reason="unstored") == 0
+    assert server.value("pageroles_requests_shed_total") == 3
+
+
+def test_each_stage_of_writing_is_measured(server: Watched) -> None:
+    key, _ = KeyStore(server.store).create(worked.DOMAIN, permissions=[Permission.WRITE])
+    row = parse_line(session("w1", domain=worked.DOMAIN))
+    with server.service.sessions.delivery(incoming(key)) as delivery:
+        for _ in range(2):
+            delivery.add([row])
+            delivery.wait(0)
+    for stage, number in (("admission", 1), ("wait", 2), ("prepare", 2), ("insert", 2)):
+        assert server.value("pageroles_stage_seconds_count", stage=stage, source="caller") == number, stage
+        assert 0 < server.value("pageroles_stage_seconds_sum", stage=stage, source="caller") < SECONDS
+    assert server.value("pageroles_stage_seconds_count") == 7
 
 
 def test_what_callers_write_counts(server: Watched) -> None:

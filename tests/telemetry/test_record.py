@@ -11,11 +11,14 @@ import requests
 from structlog.testing import capture_logs
 
 from pageroles import serving
+from pageroles.access.keys import KeyStore, Permission
 from pageroles.settings import ServerSettings
 from pageroles.telemetry.record import Telemetry, shown
+from pageroles.transport import rest_sessions
 from pageroles.v1 import pages_pb2
 from support import worked
-from support.watched import JULY, watched
+from support.fakes import session
+from support.watched import JULY, SECONDS, watched
 from support.wire import Asked
 
 if TYPE_CHECKING:
@@ -124,6 +127,29 @@ def test_a_gateway_writes_lines_of_its_own_with_its_callers_address(server: Watc
     assert served["address"] == "127.0.0.1"
     assert passed["question"] == served["question"] == {**JULY, "touch_scope": "TOUCH_SCOPE_ANY"}
     assert [line["status"] for line in (passed, refused, told)] == ["OK", "UNAUTHENTICATED", "UNAUTHENTICATED"]
+
+
+def test_a_gateway_writes_lines_of_what_is_written_through_it(server: Watched) -> None:
+    key, _ = KeyStore(server.store).create(worked.DOMAIN, permissions=[Permission.WRITE])
+    rows = [
+        {**json.loads(session(name)), "domain": domain} for name, domain in (("w", worked.DOMAIN), ("x", "other.com"))
+    ]
+    body = "\n".join(json.dumps(each) for each in rows)
+    settings = ServerSettings(http_address="127.0.0.1:0", grace=1)
+    with serving.gateway(server.grpc, settings) as front, capture_logs() as logs:
+        for request_id, sent in (("one", key), ("two", "wrong")):
+            requests.post(
+                f"http://{front}{rest_sessions.PATH}",
+                data=body,
+                headers={"Authentication": sent, "X-Request-Id": request_id, "Content-Type": rest_sessions.MEDIA_TYPE},
+                timeout=SECONDS,
+            )
+    served, passed, refused, told = lines(logs)
+    assert [line["request_id"] for line in (served, passed, refused, told)] == ["one", "one", "two", "two"]
+    assert (served["method"], passed["method"]) == ("WriteSessions", "POST /api/v1/sessions")
+    assert [line["status"] for line in (passed, refused, told)] == ["OK", "UNAUTHENTICATED", "UNAUTHENTICATED"]
+    assert [(line["stored"], line["rejected"]) for line in (served, passed, told)] == [(1, 1), (1, 1), (0, 0)]
+    assert not {"question", "sessions", "source"} & {*served, *passed, *refused, *told}
 
 
 def test_what_may_be_a_secret_of_a_sites_users_is_left_out() -> None:

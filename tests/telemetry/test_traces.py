@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+import requests
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -17,16 +19,20 @@ from opentelemetry.trace import SpanKind, StatusCode
 from structlog.testing import capture_logs
 
 from pageroles import serving
+from pageroles.access.keys import KeyStore, Permission
 from pageroles.errors import SettingError
 from pageroles.settings import ServerSettings
 from pageroles.telemetry import tracing
 from pageroles.telemetry.record import Telemetry
 from pageroles.telemetry.traces import Traces
+from pageroles.transport import rest_sessions
 from pageroles.transport.backends import RemoteBackend
 from pageroles.transport.rest_app import PATH, application
 from pageroles.transport.rest_server import HttpServer
 from pageroles.v1 import pages_pb2
+from support import worked
 from support.endless import until
+from support.fakes import session
 from support.watched import JULY, watched
 
 if TYPE_CHECKING:
@@ -192,6 +198,40 @@ def test_a_gateway_hands_its_trace_on(server: Watched, spans: Spans) -> None:
     assert answered.parent
     assert answered.parent.span_id == _id(passed)
     assert _trace(answered) == TRACE
+
+
+def test_writing_is_a_span_with_its_stages_one_after_the_other_also_through_a_gateway(
+    server: Watched, spans: Spans
+) -> None:
+    key, _ = KeyStore(server.store).create(worked.DOMAIN, permissions=[Permission.WRITE])
+    front = Spans()
+    telemetry = Telemetry(traces=front.traces)
+    app = application(RemoteBackend(server.grpc, telemetry=telemetry), max_seconds=30, telemetry=telemetry)
+    http = HttpServer(app, "127.0.0.1:0", grace=1)
+    try:
+        answer = requests.post(
+            f"http://127.0.0.1:{http.port}{rest_sessions.PATH}",
+            data=session("w1", domain=worked.DOMAIN),
+            headers={"Authentication": key, "Content-Type": rest_sessions.MEDIA_TYPE, **PARENT},
+            timeout=30,
+        )
+        assert answer.json()["stored"] == 1
+    finally:
+        http.stop()
+    passed = front.ended("pageroles.v1.SessionService/WriteSessions")
+    assert passed.kind is SpanKind.CLIENT
+    written = spans.ended("pageroles.v1.SessionService/WriteSessions")
+    assert written.kind is SpanKind.SERVER
+    assert written.parent
+    assert written.parent.span_id == _id(passed)
+    stages = spans.within(written)
+    assert [stage.name for stage in stages] == ["admission", "wait", "prepare", "insert"]
+    for earlier, later in itertools.pairwise(stages):
+        assert earlier.end_time
+        assert later.start_time
+        # Their times are read from another clock, and cut to nanoseconds.
+        assert earlier.end_time <= later.start_time + 1_000_000
+    assert (attributes(written)["pageroles.stored"], attributes(written)["pageroles.rejected"]) == (1, 0)
 
 
 def test_a_gateway_without_spans_of_its_own_passes_the_callers_trace_on(server: Watched, spans: Spans) -> None:

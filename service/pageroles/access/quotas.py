@@ -27,6 +27,7 @@ from pageroles.errors import (
     QuotaExceededError,
     QuotaState,
     StoreUnavailableError,
+    StoreUnwritableError,
 )
 from pageroles.store import audit
 from pageroles.store.audit import Action
@@ -182,8 +183,8 @@ class QuotaMeter:
             if reservation.left == 0:
                 try:
                     self._fill(reservation, domain, limit)
-                except InternalError as error:
-                    # Such as a full disk. A quota is a promise: what can't be counted is not answered.
+                except (InternalError, StoreUnwritableError) as error:
+                    # A quota is a promise: what can't be counted is not answered.
                     _log.warning("requests can't be counted against a quota", domain=domain, error=str(error))
                     raise StoreUnavailableError(
                         "the request can't be counted against the domain's quota; try again later"

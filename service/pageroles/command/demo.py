@@ -23,7 +23,7 @@ from pageroles.command.options import (
     GrpcAddress,
     HttpAddress,
 )
-from pageroles.command.processes import on_stop_signals, set_up_logs
+from pageroles.command.processes import allow_most_files, on_stop_signals, set_up_logs
 from pageroles.errors import SettingError, StoreLockedError
 from pageroles.ingest import loader
 from pageroles.sentences import counted
@@ -93,6 +93,7 @@ def _run(folder: Path, sessions: int, server_settings: ServerSettings, console: 
         made_up = traffic.sessions(sessions, seed=SEED, end=today, days=DAYS)
         with progress.bar(console) as report:
             loaded = loader.load_chunks(store, made_up, name="made-up traffic", report=report)
+        allow_most_files()
         stopping = None if once else on_stop_signals()
         shown.say(
             console,

@@ -24,7 +24,7 @@ from pageroles.command.options import (
     client_tls,
     server_tls,
 )
-from pageroles.command.processes import on_stop_signals, tell_supervisor
+from pageroles.command.processes import allow_most_files, on_stop_signals, tell_supervisor
 from pageroles.settings import ServerSettings
 
 app = typer.Typer(add_completion=False)
@@ -47,6 +47,7 @@ def gateway(
     metrics_address: MetricsAddress = None,
 ) -> None:
     """Serve REST in front of a gRPC server, until SIGTERM or Ctrl-C; requests in flight finish."""
+    allow_most_files()
     stopping = on_stop_signals()
     log = structlog.get_logger("pageroles")
     settings = ServerSettings(

@@ -18,6 +18,11 @@ import typer
 
 from pageroles.telemetry.log import LogWriter, escape_text
 
+try:
+    import resource
+except ImportError:  # on Windows
+    resource = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
@@ -40,6 +45,19 @@ def on_stop_signals() -> threading.Event:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     return stopping
+
+
+def allow_most_files() -> None:
+    """Let this process have as many files open as the system allows it.
+
+    The usual limit of 1,024 is for programs that use `select`, and everybody else raises it. The embedded engine takes
+    three files for each of its threads, some hundreds in all, and each connection takes one. Whoever comes to the limit
+    can't be answered.
+    """
+    if resource is not None:
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.suppress(OSError, ValueError):  # a system that names a limit which it does not allow
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def on_hangup(reread: Callable[[], None]) -> None:

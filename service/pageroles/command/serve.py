@@ -27,7 +27,7 @@ from pageroles.command.options import (
     number,
     server_tls,
 )
-from pageroles.command.processes import on_hangup, on_stop_signals, tell_supervisor
+from pageroles.command.processes import allow_most_files, on_hangup, on_stop_signals, tell_supervisor
 from pageroles.errors import StoreUnavailableError
 from pageroles.settings import ServerSettings
 from pageroles.store.store import Store
@@ -122,6 +122,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve gRPC and REST until SIGTERM or Ctrl-C; requests in flight finish. SIGHUP has keys and quotas read again."""
+    allow_most_files()
     stopping = on_stop_signals()
     log = structlog.get_logger("pageroles")
     server_settings = ServerSettings(

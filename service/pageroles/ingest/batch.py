@@ -115,6 +115,13 @@ class Batch:
 
     def store_into(self, store: SessionStore) -> Stored:
         """Insert the rows, and what marks the versions that they replace elsewhere; return what they became."""
+        lines, stored = self.prepared(store)
+        if lines:
+            store.write_sessions(lines)
+        return stored
+
+    def prepared(self, store: SessionStore) -> tuple[bytes, Stored]:
+        """Return the rows to insert, by what is stored of the sessions already, and what becomes of these."""
         known: dict[tuple[str, int], list[Version]] = defaultdict(list)
         session_keys = _core.keys([session_id for _, session_id in self.sessions])
         domains = sorted({domain for domain, _ in self.sessions})
@@ -133,11 +140,9 @@ class Batch:
             keys = _core.keys([version.user_id for version in several]) if several else (user_key,)
             changes.append(versions.change(several or (row,), keys, stored or (), now))
             lines += changes[-1].lines
-        if lines:
-            store.write_sessions(b"".join(lines))
         new = sum(change.is_new for change in changes)
         replaced = sum(change.counts and not change.is_new for change in changes)
-        return Stored(
+        stored_as = Stored(
             new=len(self.sessions) - len(changes) + new,
             replaced=replaced,
             outdated=len(changes) - new - replaced,
@@ -145,6 +150,7 @@ class Batch:
             moved_starts=sum(change.moved_start for change in changes),
             placeholders=placeholders(users),
         )
+        return b"".join(lines), stored_as
 
 
 def placeholders(users: Iterable[str]) -> Counter[str]:

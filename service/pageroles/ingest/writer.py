@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import structlog
 
+from pageroles.counts import Counts
 from pageroles.errors import InternalError, OverloadedError, PagerolesError, StoreUnavailableError
 from pageroles.ingest.batch import MOST_BYTES, MOST_ROWS, Batch, SessionStore
 
@@ -41,10 +42,27 @@ class RecoverableStore(SessionStore, Protocol):
         """Finish the writes that were cut short; return how many they were."""
 
 
+class Times(NamedTuple):
+    """When rows were stored, on the clock of `time.perf_counter`.
+
+    Attributes:
+        submitted: They came.
+        taken: Their batch began: what waited before it was stored.
+        prepared: What is stored of their sessions is known, and what to insert.
+        stored: They are inserted.
+    """
+
+    submitted: float
+    taken: float
+    prepared: float
+    stored: float
+
+
 class _Submission(NamedTuple):
     rows: Sequence[Row]
     size: int
-    stored: Future[None]
+    at: float
+    stored: Future[Times]
 
 
 def size_of(row: Row) -> int:
@@ -61,6 +79,7 @@ class Writer:
 
     Attributes:
         batches: How many batches were inserted.
+        refused: How often rows were refused, since too many are `unstored`.
     """
 
     def __init__(self, store: RecoverableStore, *, most_bytes: int = MOST_WAITING_BYTES) -> None:
@@ -71,6 +90,7 @@ class Writer:
             most_bytes: The most bytes of rows that wait or are inserted.
         """
         self.batches = 0
+        self.refused = Counts("unstored")
         self._store = store
         self._most_bytes = most_bytes
         self._changed = threading.Condition()
@@ -90,33 +110,34 @@ class Writer:
         """The bytes of rows that wait to be stored."""
         return self._bytes
 
-    def submit(self, rows: Sequence[Row]) -> Future[None]:
+    def submit(self, rows: Sequence[Row]) -> Future[Times]:
         """Take rows over.
 
         Args:
             rows: Rows in the order of their versions.
 
         Returns:
-            Is done when the rows are stored, or has the `PagerolesError` for which they may not be. It can't be
-            cancelled.
+            Is done when the rows are stored, and says when, or has the `PagerolesError` for which they may not be. It
+            can't be cancelled.
 
         Raises:
             OverloadedError: Too much waits.
             StoreUnavailableError: The writer is closed.
         """
         size = sum(map(size_of, rows))
-        stored: Future[None] = Future()
+        stored: Future[Times] = Future()
         stored.set_running_or_notify_cancel()
         with self._changed:
             if self._closing:
                 raise StoreUnavailableError("the server is stopping; try again")
             # What is larger than the bound is taken where nothing waits: else it never could be.
             if self._bytes and self._bytes + size > self._most_bytes:
+                self.refused.add("unstored")
                 raise OverloadedError(
                     "more sessions wait to be stored than the server keeps; try again", _RETRY_SECONDS
                 )
             self._bytes += size
-            self._waiting.append(_Submission(rows, size, stored))
+            self._waiting.append(_Submission(rows, size, time.perf_counter(), stored))
             self._changed.notify()
         return stored
 
@@ -129,15 +150,15 @@ class Writer:
 
     def _run(self) -> None:
         while taken := self._take():
-            fault = self._insert(taken)
+            times = self._insert(taken)
             with self._changed:
                 self._bytes -= sum(submission.size for submission in taken)
                 self._expected = len(taken) + len(self._waiting)
             for submission in taken:
-                if fault is None:
-                    submission.stored.set_result(None)
+                if isinstance(times, PagerolesError):
+                    submission.stored.set_exception(times)
                 else:
-                    submission.stored.set_exception(fault)
+                    submission.stored.set_result(Times(submission.at, *times))
 
     def _take(self) -> list[_Submission]:
         """Wait for rows, and take those of the next batch; nothing once the writer is closed and all is stored."""
@@ -160,8 +181,9 @@ class Writer:
             come = len(self._waiting)
             self._changed.wait(_PAUSE_SECONDS)
 
-    def _insert(self, taken: list[_Submission]) -> PagerolesError | None:
-        """Insert a batch; return why it may not be stored."""
+    def _insert(self, taken: list[_Submission]) -> tuple[float, float, float] | PagerolesError:
+        """Insert a batch; return when it was taken, prepared and stored, or why it may not be stored."""
+        began = time.perf_counter()
         batch = Batch()
         for submission in taken:
             for row in submission.rows:
@@ -171,10 +193,17 @@ class Writer:
                 # `places` may know of sessions what other tables do not yet; see `store/recovery.py`.
                 self._store.finish_writes()
                 self._is_cut_short = False
-            batch.store_into(self._store)
+            lines, _ = batch.prepared(self._store)
+            prepared = time.perf_counter()
+            if lines:
+                self._store.write_sessions(lines)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
             self._is_cut_short = True
-            _log.warning("sessions not stored", sessions=len(batch.sessions), callers=len(taken), error=repr(error))
+            # What callers are not told, such as ClickHouse's own words.
+            cause = {} if error.__cause__ is None else {"cause": str(error.__cause__)}
+            _log.warning(
+                "sessions not stored", sessions=len(batch.sessions), callers=len(taken), error=repr(error), **cause
+            )
             return error if isinstance(error, PagerolesError) else InternalError(repr(error))
         self.batches += 1
-        return None
+        return began, prepared, time.perf_counter()

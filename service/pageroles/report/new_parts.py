@@ -151,6 +151,10 @@ class NewParts:
                     str(domain): _Written(*(int(str(number)) for number in numbers)) for _, domain, *numbers in group
                 }
             with self._lock:
+                # No look has a part again that is gone.
+                there = {(now.losses, part.name) for part in now.parts}
+                for key in [key for key in self._written_in if key not in there]:
+                    del self._written_in[key]
                 for name in found.keys() & set(missing):
                     with contextlib.suppress(ValueError):  # of more domains than are remembered
                         self._written_in[keys[name]] = found[name]

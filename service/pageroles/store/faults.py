@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from pageroles.errors import (
     PagerolesError,
     SettingError,
     StoreUnavailableError,
+    StoreUnwritableError,
 )
 from pageroles.store.call import TOO_LONG
 
@@ -44,6 +46,23 @@ _UNKNOWN_TABLE = 60
 _ACCESS_DENIED = 497
 _LOGIN = {192, 193, 194, 516}
 
+_FULL = "the store's disk is full: its operator has to make room there; try again then"
+_READ_ONLY = "the store's disk or folder is read-only: its operator has to let the store be written to; try again then"
+_UNWRITABLE = {243: _FULL, 242: "ClickHouse's tables are read-only for now; try again"}
+# Under several codes, ClickHouse tells why the system refuses it: by a number or, of folders, in words.
+_OF_SYSTEM = re.compile(r"errno: (?P<number>\d+)|filesystem error: in \w+: (?P<words>[A-Z][\w -]+\w)")
+_UNWRITABLE_FILES = {
+    f"{errno.ENOSPC}": _FULL,
+    "No space left on device": _FULL,
+    f"{errno.EDQUOT}": _FULL,
+    "Disk quota exceeded": _FULL,
+    f"{errno.EROFS}": _READ_ONLY,
+    "Read-only file system": _READ_ONLY,
+    f"{errno.EACCES}": _READ_ONLY,
+    "Permission denied": _READ_ONLY,
+}
+_BUSY_SYSTEM = {f"{number}": "no more open files" for number in (errno.EMFILE, errno.ENFILE)}
+
 _CODE = re.compile(rb"Code: (\d+)")
 # What stands behind the code of an error.
 _WORDS = "DB::Exception"
@@ -51,6 +70,7 @@ _WORDS = "DB::Exception"
 # What a query can end with, for whoever counts: each error that `translated` raises is of the first kind that fits.
 _KINDS: tuple[tuple[str, type[PagerolesError]], ...] = (
     ("unavailable", StoreUnavailableError),
+    ("unwritable", StoreUnwritableError),
     ("busy", OverloadedError),
     ("deadline", DeadlineError),
     ("cancelled", CancelledError),
@@ -116,10 +136,13 @@ def _translated_code(code: int, error: Exception | str) -> PagerolesError:
         return DeadlineError(TOO_LONG)
     if code == _QUERY_WAS_CANCELLED:
         return CancelledError("the query was cancelled")
-    if code in _BUSY:
-        return OverloadedError(f"ClickHouse is busy ({_BUSY[code]}); try again", retry_after=1.0)
+    said = _OF_SYSTEM.search(str(error))
+    of_system = (said["number"] or said["words"]) if said else ""
+    if (busy := _BUSY.get(code) or _BUSY_SYSTEM.get(of_system)) is not None:
+        return OverloadedError(f"ClickHouse is busy ({busy}); try again", retry_after=1.0)
     if code == _UNKNOWN_TABLE:
         return SettingError(NO_SCHEMA)
     if code in _LOGIN:
         return StoreUnavailableError("ClickHouse refuses the user or the password of the store's address")
-    return InternalError(f"ClickHouse refused: {error}")
+    unwritable = _UNWRITABLE.get(code) or _UNWRITABLE_FILES.get(of_system)
+    return InternalError(f"ClickHouse refused: {error}") if unwritable is None else StoreUnwritableError(unwritable)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
 import threading
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pageroles.store import infile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -170,10 +171,8 @@ class Query:
 
     def _insert(self, connection: Any, rows: bytes) -> None:
         # Not by the engine's streamed inserts, which say nothing of one that fails in a view.
-        with tempfile.NamedTemporaryFile(suffix=".rows") as file:
-            file.write(rows)
-            file.flush()
-            connection.query(f"{self.sql} FROM INFILE {_quoted(file.name)} FORMAT {self._format}")
+        with infile.path_of(rows) as path:
+            connection.query(f"{self.sql} FROM INFILE {_quoted(path)} FORMAT {self._format}")
 
     def stop(self) -> None:
         """Stop the statement if it only reads, as a server does whose client has left; return when it has ended."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pageroles.errors import InternalError
+from pageroles.errors import InternalError, StoreUnwritableError
 from pageroles.store import erasure, writes
 from pageroles.store.damage import Finding, finding_of
 
@@ -45,13 +45,13 @@ def recover(store: Store, *, before_writing: bool = False, of_all: bool = False)
         of_all: The same, and on a server finish erasures, too.
 
     Raises:
-        PagerolesError: ClickHouse can't be reached; or it refuses a statement, and the store is embedded or one of the
-            two is set.
+        PagerolesError: ClickHouse can't be reached; or it refuses a statement, or can't write, and the store is
+            embedded or one of the two is set.
     """
     everything = store.embedded or of_all
     try:
         finished = writes.finish_all(store, _least_age(store, of_all=of_all or before_writing))
-    except InternalError as error:
+    except (InternalError, StoreUnwritableError) as error:
         if everything or before_writing:
             raise
         # A server's user may be one that only reads.

@@ -22,7 +22,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from pageroles._core import CoreError
 from pageroles.counts import Counts
 from pageroles.errors import DeadlineError, InternalError, PagerolesError, SettingError, StoreUnavailableError
-from pageroles.store import faults, schema, writes
+from pageroles.store import faults, infile, schema, writes
 from pageroles.store.call import NOBODY, Call
 from pageroles.store.engine import Engine, connect, open_embedded
 from pageroles.store.faults import BROKE_OFF, NO_SCHEMA, NOT_ANSWERED, fault_in, translated
@@ -293,8 +293,11 @@ class Store:
         """
         with self._sent(self._engine.writer(seconds)) as client:
             # The driver repeats an insert whose connection broke; the token keeps it from being stored twice.
-            settings = {**_INSERT_SETTINGS, "insert_deduplication_token": secrets.token_hex(16)}
-            client.raw_insert(table, columns, insert_block=rows, fmt=form, settings=settings)
+            settings: dict[str, int | str] = {**_INSERT_SETTINGS, "insert_deduplication_token": secrets.token_hex(16)}
+            if self._engine.embedded:
+                infile.insert(client, table, columns, rows, form, settings)
+            else:
+                client.raw_insert(table, columns, insert_block=rows, fmt=form, settings=settings)
 
     def write_sessions(self, rows: bytes) -> None:
         """Insert rows of `sessions`, which are written down first: `recovery.recover` finishes what a kill cuts short.
@@ -529,7 +532,7 @@ class Store:
             _log.warning("query not stopped", tag=tag, error=str(error))
 
 
-_INSERT_SETTINGS = {
+_INSERT_SETTINGS: dict[str, int | str] = {
     # A batch may have sessions of any number of months.
     "max_partitions_per_insert_block": 0,
     "date_time_input_format": "best_effort",

@@ -25,13 +25,15 @@ class Rpc(NamedTuple):
 
 
 _PAGES = "pageroles.v1.PageRolesService"
+PAGES = Rpc(_PAGES, "Pages", "unary")
 STREAM_PAGES = Rpc(_PAGES, "StreamPages", "server_stream")
+WRITE_SESSIONS = Rpc("pageroles.v1.SessionService", "WriteSessions", "client_stream")
 _RPCS = {
     rpc.name: rpc
     for rpc in (
-        Rpc(_PAGES, "Pages", "unary"),
+        PAGES,
         STREAM_PAGES,
-        Rpc("pageroles.v1.SessionService", "WriteSessions", "client_stream"),
+        WRITE_SESSIONS,
     )
 }
 

@@ -54,11 +54,14 @@ class Metrics:
         rpc = ("grpc_type", "grpc_service", "grpc_method")
         self._started = Counter("grpc_server_started_total", "RPCs that began.", rpc, registry=registry)
         self._handled = Counter(
-            "grpc_server_handled_total", "RPCs that ended, by their status.", (*rpc, "grpc_code"), registry=registry
+            "grpc_server_handled_total",
+            "RPCs that ended, by the status that the server gave.",
+            (*rpc, "grpc_code"),
+            registry=registry,
         )
         self._handling = Histogram(
             "grpc_server_handling_seconds",
-            "Seconds until what RPCs ask for was done or refused.",
+            "Seconds of RPCs from their begin until their answer was sent, or their caller was gone.",
             rpc,
             buckets=_SECONDS,
             registry=registry,
@@ -73,7 +76,7 @@ class Metrics:
         self._http_active = Gauge("http_server_active_requests", "HTTP requests at work.", registry=registry)
         self._stages = Histogram(
             "pageroles_stage_seconds",
-            "Seconds of each stage of a report, by what it was made from.",
+            "Seconds of each stage of a request, by what its report was made from; caller: it wrote sessions.",
             ("stage", "source"),
             buckets=_STAGE_SECONDS,
             registry=registry,
@@ -101,7 +104,7 @@ class Metrics:
 
         Args:
             rpc: The method.
-            code: The name of its gRPC status.
+            code: The name of the gRPC status that it was given.
             seconds: How long it took.
         """
         self._series(self._handled, rpc.kind, rpc.service, rpc.name, code).inc()
@@ -124,11 +127,11 @@ class Metrics:
         self._series(self._http, method, route, str(status)).observe(seconds)
 
     def stage(self, name: str, source: str | None, seconds: float) -> None:
-        """Measure a stage of a report.
+        """Measure a stage of a request.
 
         Args:
             name: The stage.
-            source: What the report is made from, `memory` or `store`; None: nothing yet.
+            source: What the report is made from, `memory` or `store`; `caller`: the request writes; None: nothing yet.
             seconds: How long it took.
         """
         self._series(self._stages, name, source or _NO_SOURCE).observe(seconds)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pageroles.telemetry.metrics import counter, gauge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from prometheus_client import Metric
 
@@ -33,7 +33,7 @@ class Parts:
         quotas: Counts requests against the quotas.
         admission: Accounts for what requests hold.
         turns: Gives requests their turns.
-        refused: Count the requests that were refused since the server is busy, by what was wanting.
+        refused: Return how many requests were refused since the server is busy, by what was wanting.
         written: Counts the sessions that callers wrote.
         writer: Stores them.
     """
@@ -44,7 +44,7 @@ class Parts:
     quotas: QuotaMeter
     admission: Admission
     turns: Turns
-    refused: Sequence[Counts]
+    refused: Sequence[Callable[[], Mapping[str, int]]]
     written: Counts
     writer: Writer
 
@@ -62,7 +62,7 @@ class Parts:
         yield counter(
             "pageroles_requests_shed",
             "Requests that were refused since the server is busy, by what was wanting.",
-            {reason: number for counts in self.refused for reason, number in counts.read().items()},
+            {reason: number for refused in self.refused for reason, number in refused().items()},
             "reason",
         )
         yield counter(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -13,7 +14,6 @@ import structlog
 
 from pageroles.errors import PagerolesError, Status
 from pageroles.store.call import NOBODY
-from pageroles.telemetry.methods import rpc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
     from pageroles.incoming import Origin
     from pageroles.store.call import Query
+    from pageroles.telemetry.methods import Rpc
     from pageroles.telemetry.metrics import Metrics
     from pageroles.telemetry.traces import RequestSpan, Traces
 
 _log = structlog.get_logger(__name__)
 
 _OK = "OK"
+_HANDLER_AND_CALL = 2
 # A value of a question is cut here; what a caller sends may be long.
 _LONGEST_VALUE = 200
 _URLS = frozenset({"conversion_page", "landing_page"})
@@ -47,13 +49,15 @@ class Telemetry:
     metrics: Metrics | None = None
     traces: Traces | None = None
 
-    def request(self, origin: Origin, question: Message | None = None, *, forwarded: bool = False) -> RequestRecord:
+    def request(
+        self, origin: Origin, question: Message | None = None, *, forwarded: Rpc | None = None
+    ) -> RequestRecord:
         """Return the record of a request that begins with the block.
 
         Args:
             origin: Where it comes from.
             question: What is asked; None where that is no question.
-            forwarded: Whether another server answers it.
+            forwarded: The RPC by which another server answers it; None: this one does.
         """
         return RequestRecord(origin, question, self, forwarded=forwarded)
 
@@ -67,6 +71,39 @@ class Telemetry:
                 raise error from None
             raise
 
+    def rpc(self, called: Rpc) -> RpcRecord | None:
+        """Return the record of an RPC that begins now; None where nobody asks for metrics."""
+        return None if self.metrics is None else RpcRecord(called, self.metrics)
+
+
+class RpcRecord:
+    """The record of an RPC, from its begin until both its handler and the call itself have ended, in either order.
+
+    The call ends when its caller has been sent all of the answer, or is gone.
+    """
+
+    def __init__(self, called: Rpc, metrics: Metrics) -> None:
+        """Begin."""
+        self._rpc = called
+        self._metrics = metrics
+        self._began = time.perf_counter()
+        self._status = ""
+        self._lock = threading.Lock()
+        self._ended = 0
+        metrics.rpc_started(called)
+
+    def handled(self, status: str) -> None:
+        """Take the name of the gRPC status that the handler has ended with."""
+        self._status = status
+        self.ended()
+
+    def ended(self) -> None:
+        """Take that the call has ended."""
+        with self._lock:
+            self._ended += 1
+            if self._ended == _HANDLER_AND_CALL:
+                self._metrics.rpc_handled(self._rpc, self._status, time.perf_counter() - self._began)
+
 
 class RequestRecord:
     """The record of a request, from its begin to its end: the block. It watches the request's call.
@@ -75,13 +112,14 @@ class RequestRecord:
         key_id: The id of the caller's key; None until it is known.
         domain: The domain that the caller asks about; None until it is known.
         sessions: The number of included sessions; None until there is a report.
-        source: What the report is made from, `memory` or `store`; None until there is a plan.
+        source: What the report is made from, `memory` or `store`; None until there is a plan. Of a request that
+            writes, `caller`.
         stored: Of a request that writes, the number of sessions that it stored.
         rejected: Of a request that writes, the number of sessions that it rejected.
     """
 
     def __init__(
-        self, origin: Origin, question: Message | None, telemetry: Telemetry, *, forwarded: bool = False
+        self, origin: Origin, question: Message | None, telemetry: Telemetry, *, forwarded: Rpc | None = None
     ) -> None:
         """Prepare the record; `Telemetry.request` has the arguments."""
         self._origin = origin
@@ -90,7 +128,6 @@ class RequestRecord:
         self._traces = telemetry.traces
         self._forwarded = forwarded
         self._span: RequestSpan | None = None
-        self._rpc = rpc(origin.method)
         self._began = 0.0
         # Until the end, since the source is not known before.
         self._stages: list[tuple[str, float]] | None = []
@@ -106,8 +143,6 @@ class RequestRecord:
     def __enter__(self) -> Self:
         """Begin: the time of the request counts from now."""
         self._began = time.perf_counter()
-        if self._metrics and self._rpc:
-            self._metrics.rpc_started(self._rpc)
         if self._traces:
             self._span = self._traces.request(self._origin, forwarded=self._forwarded)
         return self
@@ -121,7 +156,7 @@ class RequestRecord:
         fault = error if isinstance(error, PagerolesError) else None
         status = self._refused or _status(error)
         if self._metrics:
-            self._measure(self._metrics, status, seconds)
+            self._measure(self._metrics)
         self._write(fault, status, seconds)
         if self._span:
             self._span.end(status, fault, self._fields())
@@ -147,11 +182,11 @@ class RequestRecord:
             return NOBODY.stage(name)
         return _Stage(self, name)
 
-    def took(self, name: str, seconds: float) -> None:
-        """Take a stage that is over, and how many seconds it took."""
+    def took(self, name: str, seconds: float, ago: float = 0.0) -> None:
+        """Take a stage that is over, how many seconds it took, and how many ago it ended."""
         self._add(name, seconds)
         if self._span:
-            self._span.over(name, seconds)
+            self._span.over(name, seconds, ago)
 
     def read(self, rows: int) -> None:
         """Take how many rows the counts were made of."""
@@ -178,9 +213,7 @@ class RequestRecord:
         elif self._metrics:
             self._metrics.stage(name, self.source, seconds)
 
-    def _measure(self, metrics: Metrics, status: str, seconds: float) -> None:
-        if self._rpc:
-            metrics.rpc_handled(self._rpc, status, seconds)
+    def _measure(self, metrics: Metrics) -> None:
         stages, self._stages = self._stages or [], None
         for name, took in stages:
             metrics.stage(name, self.source, took)

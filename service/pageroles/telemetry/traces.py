@@ -28,7 +28,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from pageroles import __version__
 from pageroles.errors import PagerolesError, SettingError
 from pageroles.errors import Status as OurStatus
-from pageroles.telemetry.methods import STREAM_PAGES, rpc
+from pageroles.telemetry.methods import rpc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
     from pageroles.incoming import Origin
-
+    from pageroles.telemetry.methods import Rpc
 
 _OK = "OK"
 # What says that the server failed, and not its caller; the conventions of gRPC name them.
@@ -68,16 +68,16 @@ class Traces:
         """Send what waits, and end."""
         self._provider.shutdown()
 
-    def request(self, origin: Origin, *, forwarded: bool = False) -> RequestSpan:
+    def request(self, origin: Origin, *, forwarded: Rpc | None = None) -> RequestSpan:
         """Begin the span of a request, within the trace that the request carries.
 
         Args:
             origin: The request.
-            forwarded: Whether another server answers it.
+            forwarded: The RPC by which another server answers it; None: this one does.
         """
         name, kind = "answer", SpanKind.INTERNAL
         attributes: dict[str, Any] = {f"{_PREFIX}request_id": origin.request_id}
-        called = STREAM_PAGES if forwarded else rpc(origin.method)
+        called = forwarded or rpc(origin.method)
         if called:
             name, kind = called.path, SpanKind.CLIENT if forwarded else SpanKind.SERVER
             attributes |= {_RPC_SYSTEM: "grpc", _RPC_METHOD: name}
@@ -174,11 +174,11 @@ class RequestSpan:
                 _fail(stage, error)
             stage.end()
 
-    def over(self, name: str, seconds: float) -> None:
-        """Add a stage that ends now, and took some seconds."""
-        now = time.time_ns()
+    def over(self, name: str, seconds: float, ago: float) -> None:
+        """Add a stage that took some seconds, and ended some ago."""
+        end = time.time_ns() - int(ago * 1e9)
         context = trace.set_span_in_context(self._span)
-        self._tracer.start_span(name, context=context, start_time=now - int(seconds * 1e9)).end(now)
+        self._tracer.start_span(name, context=context, start_time=end - int(seconds * 1e9)).end(end)
 
     @contextlib.contextmanager
     def query(self, text: str, tag: str) -> Iterator[QuerySpan]:

@@ -13,6 +13,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pageroles.errors import OverloadedError, PagerolesError, Status
+from pageroles.telemetry.methods import STREAM_PAGES, WRITE_SESSIONS
 from pageroles.telemetry.record import Telemetry
 from pageroles.transport import addresses, faults, grpc_sessions, headers, patience
 from pageroles.transport.grpc_server import SERVICE
@@ -220,7 +221,7 @@ class RemoteBackend:
         Raises:
             RefusedError: The server refused or failed, or can't be reached.
         """
-        with self._telemetry.request(incoming.origin, question, forwarded=True) as record:
+        with self._telemetry.request(incoming.origin, question, forwarded=STREAM_PAGES) as record:
             try:
                 return await self._answer(incoming, question, record.trace)
             except RefusedError as error:
@@ -230,12 +231,10 @@ class RemoteBackend:
     async def _answer(
         self, incoming: Incoming, question: pages_pb2.PagesRequest, trace: Mapping[str, str]
     ) -> StreamedReply:
-        metadata = headers.caller_metadata(incoming.key, incoming.domain)
-        metadata += [(headers.REQUEST_ID.metadata, incoming.origin.request_id), *trace.items()]
         method: Any = self._connected().unary_stream(
             f"/{SERVICE}/StreamPages", request_serializer=pages_pb2.PagesRequest.SerializeToString
         )
-        call = method(question, metadata=metadata, timeout=incoming.seconds)
+        call = method(question, metadata=_metadata(incoming, trace), timeout=incoming.seconds)
         try:
             first = await call.read()
             if first is grpc.aio.EOF:
@@ -252,17 +251,23 @@ class RemoteBackend:
         Raises:
             RefusedError: The server refused or failed, or can't be reached.
         """
-        metadata = headers.caller_metadata(incoming.key, incoming.domain)
-        metadata += [(headers.REQUEST_ID.metadata, incoming.origin.request_id), *incoming.origin.trace.items()]
         if self._writing_channel is None:
             self._writing_channel = channel(self._target, self._credentials)
-        sink = RemoteSink(grpc_sessions.method(self._writing_channel), metadata, incoming.seconds)
-        try:
-            yield sink
-        except grpc.RpcError as error:
-            raise RefusedError(faults.from_grpc(cast("grpc.Call", error))) from error
-        finally:
-            sink.close()
+        method = grpc_sessions.method(self._writing_channel)
+        with self._telemetry.request(incoming.origin, forwarded=WRITE_SESSIONS) as record:
+            record.stored, record.rejected = 0, 0
+            sink = RemoteSink(method, _metadata(incoming, record.trace), incoming.seconds)
+            try:
+                yield sink
+            except grpc.RpcError as error:
+                refusal = faults.from_grpc(cast("grpc.Call", error))
+                record.refuse((refusal.code.status or Status.INTERNAL).name)
+                raise RefusedError(refusal) from error
+            else:
+                if sink.written is not None:
+                    record.stored, record.rejected = sink.written.stored, sink.written.rejected_count
+            finally:
+                sink.close()
 
     def _connected(self) -> grpc.aio.Channel:
         if self._channel is None:
@@ -290,6 +295,12 @@ class RemoteBackend:
             await self._channel.close()
         if self._writing_channel is not None:
             self._writing_channel.close()
+
+
+def _metadata(incoming: Incoming, trace: Mapping[str, str]) -> list[tuple[str, str | bytes]]:
+    """Return what a request that is passed on carries."""
+    metadata = headers.caller_metadata(incoming.key, incoming.domain)
+    return [*metadata, (headers.REQUEST_ID.metadata, incoming.origin.request_id), *trace.items()]
 
 
 async def _messages(first: bytes, call: Any) -> AsyncIterator[bytes]:

@@ -76,7 +76,11 @@ class Code(enum.Enum):
     )  # fmt: skip
     CANCELLED = (CLIENT_CLOSED_REQUEST, Status.CANCELLED, "the caller gave up; over REST nobody is there to read it")
     INTERNAL = (500, Status.INTERNAL, "an error of the server, with an id to quote")
-    UNAVAILABLE = (503, Status.UNAVAILABLE, "the store can't be reached, or is damaged, or the server is stopping")
+    UNAVAILABLE = (
+        503,
+        Status.UNAVAILABLE,
+        "the store can't be reached or written to, or is damaged, or the server is stopping",
+    )
     DEADLINE_EXCEEDED = (
         504,
         Status.DEADLINE_EXCEEDED,

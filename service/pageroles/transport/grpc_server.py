@@ -26,8 +26,10 @@ from pageroles.errors import (
     OverloadedError,
     PagerolesError,
     SettingError,
+    Status,
 )
 from pageroles.incoming import Incoming, Origin
+from pageroles.telemetry import methods
 from pageroles.transport import addresses, faults, grpc_sessions, headers, patience, reflection
 from pageroles.transport.patience import Patience
 from pageroles.transport.tls import server_credentials
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from pageroles.service import PagesService, Reply
     from pageroles.settings import ServerTls
     from pageroles.store.call import Call
+    from pageroles.telemetry.record import Telemetry
 
 M = TypeVar("M", bound=Message)
 
@@ -54,6 +57,7 @@ _RETRY_SECONDS = 1.0
 # The most refusals that are held back at once; each holds a thread.
 _MOST_HELD = 500
 _held = threading.Semaphore(_MOST_HELD)
+_OK = "OK"
 
 _CHANNEL_OPTIONS = [
     # Without this a second server on the same port would start, and take a part of the requests.
@@ -111,8 +115,8 @@ class _Servicer:
 
     def pages(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         """Answer in one message."""
-        with _refusing(context) as received:
-            reply = self._reply("Pages", requests, received)
+        with _handling(methods.PAGES, context, self._service.telemetry) as received:
+            reply = self._reply(methods.PAGES.name, requests, received)
             if reply.report.bytes < COUNTED_BYTES:
                 received.begin(reply)
                 # The next one goes on when this one is sent. Before that, its sending would wait for theirs.
@@ -133,8 +137,8 @@ class _Servicer:
 
     def stream_pages(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         """Answer in messages of at most 1 MiB."""
-        with _refusing(context) as received:
-            reply = self._reply("StreamPages", requests, received)
+        with _handling(methods.STREAM_PAGES, context, self._service.telemetry) as received:
+            reply = self._reply(methods.STREAM_PAGES.name, requests, received)
             reply.turn.leave()
             with self._service.admission.answer(reply.key_id, reply.report.bytes):
                 received.begin(reply)
@@ -183,7 +187,7 @@ class _SessionServicer:
 
     def write_sessions(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         """Store the sessions of a call."""
-        with _refusing(context) as received:
+        with _handling(methods.WRITE_SESSIONS, context, self._service.telemetry) as received:
             origin = received.origin(grpc_sessions.METHOD)
             with self._service.telemetry.reading(origin):
                 incoming = received.incoming(origin)
@@ -274,15 +278,29 @@ def _parsed(message: bytes, kind: type[M]) -> M:
 
 
 @contextlib.contextmanager
-def _refusing(context: grpc.ServicerContext) -> Iterator[_Received]:
-    """Give what a call brings; refuse it for the error that the block raises."""
+def _handling(called: methods.Rpc, context: grpc.ServicerContext, telemetry: Telemetry) -> Iterator[_Received]:
+    """Give what a call brings, and record it; refuse it for the error that the block raises."""
     received = _Received(context)
+    record = telemetry.rpc(called)
+    if record is not None and not context.add_callback(record.ended):
+        record.ended()
+    # What ends the block before it is through: its caller is gone, and with it whoever takes the answer's messages.
+    status = Status.CANCELLED.name
     try:
         yield received
+        status = _OK
     except PagerolesError as error:
+        status = error.status.name
         if isinstance(error, OverloadedError):
             _hold()
         _abort(context, faults.to_grpc(faults.to_refusal(error, received.request_id), received.request_id))
+    except Exception:
+        # What grpc makes of it.
+        status = grpc.StatusCode.UNKNOWN.name
+        raise
+    finally:
+        if record is not None:
+            record.handled(status)
 
 
 def _hold() -> None:

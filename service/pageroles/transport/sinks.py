@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from pageroles.ingest.session import Row
+    from pageroles.ingest.writer import Times
     from pageroles.v1 import sessions_pb2
     from pageroles.writing import Delivery, Written
 
@@ -66,10 +67,14 @@ class RemoteSink:
     """A call of a gRPC server elsewhere, which a thread of grpc's fills.
 
     The asynchronous form of grpc does not serve: where a server refuses while a message is sent, its status is lost.
+
+    Attributes:
+        written: What became of all rows; None until the server has said so.
     """
 
     def __init__(self, method: Any, metadata: Sequence[tuple[str, str | bytes]], seconds: float | None) -> None:
         """Begin a call of a method that takes a stream."""
+        self.written: Written | None = None
         self._loop = asyncio.get_running_loop()
         self._messages: queue.SimpleQueue[sessions_pb2.WriteSessionsRequest | None] = queue.SimpleQueue()
         self._room = asyncio.Semaphore(_MOST_UNSENT)
@@ -97,7 +102,8 @@ class RemoteSink:
         """
         self._messages.put(None)
         await self._ended.wait()
-        return grpc_sessions.written(self._call.result())
+        self.written = grpc_sessions.written(self._call.result())
+        return self.written
 
     def close(self) -> None:
         """End the call, if it has not ended."""
@@ -121,8 +127,8 @@ class RemoteSink:
             self._loop.call_soon_threadsafe(what)
 
 
-def _in_loop(stored: Future[None]) -> asyncio.Future[None]:
+def _in_loop(stored: Future[Times]) -> asyncio.Future[Times]:
     """Return what is done in this loop when a write is; whether it failed, the write itself tells."""
-    waited: asyncio.Future[None] = asyncio.wrap_future(stored)
+    waited: asyncio.Future[Times] = asyncio.wrap_future(stored)
     waited.add_done_callback(lambda done: done.cancelled() or done.exception())
     return waited
