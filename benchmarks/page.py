@@ -151,8 +151,9 @@ def _soak(found: flat.Soak, name: str) -> str:
         flat.table(found).markdown(),
         _wrapped(
             "The first quarter is a warm-up; the rest is judged in two halves, by the step from the median of one to "
-            "that of the other, and by a line through the second. Most threads are the engine's, and so are most of "
-            f"the open files: {files}. Memory is without the pages of files, such as libraries, of which there were "
+            "that of the other, and by a line through the second. Pools have as many threads as were ever at work at "
+            f"once. The open files at the end: {files}. Those of threads, three for each of the engine's, are judged "
+            "with the threads. Memory is without the pages of files, such as libraries, of which there were "
             f"{(found.figures['resident'][-1] - found.figures['anonymous'][-1]) / figures.MIB:,.0f} MiB at the end."
         ),
     ]

@@ -19,7 +19,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from pageroles.errors import SettingError, StoreUnavailableError
 from pageroles.store.changes import Changes
-from pageroles.store.interface import Interface
+from pageroles.store.interface import SETTINGS, Interface
 from pageroles.store.lock import lock_file, locked, refuse_if_locked
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class _Apart:
 
 def _opened(path: Path, **options: str) -> Client:
     return clickhouse_connect.get_client(
-        dsn=f"chdb://{path}", chdb_options=options or None, show_clickhouse_errors="scrub"
+        dsn=f"chdb://{path}", chdb_options=SETTINGS | options, show_clickhouse_errors="scrub"
     )
 
 

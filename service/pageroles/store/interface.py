@@ -36,6 +36,9 @@ _OF_THE_TRANSPORT = {
 # The engine gives queries ids of its own. The label of a cache that nobody uses tells which query to stop.
 _LABEL = "query_cache_tag"
 _STOP_AGAIN_SECONDS = 0.05
+# Of all queries of the engine. It would remember for each condition and part where the condition holds, up to
+# 100 MB of it; conditions that name sessions or parts never come again.
+SETTINGS = {"use_query_condition_cache": "0"}
 _STOPPING = "the server is stopping"
 
 
@@ -153,7 +156,7 @@ class Query:
         """Run the statement to its end; an error is an answer, too."""
         try:
             with self._interface.admit(self), self._interface.connect() as connection:
-                connection.query(_set(self._settings | {_LABEL: self._label}))
+                connection.query(_set(SETTINGS | self._settings | {_LABEL: self._label}))
                 if self._rows is not None:
                     self._insert(connection, self._rows)
                     return Answer(200, {}, b"")

@@ -1,4 +1,4 @@
-"""Rows on their way into the embedded engine are on no disk: nothing of them outlives a kill, and none can be full."""
+"""What the embedded engine is given is on no disk but the store's, and what it is asked is not remembered."""
 
 from __future__ import annotations
 
@@ -34,3 +34,13 @@ def test_rows_are_read_whole_and_gone_afterwards() -> None:
         assert Path(path).read_bytes() == rows
         assert Path(path).read_bytes() == rows, "also a second time"
     assert not Path(path).exists()
+
+
+def test_the_engine_remembers_no_conditions(store: Store) -> None:
+    """Each look-up has one of its own: what is remembered of them would only grow."""
+    store.insert("sessions", worked.rows().replace(worked.DOMAIN.encode(), DOMAIN.encode()))
+    for number in range(3):
+        none = Statement("SELECT count() FROM sessions WHERE session_id = {id:String}", {"id": f"no session {number}"})
+        store.rows(none, store.call(60))
+    remembered = Statement("SELECT value FROM system.metrics WHERE metric = 'QueryConditionCacheEntries'")
+    assert [list(row) for row in store.rows(remembered, store.call(60))] == [[0]]
