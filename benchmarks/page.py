@@ -109,8 +109,7 @@ def _load(load: Load) -> str:
             "A caller with a key of its own asks about small domains, one request every 10 ms, while callers of a "
             "second key ask without pause: as many as the server takes, ten and fifty times as many. They try again at "
             "once when they are refused."
-        )
-        + "\n",
+        ),
         flood_table.markdown(),
         _wrapped(
             f"Most memory meanwhile, above what it was before: {peak} MiB; a second later: {left} MiB. The last line "

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _METHOD = "/pageroles.v1.SessionService/WriteSessions"
 # Callers, and sessions a request.
-_LOADS = ((4, 1000), (50, 1))
+_LOADS = ((8, 1000), (100, 1))
 _WARM_UP_SECONDS = 3.0
 # How often the one who asks does so.
 _EVERY_SECONDS = 0.1
