@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from pageroles.errors import InternalError, OverloadedError, PagerolesError, StoreUnwritableError
+from pageroles.errors import CancelledError, InternalError, OverloadedError, PagerolesError, StoreUnwritableError
 from pageroles.store import faults
+from pageroles.store.call import Call
 
 FULL, READ_ONLY = "disk is full", "disk or folder is read-only"
 
@@ -61,3 +62,15 @@ def test_too_many_open_files_are_too_much_to_do() -> None:
 )
 def test_all_else_is_an_error_of_ours(code: int, text: str) -> None:
     assert isinstance(translated(code, text), InternalError)
+
+
+def test_want_of_memory_is_an_overload_unless_the_call_is_over() -> None:
+    """An answer that breaks off may read as one of any size."""
+    with pytest.raises(OverloadedError, match="no memory"), faults.translated():
+        raise MemoryError
+    call = Call(60)
+    with pytest.raises(OverloadedError, match="no memory"), faults.translated(call):
+        raise MemoryError
+    call.cancel()
+    with pytest.raises(CancelledError), faults.translated(call):
+        raise MemoryError

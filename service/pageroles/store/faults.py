@@ -98,6 +98,11 @@ def translated(call: Call | None = None) -> Iterator[None]:
         if call is not None:
             call.remaining()  # raises if the call is over
         raise _translated_error(error) from error
+    except MemoryError as error:
+        # An answer that breaks off may read as one of any size.
+        if call is not None:
+            call.remaining()
+        raise OverloadedError("there is no memory for what ClickHouse answers; try again", retry_after=1.0) from error
 
 
 def kind(error: PagerolesError) -> str:
