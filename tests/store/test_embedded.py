@@ -38,9 +38,15 @@ def test_rows_are_read_whole_and_gone_afterwards() -> None:
 
 def test_the_engine_remembers_no_conditions(store: Store) -> None:
     """Each look-up has one of its own: what is remembered of them would only grow."""
+    remembered = Statement("SELECT value FROM system.metrics WHERE metric = 'QueryConditionCacheEntries'")
+
+    def entries() -> int:
+        return int(str(store.rows(remembered, store.call(60))[0][0]))
+
     store.insert("sessions", worked.rows().replace(worked.DOMAIN.encode(), DOMAIN.encode()))
+    # The engine is one for all tests of this process, some of which open it in their own way.
+    before = entries()
     for number in range(3):
         none = Statement("SELECT count() FROM sessions WHERE session_id = {id:String}", {"id": f"no session {number}"})
         store.rows(none, store.call(60))
-    remembered = Statement("SELECT value FROM system.metrics WHERE metric = 'QueryConditionCacheEntries'")
-    assert [list(row) for row in store.rows(remembered, store.call(60))] == [[0]]
+    assert entries() <= before
