@@ -78,8 +78,7 @@ class Turns:
             OverloadedError: Too many wait already, or the time is over.
         """
         turn = Turn(self, key_id)
-        gate = self._enter(turn, bounded=True)
-        if not turn.is_held and (gate is None or not self._wait(turn, gate, min(seconds, self._line_seconds))):
+        if not self._enter(turn, bounded=True) or not self._wait(turn, min(seconds, self._line_seconds)):
             self.refused.add("line")
             raise OverloadedError("the server is busy; try again", _RETRY_SECONDS)
         return turn
@@ -88,9 +87,8 @@ class Turns:
         """Wait for a turn that was left; do nothing if it is held."""
         while not turn.is_held:
             seconds = remaining()
-            gate = self._enter(turn, bounded=False)
-            if gate is None or self._wait(turn, gate, seconds):
-                return
+            self._enter(turn, bounded=False)
+            self._wait(turn, seconds)
 
     def leave(self, turn: Turn) -> None:
         """Let the next key's first have a turn; do nothing if it was left before."""
@@ -106,31 +104,31 @@ class Turns:
             if turn.is_held:
                 self._answered[turn] = time.monotonic()
 
-    def _enter(self, turn: Turn, *, bounded: bool) -> threading.Lock | None:
-        """Give a turn, or put it in its key's line and return what it waits for; do neither if too many wait."""
+    def _enter(self, turn: Turn, *, bounded: bool) -> bool:
+        """Give a turn, or put it in its key's line; return whether one of both was done: too many may wait."""
         with self._lock:
             self._take_back()
             if self._free and not self._lines:
                 self._free -= 1
                 turn.is_held = True
-                return None
+                return True
             line = self._lines.get(turn.key_id, deque())
             if bounded and (self._in_line >= self.most_in_line or len(line) >= max(self.most_in_line * _OF_ONE_KEY, 1)):
-                return None
-            turn.gate = gate = threading.Lock()
-            gate.acquire()
+                return False
+            turn.gate = threading.Lock()
+            turn.gate.acquire()
             line.append(turn)
             self._lines[turn.key_id] = line
             self._in_line += 1
-            return gate
+            return True
 
-    def _wait(self, turn: Turn, gate: threading.Lock, seconds: float) -> bool:
+    def _wait(self, turn: Turn, seconds: float) -> bool:
         """Wait in a line, and return whether the turn has come; else it is out of the line."""
-        if gate.acquire(timeout=min(seconds, _LOOK_SECONDS)):
+        if turn.is_held or turn.gate.acquire(timeout=min(seconds, _LOOK_SECONDS)):
             return True
         with self._lock:
             self._take_back()
-        if seconds > _LOOK_SECONDS and gate.acquire(timeout=seconds - _LOOK_SECONDS):
+        if seconds > _LOOK_SECONDS and turn.gate.acquire(timeout=seconds - _LOOK_SECONDS):
             return True
         with self._lock:
             if not turn.is_held:
