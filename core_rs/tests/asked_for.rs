@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 #![allow(clippy::struct_field_names, reason = "the contract's names")]
 
+#[path = "support/as_json.rs"]
+mod as_json;
 mod support;
 
+use as_json::{balance_json, count_json};
 use pageroles_core::{JsonAnswer, Tally};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::messages::{Balance, Page, RoleCount};
+use support::messages::{Page, RoleCount};
 use support::streams::Streams;
 use support::tallies::{decoded, empty, feed_unit, named, whole};
 use support::{END_MS, Question, START_MS, Session, oracle, questions, worlds};
@@ -48,21 +51,6 @@ fn json_of(messages: &[Vec<u8>]) -> Value {
     }
     bytes.extend(answer.finish().unwrap());
     serde_json::from_slice(&bytes).unwrap()
-}
-
-fn as_json(balance: &Balance) -> Value {
-    let count = |count: Option<RoleCount>| {
-        let count = count.unwrap();
-        json!({"sessions": count.sessions, "users": count.users})
-    };
-    json!({
-        "included": count(balance.included),
-        "converting": count(balance.converting),
-        "dropping_off": count(balance.dropping_off),
-        "both": count(balance.both),
-        "converting_without_views": count(balance.converting_without_views),
-        "dropping_off_without_views": count(balance.dropping_off_without_views),
-    })
 }
 
 proptest! {
@@ -116,8 +104,7 @@ proptest! {
                 for (nth, row) in rows.iter().enumerate() {
                     let landed = row.landed.unwrap();
                     prop_assert_eq!(landed, expected.get(&row.url).copied().unwrap_or_default(), "{}", row.url);
-                    let shown = json!({"sessions": landed.sessions, "users": landed.users});
-                    prop_assert_eq!(&json[*name][nth]["landing"], &shown);
+                    prop_assert_eq!(&json[*name][nth]["landing"], &count_json(Some(landed)));
                 }
             }
             // All else is what it was.
@@ -163,7 +150,7 @@ proptest! {
             let mut in_order = answer.clone();
             in_order.omitted = omitted.clone();
             prop_assert_eq!(&json, &json_of(&[prost::Message::encode_to_vec(&in_order)]));
-            prop_assert_eq!(&json["balance"], &as_json(&answer.balance.unwrap()));
+            prop_assert_eq!(&json["balance"], &balance_json(&answer.balance.unwrap()));
             prop_assert_eq!(
                 &json["omitted"],
                 &omitted.map_or(Value::Null, |omitted| json!({

@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 #![allow(clippy::struct_field_names, reason = "the contract's names")]
 
+#[path = "support/as_json.rs"]
+mod as_json;
 mod support;
 
+use as_json::{balance_json, count_json};
 use pageroles_core::{Error, JsonAnswer, Scope, Tally};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -18,20 +21,8 @@ use support::{END_MS, START_MS, tallies, worlds};
 /// The expected answer, built as values, each with its name.
 fn expected(response: &PagesResponse) -> Value {
     let mut beside = serde_json::Map::new();
-    let count = |count: Option<RoleCount>| {
-        let count = count.unwrap_or_default();
-        json!({"sessions": count.sessions, "users": count.users})
-    };
     if let Some(balance) = &response.balance {
-        let kinds = json!({
-            "included": count(balance.included),
-            "converting": count(balance.converting),
-            "dropping_off": count(balance.dropping_off),
-            "both": count(balance.both),
-            "converting_without_views": count(balance.converting_without_views),
-            "dropping_off_without_views": count(balance.dropping_off_without_views),
-        });
-        beside.insert("balance".to_owned(), kinds);
+        beside.insert("balance".to_owned(), balance_json(balance));
     }
     if let Some(omitted) = &response.omitted {
         let sides = json!({
@@ -50,12 +41,12 @@ fn expected(response: &PagesResponse) -> Value {
         let row = |page: &Page| {
             let mut row = json!({
                 "url": page.url,
-                names[0]: count(page.first),
-                names[1]: count(page.assist),
-                names[2]: count(page.landing),
+                names[0]: count_json(page.first),
+                names[1]: count_json(page.assist),
+                names[2]: count_json(page.landing),
             });
             if page.landed.is_some() {
-                row["landing"] = count(page.landed);
+                row["landing"] = count_json(page.landed);
             }
             row
         };

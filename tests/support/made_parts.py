@@ -23,16 +23,14 @@ PARTITIONS = ("202507", "202508")
 PLACES = 6
 
 
-@dataclasses.dataclass
-class MadePart:
+class Numbered:
+    """What ClickHouse calls a part, by its numbers."""
+
     partition: str
     first: int
     last: int
     level: int
     version: int
-    rows: dict[Place, Version]
-    # Of a lightweight update: what it changes.
-    patch: dict[Place, int] | None = None
 
     @property
     def data_version(self) -> int:
@@ -42,6 +40,18 @@ class MadePart:
     def name(self) -> str:
         name = f"{self.partition}_{self.first}_{self.last}_{self.level}"
         return f"{name}_{self.version}" if self.version else name
+
+
+@dataclasses.dataclass
+class MadePart(Numbered):
+    partition: str
+    first: int
+    last: int
+    level: int
+    version: int
+    rows: dict[Place, Version]
+    # Of a lightweight update: what it changes.
+    patch: dict[Place, int] | None = None
 
     def told(self, *, active: bool) -> tuple[object, ...]:
         rows = len(self.rows) + len(self.patch or {})

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from support import reference
+from support.made_parts import Numbered
 from support.simulated.sql import canonical, sip_hash
 
 if TYPE_CHECKING:
@@ -58,22 +59,13 @@ def type_of(column: str) -> str:
 
 
 @dataclasses.dataclass(eq=False)
-class Part:
+class Part(Numbered):
     partition: str
     first: int
     last: int
     level: int
     rows: list[Row]
     version: int = 0
-
-    @property
-    def data_version(self) -> int:
-        return self.version or self.first
-
-    @property
-    def name(self) -> str:
-        name = f"{self.partition}_{self.first}_{self.last}_{self.level}"
-        return f"{name}_{self.version}" if self.version else name
 
 
 @dataclasses.dataclass
