@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from pageroles import serving
+from pageroles import command, serving
 from pageroles.access.keys import KeyStore
 from pageroles.report import statements
 from pageroles.report.residents import Residents
@@ -29,9 +31,14 @@ from support.served import Served
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Consoles take the width of their lines when a command is first imported, whichever test does it.
+# A command's consoles, and typer's, take their width and colours from the environment when they are imported: here, for
+# all tests alike, not by whichever test runs a command first.
 os.environ |= {"COLUMNS": "200", "NO_COLOR": "1"}
-os.environ.pop("FORCE_COLOR", None)
+for _name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(_name, None)
+for _module in pkgutil.iter_modules(command.__path__, f"{command.__name__}."):
+    importlib.import_module(_module.name)
+importlib.import_module("typer.rich_utils")
 
 # No locals in tracebacks: they could show a key, and they hide what failed.
 structlog.configure(
