@@ -45,6 +45,21 @@ class PageRolesServiceStub:
                 request_serializer=pageroles_dot_v1_dot_pages__pb2.PagesRequest.SerializeToString,
                 response_deserializer=pageroles_dot_v1_dot_pages__pb2.PagesResponse.FromString,
                 _registered_method=True)
+        self.PageSessions = channel.unary_stream(
+                '/pageroles.v1.PageRolesService/PageSessions',
+                request_serializer=pageroles_dot_v1_dot_pages__pb2.PageSessionsRequest.SerializeToString,
+                response_deserializer=pageroles_dot_v1_dot_pages__pb2.PageSessionsResponse.FromString,
+                _registered_method=True)
+        self.PageDays = channel.unary_unary(
+                '/pageroles.v1.PageRolesService/PageDays',
+                request_serializer=pageroles_dot_v1_dot_pages__pb2.PageDaysRequest.SerializeToString,
+                response_deserializer=pageroles_dot_v1_dot_pages__pb2.PageDaysResponse.FromString,
+                _registered_method=True)
+        self.FilterValues = channel.unary_unary(
+                '/pageroles.v1.PageRolesService/FilterValues',
+                request_serializer=pageroles_dot_v1_dot_pages__pb2.FilterValuesRequest.SerializeToString,
+                response_deserializer=pageroles_dot_v1_dot_pages__pb2.FilterValuesResponse.FromString,
+                _registered_method=True)
 
 
 class PageRolesServiceServicer:
@@ -72,6 +87,29 @@ class PageRolesServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PageSessions(self, request, context):
+        """Answers with the sessions behind a number of a report, the latest first. Needs a key that may `sessions`.
+
+        The first message carries `total` and `data`, and the first sessions; more follow in further messages.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PageDays(self, request, context):
+        """Answers with the totals of each UTC day of the window, and with what one page did on it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FilterValues(self, request, context):
+        """Answers with the stored values of a filter, for those who choose one. Counts against no quota.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PageRolesServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -84,6 +122,21 @@ def add_PageRolesServiceServicer_to_server(servicer, server):
                     servicer.StreamPages,
                     request_deserializer=pageroles_dot_v1_dot_pages__pb2.PagesRequest.FromString,
                     response_serializer=pageroles_dot_v1_dot_pages__pb2.PagesResponse.SerializeToString,
+            ),
+            'PageSessions': grpc.unary_stream_rpc_method_handler(
+                    servicer.PageSessions,
+                    request_deserializer=pageroles_dot_v1_dot_pages__pb2.PageSessionsRequest.FromString,
+                    response_serializer=pageroles_dot_v1_dot_pages__pb2.PageSessionsResponse.SerializeToString,
+            ),
+            'PageDays': grpc.unary_unary_rpc_method_handler(
+                    servicer.PageDays,
+                    request_deserializer=pageroles_dot_v1_dot_pages__pb2.PageDaysRequest.FromString,
+                    response_serializer=pageroles_dot_v1_dot_pages__pb2.PageDaysResponse.SerializeToString,
+            ),
+            'FilterValues': grpc.unary_unary_rpc_method_handler(
+                    servicer.FilterValues,
+                    request_deserializer=pageroles_dot_v1_dot_pages__pb2.FilterValuesRequest.FromString,
+                    response_serializer=pageroles_dot_v1_dot_pages__pb2.FilterValuesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -141,6 +194,87 @@ class PageRolesService:
             '/pageroles.v1.PageRolesService/StreamPages',
             pageroles_dot_v1_dot_pages__pb2.PagesRequest.SerializeToString,
             pageroles_dot_v1_dot_pages__pb2.PagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PageSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/pageroles.v1.PageRolesService/PageSessions',
+            pageroles_dot_v1_dot_pages__pb2.PageSessionsRequest.SerializeToString,
+            pageroles_dot_v1_dot_pages__pb2.PageSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PageDays(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pageroles.v1.PageRolesService/PageDays',
+            pageroles_dot_v1_dot_pages__pb2.PageDaysRequest.SerializeToString,
+            pageroles_dot_v1_dot_pages__pb2.PageDaysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FilterValues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pageroles.v1.PageRolesService/FilterValues',
+            pageroles_dot_v1_dot_pages__pb2.FilterValuesRequest.SerializeToString,
+            pageroles_dot_v1_dot_pages__pb2.FilterValuesResponse.FromString,
             options,
             channel_credentials,
             insecure,
