@@ -16,6 +16,7 @@ from pageroles.access.quotas import QuotaMeter, QuotaStore
 from pageroles.admission import Admission
 from pageroles.errors import CancelledError, InternalError, PagerolesError, UnauthenticatedError
 from pageroles.question.request import to_query
+from pageroles.report.answers import Unchanged
 from pageroles.report.run import Reporter
 from pageroles.settings import ServerSettings
 from pageroles.store.watch import EVERY_SECONDS, Watch
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from pageroles.errors import QuotaState
     from pageroles.incoming import Incoming
     from pageroles.question.model import PagesQuery
+    from pageroles.report.answers import Report
     from pageroles.report.residents import Memory
-    from pageroles.report.run import Report
     from pageroles.store.call import Call
     from pageroles.store.store import Store
     from pageroles.telemetry.record import RequestRecord
@@ -46,13 +47,13 @@ class Reply:
     """A finished report.
 
     Attributes:
-        report: The report.
+        report: The report; that it is unchanged, where the caller has it already.
         key_id: The id of the caller's key.
         quota: The domain's quota after this request; None where it has no quota.
         turn: The request's turn, to leave when the caller has the answer.
     """
 
-    report: Report
+    report: Report | Unchanged
     key_id: str
     quota: QuotaState | None
     turn: Turn
@@ -191,7 +192,7 @@ class PagesService:
                 try:
                     with record.stage("line"), place.set_aside():
                         call.turn = turn = self.turns.take(caller.key_id, call.remaining())
-                    report = self._reporter.report(query, call, place.take_large)
+                    report = self._reporter.answer(query, call, place.take_large, incoming.known)
                     # Again, for what happened meanwhile.
                     self.watch.refuse_damaged()
                 except BaseException as error:
@@ -201,6 +202,9 @@ class PagesService:
                     raise
             finally:
                 call.finish()
+            if isinstance(report, Unchanged):
+                self._quotas.give_back(quota)
+                quota = None
             turn.answered()
             return Reply(report, caller.key_id, quota, turn)
 

@@ -17,7 +17,7 @@ from pageroles.access.quotas import QuotaStore
 from pageroles.errors import OverloadedError, SettingError
 from pageroles.incoming import Incoming, Origin
 from pageroles.ingest.session import parse_line
-from pageroles.report.run import Report
+from pageroles.report.answers import Report
 from pageroles.store import faults
 from pageroles.store.statement import Statement
 from pageroles.telemetry import methods

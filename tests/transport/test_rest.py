@@ -142,8 +142,8 @@ def test_keys(rest: str, served: Served, key: str) -> None:
 
 def test_other_paths_methods_and_types_say_what_is_served(rest: str, key: str) -> None:
     assert "/api/v1/pages" in requests.get(f"{rest}/nowhere", timeout=30).json()["error"]
-    wrong = requests.get(f"{rest}/api/v1/pages", timeout=30)
-    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    wrong = requests.put(f"{rest}/api/v1/pages", timeout=30)
+    assert (wrong.status_code, sorted(wrong.headers["allow"].split(", "))) == (405, ["GET", "HEAD", "POST"])
     form = post(rest, key, b"a=b", Content_Type="application/x-www-form-urlencoded")
     assert (form.status_code, "application/json" in form.json()["error"]) == (415, True)
     large = post(rest, key, b" " * (64 * 1024 + 1))
@@ -255,7 +255,8 @@ def test_pages_and_the_reference_are_served(rest: str) -> None:
     assert set(schemas["PagesBody"]["properties"]) == set(rest_schema.PARAMETERS)
     assert not schemas["PagesBody"].get("required"), "every parameter may be left out"
     assert set(schemas) == {
-        "Balance", "Conversion", "ConversionPage", "DropOffPage", "ErrorCode", "Fault", "Include", "NoResults",
+        "Balance", "Conversion", "ConversionPage", "DataState", "DropOffPage", "ErrorCode", "Fault", "Hint", "Include",
+        "NoResults",
         "OmittedPages", "PageView", "PagesAnswer", "PagesBody", "PagesResult", "QuotaFault", "RejectedLine",
         "RoleCount", "Session", "SummaryTotals", "TimeFrame",
         "TouchScope", "WrittenSessions",

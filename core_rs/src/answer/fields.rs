@@ -9,14 +9,30 @@ pub(super) mod response {
     pub const CONVERSION_ROW: u32 = Side::Conversion.field();
     pub const DROP_OFF_ROW: u32 = Side::DropOff.field();
     pub const MESSAGE: u32 = 5;
+    pub const DATA: u32 = 6;
     pub const BALANCE: u32 = 7;
     pub const OMITTED: u32 = 8;
+    pub const HINT: u32 = 9;
 }
 
 /// `TimeFrame`.
 pub(super) mod time_frame {
     pub const START: u32 = 1;
     pub const END: u32 = 2;
+}
+
+/// `DataState`.
+pub(super) mod data {
+    pub const VERSION: u32 = 1;
+    pub const COMPLETE_THROUGH: u32 = 2;
+}
+
+/// `Hint`.
+pub(super) mod hint {
+    pub const FIELD: u32 = 1;
+    pub const VALUE: u32 = 2;
+    pub const SESSIONS: u32 = 3;
+    pub const SENTENCE: u32 = 4;
 }
 
 /// `google.protobuf.Timestamp`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 from pageroles.question.filters import Condition, Of
@@ -22,8 +23,10 @@ class TouchScope(enum.IntEnum):
 class Include(enum.IntEnum):
     """What an answer may carry beyond the report. The numbers are those of the enum in the contract."""
 
+    DATA = 1
     BALANCE = 2
     LANDING = 3
+    HINTS = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,6 +79,13 @@ class PagesQuery:
     def filters_conversions(self) -> bool:
         """Tell whether "conversion" means "matching conversion" in journeys, roles and totals."""
         return bool(self.conditions_of(Of.CONVERSION))
+
+    def tag(self, version: str) -> str:
+        """Return what names the answer that a version of the data gives: 32 letters and digits."""
+        window = [to_milliseconds(each) for each in (self.window.start, self.window.end, self.window.shown_end)]
+        conditions = [(condition.filter.name, condition.value) for condition in self.conditions]
+        told = (version, self.domain, window, conditions, int(self.touch_scope), self.limit, sorted(self.include))
+        return hashlib.sha256(repr(told).encode(errors="surrogatepass")).hexdigest()[:32]
 
     @property
     def of_landings(self) -> PagesQuery:

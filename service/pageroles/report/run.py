@@ -5,80 +5,43 @@ from __future__ import annotations
 import collections
 import os
 import threading
-import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pageroles import _core
-from pageroles.question.model import Include, to_milliseconds
+from pageroles.question.model import Include
 from pageroles.report import plan as planning
 from pageroles.report import statements
+from pageroles.report.answers import Report, Unchanged
 from pageroles.report.facts import FactFinder
 from pageroles.report.names import feed, name_pages
 from pageroles.report.plan import InMemory, Streamed
 from pageroles.report.residents import Residents
 from pageroles.report.workers import Workers
 from pageroles.settings import default_memory
-from pageroles.store.call import NOBODY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container
 
     from pageroles.question.model import PagesQuery
+    from pageroles.report.data_state import DataState, Passage
     from pageroles.report.plan import Plan
     from pageroles.report.statements import KeyRange, Reading
-    from pageroles.store.call import Call, Watcher
+    from pageroles.store.call import Call
     from pageroles.store.store import Store
 
-MAX_MESSAGE_BYTES = 1 << 20
-# What a page takes in a report: its counts on both sides, and its place in the order; its message takes as much.
-_BYTES_OF_PAGE = 100
 
-
-class Report:
-    """A finished report.
+class _Begun(NamedTuple):
+    """A report that is begun.
 
     Attributes:
-        total_sessions: The number of included sessions.
-        plan: How it was made.
-        bytes: About how many bytes it takes until its last message is read.
+        plan: How it is made.
+        state: What it is made from, as far as that is known before.
+        passage: Its way through the store, where it is made from that.
     """
 
-    def __init__(self, query: PagesQuery, plan: Plan, counted: _core.Counted, watcher: Watcher = NOBODY) -> None:
-        """Make the report of a question from its counts, in which all pages have names.
-
-        Args:
-            query: The question.
-            plan: How it was made.
-            counted: The counts.
-            watcher: Is told how long the messages took.
-        """
-        self.plan = plan
-        self._watcher = watcher
-        self._counted = counted
-        self._start = to_milliseconds(query.window.start)
-        self._end = to_milliseconds(query.window.shown_end)
-        self._limit = query.limit
-        self.total_sessions = counted.total_sessions
-        rows = counted.page_count()
-        self.bytes = (rows if query.limit is None else min(rows, 2 * query.limit)) * _BYTES_OF_PAGE
-
-    def message(self) -> bytes:
-        """Return the report as one serialized PagesResponse."""
-        with self._watcher.stage("message"):
-            return self._counted.response(self._start, self._end, self._limit)
-
-    def messages(self) -> Iterator[bytes]:
-        """Return the report as serialized PagesResponses of at most 1 MiB, in the order of StreamPages."""
-        # Each is made when it is asked for. The time between is the receiver's.
-        seconds = 0.0
-        try:
-            began = time.perf_counter()
-            for message in self._counted.responses(self._start, self._end, self._limit, MAX_MESSAGE_BYTES):
-                seconds += time.perf_counter() - began
-                yield message
-                began = time.perf_counter()
-        finally:
-            self._watcher.took("message", seconds)
+    plan: Plan
+    state: DataState | None
+    passage: Passage | None = None
 
 
 class Reporter:
@@ -108,27 +71,58 @@ class Reporter:
         self.residents.close()
         self._workers.close()
 
-    def report(self, query: PagesQuery, call: Call, admit_large: Callable[[], None] = lambda: None) -> Report:
+    def report(self, query: PagesQuery, call: Call) -> Report:
         """Answer a question.
 
         Args:
             query: The question.
             call: Ends the queries in time.
-            admit_large: Called before a large report is made; what it raises ends the report.
 
         Raises:
             PagerolesError: The store failed, or the call ended; no query of it keeps running.
         """
-        plan = self.plan(query, call)
-        if plan.large:
+        return self._report(query, self._begin(query, call), call)
+
+    def answer(
+        self, query: PagesQuery, call: Call, admit_large: Callable[[], None], known: Container[str] = ()
+    ) -> Report | Unchanged:
+        """Answer a question, unless its caller has the answer.
+
+        Args:
+            query: The question.
+            call: Ends the queries in time.
+            admit_large: Called before a large report is made; what it raises ends the report.
+            known: The tags of answers that the caller has.
+
+        Raises:
+            PagerolesError: As for `report`.
+        """
+        begun = self._begin(query, call)
+        if begun.state and (tag := query.tag(begun.state.version)) in known:
+            return Unchanged(begun.state, tag)
+        if begun.plan.large:
             admit_large()
+        return self._report(query, begun, call)
+
+    def _begin(self, query: PagesQuery, call: Call) -> _Begun:
+        plan, states = self.plan(query, call), self.residents.states
         if isinstance(plan, InMemory):
-            return self.run(query, plan, call)
+            look = plan.kept.look
+            return _Begun(plan, None if look is None else states.at(look))
+        passage = states.begin(call)
+        return _Begun(plan, states.known(passage), passage)
+
+    def _report(self, query: PagesQuery, begun: _Begun, call: Call) -> Report:
+        plan = begun.plan
         try:
-            return self.run(query, plan, call)
+            report = self.run(query, plan, call)
         except _core.AmbiguousPagesError:
+            if isinstance(plan, InMemory):
+                raise
             self._facts.remember_ambiguous(query.domain)
-            return self.run(query, plan.with_whole_keys(), call)
+            report = self.run(query, plan.with_whole_keys(), call)
+        report.state = begun.state if begun.passage is None else self.residents.states.end(begun.passage, call)
+        return report
 
     def plan(self, query: PagesQuery, call: Call) -> Plan:
         """Return the plan that `report` would use for a question.

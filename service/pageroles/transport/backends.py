@@ -13,6 +13,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pageroles.errors import OverloadedError, PagerolesError, Status
+from pageroles.report.answers import Unchanged
 from pageroles.telemetry.methods import STREAM_PAGES, WRITE_SESSIONS
 from pageroles.telemetry.record import Telemetry
 from pageroles.transport import addresses, faults, grpc_sessions, headers, patience
@@ -52,11 +53,13 @@ class StreamedReply(NamedTuple):
 
     Attributes:
         messages: Serialized PagesResponses, in the order of StreamPages. The first step may raise RefusedError.
-        metadata: The names and values of the quota's headers; empty where the domain has no quota.
+        metadata: What is told beside the answer, as headers.
+        unchanged: Whether the caller has the answer already; it has no messages then.
     """
 
     messages: AsyncIterator[bytes]
     metadata: tuple[tuple[str, str], ...]
+    unchanged: bool = False
 
 
 class Backend(Protocol):
@@ -133,7 +136,8 @@ class LocalBackend:
         except asyncio.CancelledError:
             cancellation.cancel()
             raise
-        return StreamedReply(self._messages(incoming, reply, begun, rest), headers.quota_metadata(reply.quota))
+        messages = self._messages(incoming, reply, begun, rest)
+        return StreamedReply(messages, headers.told(reply.quota, reply.report), isinstance(reply.report, Unchanged))
 
     def _begin(
         self, incoming: Incoming, question: pages_pb2.PagesRequest, started: Callable[[Call], None]
@@ -237,12 +241,14 @@ class RemoteBackend:
         call = method(question, metadata=_metadata(incoming, trace), timeout=incoming.seconds)
         try:
             first = await call.read()
-            if first is grpc.aio.EOF:
-                raise RefusedError(faults.Refusal(faults.Code.INTERNAL, "the server gave no answer"))
-            quota = headers.quota_only(await call.initial_metadata())
+            unchanged = first is grpc.aio.EOF
+            # Of an answer without messages, grpc has it all behind them.
+            told = headers.passed_on(await (call.trailing_metadata() if unchanged else call.initial_metadata()))
         except grpc.aio.AioRpcError as error:
             raise RefusedError(faults.from_grpc(error)) from error
-        return StreamedReply(_messages(first, call), quota)
+        if unchanged and headers.tags(value for _, value in told).isdisjoint(incoming.known):
+            raise RefusedError(faults.Refusal(faults.Code.INTERNAL, "the server gave no answer"))
+        return StreamedReply(_messages(first, call), told, unchanged)
 
     @contextlib.asynccontextmanager
     async def writing(self, incoming: Incoming) -> AsyncIterator[RemoteSink]:
@@ -300,12 +306,14 @@ class RemoteBackend:
 def _metadata(incoming: Incoming, trace: Mapping[str, str]) -> list[tuple[str, str | bytes]]:
     """Return what a request that is passed on carries."""
     metadata = headers.caller_metadata(incoming.key, incoming.domain)
-    return [*metadata, (headers.REQUEST_ID.metadata, incoming.origin.request_id), *trace.items()]
+    known = [(headers.IF_NONE_MATCH.metadata, f'"{tag}"') for tag in sorted(incoming.known)]
+    return [*metadata, (headers.REQUEST_ID.metadata, incoming.origin.request_id), *known, *trace.items()]
 
 
-async def _messages(first: bytes, call: Any) -> AsyncIterator[bytes]:
+async def _messages(first: Any, call: Any) -> AsyncIterator[bytes]:
     try:
-        yield first
+        if first is not grpc.aio.EOF:
+            yield first
         while (message := await call.read()) is not grpc.aio.EOF:
             yield message
     finally:

@@ -8,6 +8,7 @@ would wait without end for the message of a method that has one.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 import time
 from collections import Counter
@@ -138,7 +139,7 @@ class _Servicer:
     def stream_pages(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         """Answer in messages of at most 1 MiB."""
         with _handling(methods.STREAM_PAGES, context, self._service.telemetry) as received:
-            reply = self._reply(methods.STREAM_PAGES.name, requests, received)
+            reply = self._reply(methods.STREAM_PAGES.name, requests, received, known=received.known())
             reply.turn.leave()
             with self._service.admission.answer(reply.key_id, reply.report.bytes):
                 received.begin(reply)
@@ -146,11 +147,13 @@ class _Servicer:
                     with self._patience.bounded(patience.seconds_to_read(len(message)), context.cancel):
                         yield message
 
-    def _reply(self, method: str, requests: Iterator[bytes], received: _Received) -> Reply:
+    def _reply(
+        self, method: str, requests: Iterator[bytes], received: _Received, known: frozenset[str] = frozenset()
+    ) -> Reply:
         origin = received.origin(method)
         with self._service.telemetry.reading(origin):
             question = self._message(requests, received.context, origin.address)
-            incoming = received.incoming(origin)
+            incoming = dataclasses.replace(received.incoming(origin), known=known)
         return self._service.answer(incoming, question, received.started)
 
     def _message(
@@ -245,6 +248,10 @@ class _Received:
         domain = headers.domain([*(text.encode() for text in self._texts(headers.DOMAIN)), *utf8])
         return Incoming(origin, key, domain, self.context.time_remaining())
 
+    def known(self) -> frozenset[str]:
+        """Return the tags of the answers that the caller, a gateway, has already."""
+        return headers.tags(self._texts(headers.IF_NONE_MATCH))
+
     def started(self, call: Call) -> None:
         """Cancel a call of the store when this one ends."""
         if not self.context.add_callback(call.cancel):
@@ -252,7 +259,7 @@ class _Received:
 
     def begin(self, reply: Reply) -> None:
         """Send what goes ahead of an answer, and say what goes behind it."""
-        answered = ((headers.REQUEST_ID.metadata, self.request_id), *headers.quota_metadata(reply.quota))
+        answered = ((headers.REQUEST_ID.metadata, self.request_id), *headers.told(reply.quota, reply.report))
         # Also ahead of the answer: a gateway needs them before it passes on the first byte.
         self.context.send_initial_metadata(answered)
         if self._texts(headers.PLAN):

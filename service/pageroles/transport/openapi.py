@@ -130,7 +130,7 @@ def _document() -> dict[str, Any]:
         ],
         "security": [{"key": []}, {"bearer": []}],
         "paths": {
-            "/api/v1/pages": {"post": _pages(query_parameters)},
+            "/api/v1/pages": {"get": _get_pages(query_parameters), "post": _pages(query_parameters)},
             rest_sessions.PATH: {"post": _write_sessions()},
         },
         "components": {
@@ -145,6 +145,24 @@ def _document() -> dict[str, Any]:
                 "bearer": {"type": "http", "scheme": "bearer", "description": headers.AUTHORIZATION.description},
             },
         },
+    }
+
+
+def _get_pages(query_parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    responses = {"200": _report_response(), "304": _not_modified(), **_fault_responses(_FAULTS)}
+    return {
+        "operationId": "get_pages",
+        "tags": ["pages"],
+        "summary": "The same, for those who keep answers",
+        "description": "With the `ETag` of an earlier answer in `If-None-Match`, the answer is 304 while it is the same, "
+        "and counts against no quota. Give both dates: a window that ends with now is another one each second.",
+        "parameters": [
+            *query_parameters,
+            _parameter(headers.IF_NONE_MATCH),
+            _parameter(headers.DOMAIN),
+            _parameter(headers.REQUEST_ID),
+        ],
+        "responses": responses,
     }
 
 
@@ -234,7 +252,7 @@ def _parameter(header: headers.Header) -> dict[str, Any]:
 def _report_response() -> dict[str, Any]:
     return {
         "description": "The report, or the message that no session matched.",
-        "headers": _response_headers(headers.REQUEST_ID, *headers.OF_QUOTAS),
+        "headers": _response_headers(headers.REQUEST_ID, *headers.OF_QUOTAS, *headers.OF_DATA, headers.ETAG),
         "content": {
             "application/json": {
                 "schema": {"$ref": _REF.format(name="PagesResult")},
@@ -245,6 +263,11 @@ def _report_response() -> dict[str, Any]:
             }
         },
     }
+
+
+def _not_modified() -> dict[str, Any]:
+    names = (headers.REQUEST_ID, *headers.OF_DATA, headers.ETAG)
+    return {"description": "The caller has the answer already.", "headers": _response_headers(*names)}
 
 
 def _written_response() -> dict[str, Any]:

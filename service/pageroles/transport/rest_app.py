@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import importlib.resources
 from http import HTTPStatus
 from pathlib import Path
@@ -69,7 +70,7 @@ def application(
         cors = Middleware(
             CORSMiddleware,
             allow_origins=list(allowed_origins),
-            allow_methods=["POST"],
+            allow_methods=["GET", "POST"],
             allow_headers=["Content-Type", *(header.http for header in headers.OF_REQUESTS)],
             expose_headers=[header.http for header in headers.OF_ANSWERS],
             max_age=600,
@@ -77,7 +78,7 @@ def application(
         middleware.insert(1, cors)
     web = Path(str(importlib.resources.files("pageroles"))) / "web"
     routes = [
-        Route(PATH, gateway.pages, methods=["POST"]),
+        Route(PATH, gateway.pages, methods=["GET", "POST"]),
         Route(rest_sessions.PATH, gateway.sessions, methods=["POST"]),
         Route("/openapi.json", _openapi, methods=["GET"]),
         Route("/livez", gateway.live, methods=["GET"]),
@@ -115,12 +116,17 @@ class _Gateway:
 
     async def pages(self, request: Request) -> Response:
         """Answer a question with a report."""
-        origin = _origin(request, f"POST {PATH}")
+        origin = _origin(request, f"{request.method} {PATH}")
+        is_get = request.method != "POST"
         try:
             with self._telemetry.reading(origin):
-                question = rest_body.read(request.scope["query_string"], await _body(request))
+                question = rest_body.read(request.scope["query_string"], b"" if is_get else await _body(request))
                 incoming = _incoming(request, origin, self._max_seconds)
-            return await _answer(await _until_disconnect(request, self._backend, incoming, question))
+                if is_get:
+                    known = headers.tags(_all(request, headers.IF_NONE_MATCH))
+                    incoming = dataclasses.replace(incoming, known=known)
+            reply = await _until_disconnect(request, self._backend, incoming, question)
+            return await _answer(request, reply, headers.ASKED_AGAIN if is_get else headers.NOT_KEPT)
         except PagerolesError as error:
             return faults.to_response(faults.to_refusal(error, origin.request_id))
         except RefusedError as error:
@@ -236,17 +242,34 @@ async def disconnected(request: Request) -> None:
         pass
 
 
-async def _answer(reply: StreamedReply) -> Response:
-    """Return an answer as a response: whole if it is small, as a stream if it is large."""
-    response_headers = dict(reply.metadata) | headers.NOT_KEPT
+async def _answer(request: Request, reply: StreamedReply, kept: dict[str, str]) -> Response:
+    """Return an answer as a response: whole if it is small, as a stream if it is large.
+
+    Args:
+        request: What is answered.
+        reply: The answer.
+        kept: The headers that say who may keep it.
+    """
+    response_headers = dict(reply.metadata) | kept
+    if reply.unchanged:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=response_headers)
     chunks = _as_json(reply.messages)
     buffer = bytearray()
     async for chunk in chunks:
         buffer += chunk
         if len(buffer) >= _WHOLE_BYTES:
             body = _continued(bytes(buffer), chunks)
+            _tell_encoding(response_headers, request, len(buffer))
             return StreamingResponse(body, headers=response_headers, media_type="application/json")
+    _tell_encoding(response_headers, request, len(buffer))
     return Response(bytes(buffer), headers=response_headers, media_type="application/json")
+
+
+def _tell_encoding(response_headers: dict[str, str], request: Request, size: int) -> None:
+    """Give an answer that goes out in gzip a tag of its own: a tag stands for the very bytes (RFC 9110, 8.8.3)."""
+    tag = response_headers.get(headers.ETAG.metadata)
+    if tag and size >= _GZIP_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
+        response_headers[headers.ETAG.metadata] = f'{tag[:-1]}-gzip"'
 
 
 async def _as_json(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

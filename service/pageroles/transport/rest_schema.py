@@ -58,8 +58,9 @@ _LIMIT = msgspec.Meta(
     le=MAX_LIMIT,
 )
 _INCLUDE = msgspec.Meta(
-    description="What the answer carries beyond the report; in the query string with commas between. `balance`: how "
-    "the included sessions add up; `landing`: in each row, the sessions that landed on its page."
+    description="What the answer carries beyond the report; in the query string with commas between. `data`: what it "
+    "was made from; `balance`: how the included sessions add up; `landing`: in each row, the sessions that landed on its "
+    "page; `hints`: where no session matched, what nearly did."
 )
 
 PagesBody = msgspec.defstruct(
@@ -142,6 +143,32 @@ class Balance(msgspec.Struct):
     dropping_off_without_views: RoleCount
 
 
+class DataState(msgspec.Struct):
+    """What the answer was made from; only with `data` in `include`."""
+
+    version: Annotated[
+        str, _text("Equal versions of a domain mean equal answers to the same question.", "5f0c9d7e1a2b-17")
+    ]
+    complete_through: Annotated[
+        str,
+        _text("Every write that was acknowledged before this instant is in the answer.", "2025-07-31T12:00:00.250Z"),
+    ]
+
+
+class Hint(msgspec.Struct):
+    """A value that nearly matched; only with `hints` in `include`, and where no session matched."""
+
+    field: Annotated[str, _text("The parameter.", "source")]
+    value: Annotated[str, _text("A stored value of it.", "google.com")]
+    sessions: Annotated[
+        Count,
+        msgspec.Meta(
+            description="`total_sessions` of the question with that value; 0 where it is stored outside of the window."
+        ),
+    ]
+    sentence: Annotated[str, _text("Why it is named.", "`Google.com` matches nothing; `google.com` is stored.")]
+
+
 class OmittedPages(msgspec.Struct):
     """How many rows of each list are left out; only with `limit`."""
 
@@ -156,6 +183,7 @@ class PagesAnswer(msgspec.Struct, forbid_unknown_fields=True):
     summary_totals: SummaryTotals
     conversion_performance: list[ConversionPage]
     drop_off_performance: list[DropOffPage]
+    data: DataState | msgspec.UnsetType = msgspec.UNSET
     balance: Balance | msgspec.UnsetType = msgspec.UNSET
     omitted: OmittedPages | msgspec.UnsetType = msgspec.UNSET
 
@@ -164,7 +192,9 @@ class NoResults(msgspec.Struct, forbid_unknown_fields=True):
     """No session matched; not an error."""
 
     message: Literal["No page data found for the given parameters."]
+    data: DataState | msgspec.UnsetType = msgspec.UNSET
     balance: Balance | msgspec.UnsetType = msgspec.UNSET
+    hints: list[Hint] | msgspec.UnsetType = msgspec.UNSET
 
 
 NO_RESULTS: str = get_args(get_type_hints(NoResults)["message"])[0]
