@@ -156,13 +156,20 @@ def test_a_window_that_ends_with_now_is_another_question_each_second(rest: str, 
 
 
 def test_grpc_tells_it_in_metadata_and_where_asked_in_the_answer(served: Served, its_key: str) -> None:
-    question = pages_pb2.PagesRequest(**JULY, include=[pages_pb2.INCLUDE_DATA])
+    july = {"start_date": "2025-07-01", "end_date": "2025-07-31"}
+    question = pages_pb2.PagesRequest(
+        start_date=july["start_date"], end_date=july["end_date"], include=[pages_pb2.INCLUDE_DATA]
+    )
     with grpc.insecure_channel(served.target) as channel:
-        stub = pages_pb2_grpc.PageRolesServiceStub(channel)
+        stub: Any = pages_pb2_grpc.PageRolesServiceStub(channel)  # type: ignore[no-untyped-call]
         whole, call = stub.Pages.with_call(question, metadata=(("authentication", its_key),), timeout=30)
         stream = stub.StreamPages(question, metadata=(("authentication", its_key),), timeout=30)
         first, *rest = list(stream)
-        bare = stub.Pages(pages_pb2.PagesRequest(**JULY), metadata=(("authentication", its_key),), timeout=30)
+        bare = stub.Pages(
+            pages_pb2.PagesRequest(start_date=july["start_date"], end_date=july["end_date"]),
+            metadata=(("authentication", its_key),),
+            timeout=30,
+        )
     metadata = {each.key: each.value for each in call.initial_metadata()}
     assert whole.data.version == metadata["x-data-version"]
     through = whole.data.complete_through.ToDatetime(UTC).isoformat(timespec="milliseconds")

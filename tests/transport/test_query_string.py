@@ -63,9 +63,9 @@ def test_every_parameter_is_read_with_all_its_characters(name: str) -> None:
     }
     for text, value in of_name.get(name, {text: text for text in texts}).items():
         expected = to_request({name: value})
-        assert rest_body.read(urlencode({name: text}).encode(), b"") == expected
-        assert rest_body.read(f"{name}={quote(text)}".encode(), b" ") == expected
-        assert rest_body.read(b"", json.dumps({name: value}).encode()) == expected
+        assert rest_body.read(rest_body.PAGES, urlencode({name: text}).encode(), b"") == expected
+        assert rest_body.read(rest_body.PAGES, f"{name}={quote(text)}".encode(), b" ") == expected
+        assert rest_body.read(rest_body.PAGES, b"", json.dumps({name: value}).encode()) == expected
 
 
 # The sentences on the same mistake in a body, which tests/transport/test_rest.py has.

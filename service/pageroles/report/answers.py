@@ -7,11 +7,12 @@ import time
 from typing import TYPE_CHECKING, ClassVar
 
 from pageroles.question.model import Include, to_milliseconds
+from pageroles.report.opened import AT_ONCE
 from pageroles.store.call import NOBODY
 from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pageroles import _core
     from pageroles.question.model import PagesQuery
@@ -34,6 +35,7 @@ class Report:
         total_sessions: The number of included sessions.
         plan: How it was made.
         state: What it was made from; None: that is not told.
+        hints: What nearly matched, where no session did.
         bytes: About how many bytes it takes until its last message is read.
     """
 
@@ -48,6 +50,7 @@ class Report:
         """
         self.plan = plan
         self.state: DataState | None = None
+        self.hints: Sequence[pages_pb2.Hint] = ()
         self._query = query
         self._watcher = watcher
         self._counted = counted
@@ -84,9 +87,10 @@ class Report:
 
     def _more(self) -> bytes:
         """Return the fields that the core does not write, serialized: behind a message they are a part of it."""
-        if self.state is None or Include.DATA not in self._query.include:
-            return b""
-        return pages_pb2.PagesResponse(data=self.state.message()).SerializeToString()
+        more = pages_pb2.PagesResponse(hints=self.hints)
+        if self.state is not None and Include.DATA in self._query.include:
+            more.data.CopyFrom(self.state.message())
+        return more.SerializeToString()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,3 +118,75 @@ class Unchanged:
     def messages(self) -> Iterator[_Bytes]:
         """Return nothing."""
         return iter(())
+
+
+class Message:
+    """An answer of one message.
+
+    Attributes:
+        state: What it was made from.
+        tag: None: it is not kept.
+        total_sessions: None: it has no such number.
+        plan: How it was made.
+        bytes: About how many bytes it takes.
+    """
+
+    tag = None
+    total_sessions = None
+
+    def __init__(self, message: _Bytes, plan: Plan, state: DataState | None) -> None:
+        """Take the serialized message."""
+        self._message = message
+        self.plan = plan
+        self.state = state
+        self.bytes = len(message)
+
+    def message(self) -> _Bytes:
+        """Return it, serialized."""
+        return self._message
+
+    def messages(self) -> Iterator[_Bytes]:
+        """Give the one message."""
+        yield self._message
+
+
+class Opened:
+    """The sessions behind a number, which are read while their caller reads them.
+
+    Attributes:
+        state: What it was made from.
+        tag: None: it is not kept.
+        total_sessions: How many there are.
+        plan: How they were chosen.
+        bytes: About how many bytes its messages take at one time.
+    """
+
+    tag = None
+
+    def __init__(
+        self,
+        total: tuple[int, int],
+        first: Sequence[_Bytes],
+        rest: Iterator[_Bytes],
+        plan: Plan,
+        state: DataState | None,
+    ) -> None:
+        """Take its messages: the first ones, and those that are made when they are asked for."""
+        self.total_sessions = total[0]
+        self._first = first
+        self._rest = rest
+        self.plan = plan
+        self.state = state
+        self.bytes = max(sum(map(len, first)), MAX_MESSAGE_BYTES if total[0] > AT_ONCE else 0)
+
+    def message(self) -> _Bytes:
+        """Return all of it as one message: messages behind each other are one."""
+        return b"".join(self.messages())
+
+    def messages(self) -> Iterator[_Bytes]:
+        """Give its messages, serialized."""
+        yield from self._first
+        yield from self._rest
+
+
+Answer = Report | Unchanged | Message | Opened

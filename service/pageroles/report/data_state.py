@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import secrets
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,8 +20,14 @@ from pageroles.question.model import to_milliseconds
 from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pageroles.store.call import Call
     from pageroles.store.parts import Looks, Parts
+
+
+# How long no look is taken after one that proves nothing.
+_UNPROVED_SECONDS = 60.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,9 +65,17 @@ class Passage:
 class DataStates:
     """Names what answers are made from; safe to use from many threads."""
 
-    def __init__(self, looks: Looks) -> None:
-        """Name states by the looks of one process: others, and a later one, have other names."""
+    def __init__(self, looks: Looks, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Name states by the looks of one process: others, and a later one, have other names.
+
+        Args:
+            looks: The looks.
+            clock: Returns the time in seconds.
+        """
         self._looks = looks
+        self._clock = clock
+        # A look costs a query, which is in vain where nothing can be proved.
+        self._no_look_before = -math.inf
         self._process = secrets.token_hex(6)
         self._answers = itertools.count(1)
 
@@ -90,9 +106,15 @@ class DataStates:
         """
         if passage.look is not None and self._look(call) is passage.look:
             return self.at(passage.look)
-        return DataState(f"{self._process}-a{next(self._answers)}", passage.began)
+        return self.alone(passage.began)
+
+    def alone(self, complete_through: datetime) -> DataState:
+        """Return a state that is of one answer alone."""
+        return DataState(f"{self._process}-a{next(self._answers)}", complete_through)
 
     def _look(self, call: Call) -> Parts | None:
+        if self._clock() < self._no_look_before:
+            return None
         try:
             look = self._looks.now(call)
         except (CancelledError, DeadlineError):
@@ -100,4 +122,7 @@ class DataStates:
         except PagerolesError:
             # The report tells what is wrong, if it fails as well.
             return None
-        return look if look.unproved is None else None
+        if look.unproved is None:
+            return look
+        self._no_look_before = self._clock() + _UNPROVED_SECONDS
+        return None

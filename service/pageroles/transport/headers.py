@@ -15,7 +15,7 @@ from pageroles.errors import InvalidArgumentError, QuotaState
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pageroles.report.answers import Report, Unchanged
+    from pageroles.report.answers import Answer
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -181,14 +181,14 @@ def quota_metadata(quota: QuotaState | None) -> tuple[tuple[str, str], ...]:
     return tuple((header.metadata, str(value)) for header, value in zip(OF_QUOTAS, values, strict=True))
 
 
-def told(quota: QuotaState | None, report: Report | Unchanged) -> tuple[tuple[str, str], ...]:
-    """Return what is told beside a report, as metadata, which REST sends as headers: quota, data, and tag."""
-    if report.state is None or report.tag is None:
+def told(quota: QuotaState | None, answer: Answer) -> tuple[tuple[str, str], ...]:
+    """Return what is told beside an answer, as metadata, which REST sends as headers: quota, data, and tag."""
+    if answer.state is None:
         return quota_metadata(quota)
-    through = report.state.complete_through.astimezone(UTC).isoformat(timespec="milliseconds")
-    values = (report.state.version, through.replace("+00:00", "Z"), f'"{report.tag}"')
-    data = zip((*OF_DATA, ETAG), values, strict=True)
-    return (*quota_metadata(quota), *((header.metadata, value) for header, value in data))
+    through = answer.state.complete_through.astimezone(UTC).isoformat(timespec="milliseconds")
+    data = zip(OF_DATA, (answer.state.version, through.replace("+00:00", "Z")), strict=True)
+    tag = () if answer.tag is None else ((ETAG.metadata, f'"{answer.tag}"'),)
+    return (*quota_metadata(quota), *((header.metadata, value) for header, value in data), *tag)
 
 
 def tags(if_none_match: Iterable[str]) -> frozenset[str]:

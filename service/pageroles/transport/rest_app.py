@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import importlib.resources
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +24,11 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from pageroles._core import JsonAnswer
 from pageroles.errors import InternalError, PagerolesError
 from pageroles.incoming import Incoming, Origin
 from pageroles.telemetry import log
 from pageroles.telemetry.record import Telemetry
-from pageroles.transport import faults, headers, openapi, rest_body, rest_sessions
+from pageroles.transport import faults, headers, openapi, rest_answers, rest_body, rest_sessions
 from pageroles.transport.backends import RefusedError
 from pageroles.transport.rest_middleware import CommonHeaders
 from pageroles.transport.rest_watch import Watched
@@ -35,10 +36,19 @@ from pageroles.transport.rest_watch import Watched
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from pageroles.service import Asked
     from pageroles.transport.backends import Backend, StreamedReply
-    from pageroles.v1 import pages_pb2
+
+_AsJson = Callable[["AsyncIterator[bytes]"], "AsyncIterator[bytes]"]
 
 PATH = "/api/v1/pages"
+# What is asked at a path, and how its answer is written.
+_ASKED: dict[str, tuple[rest_body.Kind[Any], _AsJson]] = {
+    PATH: (rest_body.PAGES, rest_answers.report),
+    f"{PATH}/sessions": (rest_body.SESSIONS, rest_answers.sessions),
+    f"{PATH}/days": (rest_body.DAYS, rest_answers.days),
+    f"{PATH}/values": (rest_body.VALUES, rest_answers.values),
+}
 
 # A smaller answer is sent whole, with its length; a larger one as a stream.
 _WHOLE_BYTES = 256 << 10
@@ -78,7 +88,8 @@ def application(
         middleware.insert(1, cors)
     web = Path(str(importlib.resources.files("pageroles"))) / "web"
     routes = [
-        Route(PATH, gateway.pages, methods=["GET", "POST"]),
+        Route(PATH, gateway.get_pages, methods=["GET"]),
+        *(Route(path, functools.partial(gateway.ask, path), methods=["POST"]) for path in _ASKED),
         Route(rest_sessions.PATH, gateway.sessions, methods=["POST"]),
         Route("/openapi.json", _openapi, methods=["GET"]),
         Route("/livez", gateway.live, methods=["GET"]),
@@ -114,19 +125,27 @@ class _Gateway:
         self._backend = backend
         self._max_seconds = max_seconds
 
-    async def pages(self, request: Request) -> Response:
-        """Answer a question with a report."""
-        origin = _origin(request, f"{request.method} {PATH}")
-        is_get = request.method != "POST"
+    async def get_pages(self, request: Request) -> Response:
+        """Answer a question in the query string, unless its caller has the answer."""
+        return await self._answer(request, PATH, headers.ASKED_AGAIN)
+
+    async def ask(self, path: str, request: Request) -> Response:
+        """Answer a question in the body or the query string."""
+        return await self._answer(request, path, headers.NOT_KEPT)
+
+    async def _answer(self, request: Request, path: str, kept: dict[str, str]) -> Response:
+        origin = _origin(request, f"{request.method} {path}")
+        kind, as_json = _ASKED[path]
+        is_post = request.method == "POST"
         try:
             with self._telemetry.reading(origin):
-                question = rest_body.read(request.scope["query_string"], b"" if is_get else await _body(request))
+                question = rest_body.read(kind, request.scope["query_string"], await _body(request) if is_post else b"")
                 incoming = _incoming(request, origin, self._max_seconds)
-                if is_get:
+                if not is_post:
                     known = headers.tags(_all(request, headers.IF_NONE_MATCH))
                     incoming = dataclasses.replace(incoming, known=known)
             reply = await _until_disconnect(request, self._backend, incoming, question)
-            return await _answer(request, reply, headers.ASKED_AGAIN if is_get else headers.NOT_KEPT)
+            return await _respond(request, reply, as_json, kept)
         except PagerolesError as error:
             return faults.to_response(faults.to_refusal(error, origin.request_id))
         except RefusedError as error:
@@ -215,9 +234,7 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-async def _until_disconnect(
-    request: Request, backend: Backend, incoming: Incoming, question: pages_pb2.PagesRequest
-) -> StreamedReply:
+async def _until_disconnect(request: Request, backend: Backend, incoming: Incoming, question: Asked) -> StreamedReply:
     """Answer a request; cancel it when its client disconnects.
 
     Raises:
@@ -242,18 +259,19 @@ async def disconnected(request: Request) -> None:
         pass
 
 
-async def _answer(request: Request, reply: StreamedReply, kept: dict[str, str]) -> Response:
+async def _respond(request: Request, reply: StreamedReply, as_json: _AsJson, kept: dict[str, str]) -> Response:
     """Return an answer as a response: whole if it is small, as a stream if it is large.
 
     Args:
         request: What is answered.
         reply: The answer.
+        as_json: Gives the JSON of its messages.
         kept: The headers that say who may keep it.
     """
     response_headers = dict(reply.metadata) | kept
     if reply.unchanged:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=response_headers)
-    chunks = _as_json(reply.messages)
+    chunks = as_json(reply.messages)
     buffer = bytearray()
     async for chunk in chunks:
         buffer += chunk
@@ -270,14 +288,6 @@ def _tell_encoding(response_headers: dict[str, str], request: Request, size: int
     tag = response_headers.get(headers.ETAG.metadata)
     if tag and size >= _GZIP_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
         response_headers[headers.ETAG.metadata] = f'{tag[:-1]}-gzip"'
-
-
-async def _as_json(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    answer = JsonAnswer()
-    async for message in messages:
-        # At most 1 MiB, a few milliseconds: not worth another thread.
-        yield answer.feed(message)
-    yield answer.finish()
 
 
 async def _continued(start: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
