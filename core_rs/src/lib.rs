@@ -16,6 +16,7 @@
 //! | `group` | rows, dealt to partitions and sorted by user |
 //! | `block` | sessions in columns, grouped by user, in order of start |
 //! | `included` | which sessions of a block count, whatever is asked |
+//! | `chosen` | those sessions, and what their conversions say of pages |
 //! | `counts` | a block → sessions and distinct users of each page in each role |
 //! | [`streams`], `arrange`, `unit` | columns of the streams → rows of a unit → blocks |
 //! | [`answer`] | counts → rows in order → protobuf → JSON |
@@ -41,6 +42,7 @@
 pub mod answer;
 mod arrange;
 mod block;
+mod chosen;
 pub mod counted;
 mod counts;
 pub mod error;

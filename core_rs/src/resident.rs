@@ -85,10 +85,6 @@ pub struct Question {
     pub landing: Option<u64>,
     /// URL, type and id of conversions.
     pub conversion: [Option<u64>; 3],
-    /// Whether what the included sessions are is counted, too.
-    pub balance: bool,
-    /// Whether the sessions that landed on each page are counted, too.
-    pub landings: bool,
 }
 
 /// The combinations of traffic values, each with a code. Codes count from 1.
@@ -381,14 +377,43 @@ impl Resident {
         *self.blocks.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
     }
 
-    /// Counts the sessions that are included, on as many threads.
+    /// Counts the sessions that are included, on as many threads. `balance` and `landings`: what they are, and those that
+    /// landed on each page, are counted, too.
     ///
     /// # Errors
     ///
     /// [`Error::TooMany`](crate::Error::TooMany).
-    pub fn count(&self, question: &Question, threads: usize) -> Result<Counted> {
+    pub fn count(
+        &self,
+        question: &Question,
+        balance: bool,
+        landings: bool,
+        threads: usize,
+    ) -> Result<Counted> {
         // The blocks first: all that they refer to is there then.
         let blocks = self.now();
+        let included = self.included(question);
+        let pages = self.pages.read().len();
+        let count = |blocks: &[Arc<Block>]| {
+            let mut counts = Counts::default();
+            counts.balance = balance.then(Balance::default);
+            if landings {
+                counts = counts.with_landings();
+            }
+            counts.make_room(pages);
+            for block in blocks {
+                counts.add(block, &included)?;
+            }
+            Ok(counts)
+        };
+        let counts = shared(&blocks, threads, count, |counts, other| {
+            counts.merge(&other)
+        })?;
+        Ok(Counted::new(self.pages.clone(), counts))
+    }
+
+    /// What a question asks of the blocks that are there now.
+    fn included(&self, question: &Question) -> Included {
         let conversion_filter = question.conversion.iter().any(Option::is_some);
         let [start, end] = question.window;
         let mut included = Included::all(question.scope, conversion_filter).in_window(start, end);
@@ -399,42 +424,11 @@ impl Resident {
             let traffic = self.traffic.read().unwrap_or_else(PoisonError::into_inner);
             included = included.with_traffic(traffic.passes(&question.traffic));
         }
-        let pages = {
-            let pages = self.pages.read();
-            if let Some(landing) = question.landing {
-                included = included.landed_on(pages.number_of(landing).unwrap_or(u32::MAX));
-            }
-            pages.len()
-        };
-        let share = blocks.len().div_ceil(threads.max(1)).max(1);
-        let count = |blocks: &[Arc<Block>]| {
-            let mut counts = Counts::default();
-            counts.balance = question.balance.then(Balance::default);
-            if question.landings {
-                counts = counts.with_landings();
-            }
-            counts.make_room(pages);
-            for block in blocks {
-                counts.add(block, &included)?;
-            }
-            Ok(counts)
-        };
-        let mut shares = blocks.chunks(share);
-        let own = shares.next().unwrap_or_default();
-        let counts = thread::scope(|scope| {
-            let others: Vec<_> = shares
-                .map(|share| scope.spawn(move || count(share)))
-                .collect();
-            let mut counts = count(own)?;
-            for other in others {
-                let other = other
-                    .join()
-                    .unwrap_or_else(|fault| panic::resume_unwind(fault));
-                counts.merge(&other?)?;
-            }
-            Ok(counts)
-        })?;
-        Ok(Counted::new(self.pages.clone(), counts))
+        if let Some(landing) = question.landing {
+            let number = self.pages.read().number_of(landing);
+            included = included.landed_on(number.unwrap_or(u32::MAX));
+        }
+        included
     }
 
     /// Number of sessions.
@@ -455,6 +449,32 @@ impl Resident {
     fn now(&self) -> Arc<Vec<Arc<Block>>> {
         Arc::clone(&self.blocks.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Calls a function with a share of the blocks for each thread, and adds all results to the first.
+fn shared<T: Send>(
+    blocks: &[Arc<Block>],
+    threads: usize,
+    of_share: impl Fn(&[Arc<Block>]) -> Result<T> + Sync,
+    mut add: impl FnMut(&mut T, T) -> Result<()>,
+) -> Result<T> {
+    let share = blocks.len().div_ceil(threads.max(1)).max(1);
+    let mut shares = blocks.chunks(share);
+    let own = shares.next().unwrap_or_default();
+    let of_share = &of_share;
+    thread::scope(|scope| {
+        let others: Vec<_> = shares
+            .map(|share| scope.spawn(move || of_share(share)))
+            .collect();
+        let mut all = of_share(own)?;
+        for other in others {
+            let other = other
+                .join()
+                .unwrap_or_else(|fault| panic::resume_unwind(fault));
+            add(&mut all, other?)?;
+        }
+        Ok(all)
+    })
 }
 
 /// Those places whose state is another one in a block. When `ClickHouse` merges parts, many come that were read before.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// All modules of the core, the root (which has no name) last. Each may import those before it and no other.
-const ROOMS: [&str; 29] = [
+const ROOMS: [&str; 30] = [
     "error",
     "wire",
     "keys",
@@ -22,6 +22,7 @@ const ROOMS: [&str; 29] = [
     "group",
     "block",
     "included",
+    "chosen",
     "counts",
     "streams",
     "arrange",

@@ -11,6 +11,7 @@ __all__ = [
     "Counted",
     "Incoming",
     "JsonAnswer",
+    "Question",
     "Resident",
     "Tally",
     "__build__",
@@ -237,6 +238,35 @@ class Counted:
         """
 
 @final
+class Question:
+    """What is asked of a domain in memory; it does not change."""
+
+    def __new__(
+        cls,
+        touch_scope: int,
+        start_ms: int,
+        end_ms: int,
+        traffic: list[int | None],
+        landing: int | None,
+        conversion: list[int | None],
+    ) -> Question:
+        """Make a question.
+
+        A value that is asked for is given by its key, as `keys` returns it; None: any value passes.
+
+        Args:
+            touch_scope: The number of `TouchScope` in the contract, 0 to 5.
+            start_ms: The first start, in ms since the epoch.
+            end_ms: The last start, in ms since the epoch.
+            traffic: Source, medium, campaign, content and term.
+            landing: The page that sessions landed on.
+            conversion: URL, type and id of conversions.
+
+        Raises:
+            CoreError: The touch scope is unknown.
+        """
+
+@final
 class Resident:
     """The sessions of a domain, kept in memory and grouped for counting.
 
@@ -251,35 +281,17 @@ class Resident:
     def snapshot(self) -> Resident:
         """Return the sessions as they are now, which stay so; pages and their names are shared."""
 
-    def count(
-        self,
-        touch_scope: int,
-        start_ms: int,
-        end_ms: int,
-        traffic: list[int | None],
-        landing: int | None,
-        conversion: list[int | None],
-        balance: bool,
-        landings: bool,
-        threads: int,
-    ) -> Counted:
+    def count(self, question: Question, balance: bool, landings: bool, threads: int) -> Counted:
         """Count the sessions of a question.
 
-        A value that is asked for is given by its key, as `keys` returns it; None: any value passes.
-
         Args:
-            touch_scope: The number of `TouchScope` in the contract, 0 to 5.
-            start_ms: The first start, in ms since the epoch.
-            end_ms: The last start, in ms since the epoch.
-            traffic: Source, medium, campaign, content and term.
-            landing: The page that sessions landed on.
-            conversion: URL, type and id of conversions.
+            question: The question.
             balance: Whether what the included sessions are is counted, too.
             landings: Whether the included sessions that landed on each page are counted, too.
             threads: On how many threads to count, at least 1.
 
         Raises:
-            CoreError: The touch scope is unknown, or there are too many sessions.
+            CoreError: There are too many sessions.
         """
 
     @property

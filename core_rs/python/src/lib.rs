@@ -177,6 +177,31 @@ impl Counted {
     }
 }
 
+/// What is asked of a domain in memory.
+#[pyclass(module = "pageroles._core", frozen)]
+struct Question(core::Question);
+
+#[pymethods]
+impl Question {
+    #[new]
+    fn new(
+        touch_scope: i64,
+        start_ms: i64,
+        end_ms: i64,
+        traffic: [Option<u64>; 5],
+        landing: Option<u64>,
+        conversion: [Option<u64>; 3],
+    ) -> PyResult<Self> {
+        Ok(Self(core::Question {
+            scope: core::Scope::from_number(touch_scope).map_err(raise)?,
+            window: [start_ms, end_ms],
+            traffic,
+            landing,
+            conversion,
+        }))
+    }
+}
+
 /// A domain in memory. Its methods may be called from several threads at once.
 #[pyclass(module = "pageroles._core", frozen)]
 struct Resident(Arc<core::Resident>);
@@ -192,30 +217,15 @@ impl Resident {
         Self(Arc::new(self.0.snapshot()))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "as a question has them")]
     fn count(
         &self,
         py: Python<'_>,
-        touch_scope: i64,
-        start_ms: i64,
-        end_ms: i64,
-        traffic: [Option<u64>; 5],
-        landing: Option<u64>,
-        conversion: [Option<u64>; 3],
+        question: &Question,
         balance: bool,
         landings: bool,
         threads: usize,
     ) -> PyResult<Counted> {
-        let question = core::Question {
-            scope: core::Scope::from_number(touch_scope).map_err(raise)?,
-            window: [start_ms, end_ms],
-            traffic,
-            landing,
-            conversion,
-            balance,
-            landings,
-        };
-        let counted = py.detach(|| self.0.count(&question, threads));
+        let counted = py.detach(|| self.0.count(&question.0, balance, landings, threads));
         counted.map(Counted).map_err(raise)
     }
 
@@ -327,7 +337,8 @@ fn joined<'py, P: AsRef<[u8]> + Sync>(py: Python<'py>, pieces: &[P]) -> Message<
 mod _core {
     #[pymodule_export]
     use super::{
-        AmbiguousPagesError, CoreError, Counted, Incoming, JsonAnswer, Resident, Tally, keys,
+        AmbiguousPagesError, CoreError, Counted, Incoming, JsonAnswer, Question, Resident, Tally,
+        keys,
     };
     #[pymodule_export]
     const __version__: &str = env!("CARGO_PKG_VERSION");
