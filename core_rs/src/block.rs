@@ -256,6 +256,13 @@ impl Block {
         [&self.exit, &self.before_exit, &self.landing]
     }
 
+    /// The key of a session's user.
+    pub(crate) fn user_key(&self, session: usize) -> u64 {
+        let user = self.user.get(session).map(|&user| usize::from(user));
+        let key = user.and_then(|user| self.users.get(user));
+        key.copied().unwrap_or_default()
+    }
+
     /// When a session started, and its key.
     pub(crate) fn moment(&self, session: usize) -> Moment {
         let day = self.day.get(session).copied().unwrap_or_default();

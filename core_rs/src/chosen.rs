@@ -1,9 +1,9 @@
-//! The sessions of a block that count: what all questions share.
+//! The sessions of a block that count, and the roles that a page has in them: what all questions share.
 
 use crate::block::Block;
 use crate::included::{Included, places};
 use crate::journey::{mark, marks};
-use crate::roles::{Role, conversion_side};
+use crate::roles::{Role, Roles, Side, conversion_side};
 
 /// Memory of a choice, kept from block to block.
 #[derive(Debug, Default)]
@@ -54,6 +54,15 @@ impl<'a> Chosen<'a> {
         }
     }
 
+    /// Visits their places, in order.
+    #[inline]
+    pub(crate) fn each(&self, visit: impl FnMut(usize)) {
+        match self.places {
+            None => (0..self.block.len()).for_each(visit),
+            Some(places) => places.iter().map(|&place| place as usize).for_each(visit),
+        }
+    }
+
     /// Whether a session is among them.
     #[inline]
     pub(crate) fn has(&self, place: usize) -> bool {
@@ -88,5 +97,44 @@ impl<'a> Chosen<'a> {
         let counted = conversions.inspect(|_| events += 1);
         conversion_side(landing, views, counted, name);
         events
+    }
+
+    /// Visits those in which a page has a role of either side, in order, with the roles that it has there.
+    pub(crate) fn each_with_roles_of(&self, page: u32, mut visit: impl FnMut(usize, Roles)) {
+        let converted = &self.block.converted.session;
+        let pages = self.block.drop_off_pages();
+        let roles = Side::DropOff.roles();
+        let mut nth = 0;
+        self.each(|place| {
+            let mut found = Roles::default();
+            if self.is(place, marks::DROPS_OFF) {
+                for (&role, pages) in roles.iter().zip(pages) {
+                    found.add_if(role, pages.get(place) == Some(&page));
+                }
+            }
+            if self.is(place, marks::CONVERTING) {
+                while converted
+                    .get(nth)
+                    .is_some_and(|&other| (other as usize) < place)
+                {
+                    nth += 1;
+                }
+                self.conversion_side((nth, place), |role, named| {
+                    found.add_if(role, named == page);
+                });
+            }
+            if found != Roles::default() {
+                visit(place, found);
+            }
+        });
+    }
+
+    /// Visits those that landed on a page, in order.
+    pub(crate) fn each_landed_on(&self, page: u32, mut visit: impl FnMut(usize)) {
+        self.each(|place| {
+            if self.block.landing.get(place) == Some(&page) {
+                visit(place);
+            }
+        });
     }
 }
