@@ -59,6 +59,19 @@ pub(super) mod omitted {
     }
 }
 
+/// `PageDaysResponse`.
+pub(super) mod response_of_days {
+    pub const DAYS: u32 = 1;
+}
+
+/// `PageDay`. The fields of its `PageRoles` are the numbers of the roles.
+pub(super) mod page_day {
+    pub const DATE: u32 = 1;
+    pub const SUMMARY_TOTALS: u32 = 2;
+    pub const ROLES: u32 = 3;
+    pub const LANDING: u32 = 4;
+}
+
 /// `RoleCount`.
 pub(super) mod role_count {
     pub const SESSIONS: u32 = 1;

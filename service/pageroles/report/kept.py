@@ -56,17 +56,15 @@ class Kept:
         traffic = [values.get(each) for each in TRAFFIC]
         conversion = [values.get(each) for each in _CONVERSION]
         landing = next((key for each, key in values.items() if each.is_page), None)
-        return self.resident.count(
+        question = _core.Question(
             query.touch_scope,
             to_milliseconds(query.window.start),
             to_milliseconds(query.window.end),
             traffic,
             landing,
             conversion,
-            Include.BALANCE in query.include,
-            query.counts_landings,
-            threads,
         )
+        return self.resident.count(question, Include.BALANCE in query.include, query.counts_landings, threads)
 
 
 class Entry:
