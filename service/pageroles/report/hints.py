@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-
 from pageroles.question.request import canonical
 from pageroles.report import statements
 from pageroles.report.plan import InMemory

@@ -51,20 +51,22 @@ class Kept:
 
     def count(self, query: PagesQuery, threads: int) -> _core.Counted:
         """Count a question on as many threads."""
-        keys = _core.keys([value for _, value in query.conditions])
-        values = {each: key for (each, _), key in zip(query.conditions, keys, strict=True)}
-        traffic = [values.get(each) for each in TRAFFIC]
-        conversion = [values.get(each) for each in _CONVERSION]
-        landing = next((key for each, key in values.items() if each.is_page), None)
-        question = _core.Question(
-            query.touch_scope,
-            to_milliseconds(query.window.start),
-            to_milliseconds(query.window.end),
-            traffic,
-            landing,
-            conversion,
-        )
-        return self.resident.count(question, Include.BALANCE in query.include, query.counts_landings, threads)
+        balance = Include.BALANCE in query.include
+        return self.resident.count(to_question(query), balance, query.counts_landings, threads)
+
+
+def to_question(query: PagesQuery) -> _core.Question:
+    """Return a question as the core takes it."""
+    keys = _core.keys([value for _, value in query.conditions])
+    values = {each: key for (each, _), key in zip(query.conditions, keys, strict=True)}
+    return _core.Question(
+        query.touch_scope,
+        to_milliseconds(query.window.start),
+        to_milliseconds(query.window.end),
+        [values.get(each) for each in TRAFFIC],
+        next((key for each, key in values.items() if each.is_page), None),
+        [values.get(each) for each in _CONVERSION],
+    )
 
 
 class Entry:

@@ -323,19 +323,21 @@ def value_texts(query: PagesQuery, asked: Filter, keys: Sequence[int] | None) ->
     """
     listed = "true" if keys is None else "key IN {keys:Array(UInt64)}"
     parameters = _window_parameters(query) | ({} if keys is None else {"keys": list(keys)})
+    keyed = "SELECT CAST(sipHash64(text) AS UInt64) AS key, CAST(text AS String) AS value FROM ({})"
     if asked.is_page:
         source = "SELECT page_key AS key, url AS value FROM pages WHERE domain = {domain:String}"
     elif asked.of is Of.SESSION:
-        source = (
-            f"SELECT sipHash64(text) AS key, text AS value FROM (SELECT DISTINCT toString(s.{asked.column}) AS text "
-            f"FROM sessions AS s WHERE s.domain = {{domain:String}} AND {_IN_DAYS})"
+        texts = (
+            f"SELECT DISTINCT s.{asked.column} AS text FROM sessions AS s "
+            f"WHERE s.domain = {{domain:String}} AND {_IN_DAYS}"
         )
+        source = keyed.format(texts)
     else:
-        source = (
-            "SELECT sipHash64(text) AS key, text AS value "
-            f"FROM (SELECT DISTINCT arrayJoin(s.conversions.{asked.column}) AS text FROM converting_sessions AS s "
-            "WHERE s.domain = {domain:String})"
+        texts = (
+            f"SELECT DISTINCT arrayJoin(s.conversions.{asked.column}) AS text FROM converting_sessions AS s "
+            "WHERE s.domain = {domain:String}"
         )
+        source = keyed.format(texts)
     return Statement(f"SELECT key, value FROM ({source}) WHERE {listed}", parameters)
 
 

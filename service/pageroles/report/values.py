@@ -15,6 +15,8 @@ from pageroles.report.names import feed
 from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pageroles.question.filters import Filter
     from pageroles.question.model import PagesQuery, ValuesQuery
     from pageroles.report.plan import Plan
@@ -77,12 +79,20 @@ class ValueFinder:
         """Return the texts of values; those that are erased since have none."""
         key = (query.domain, asked.name)
         with self._lock:
-            texts = self._texts.get(key) or _core.Names()
+            texts = self._texts.get(key)
+        if texts is None:
+            texts = _core.Names()
         if missing := values.missing(texts):
             listed = missing if len(missing) <= _LISTED else None
             call.let_others()
-            feed(texts.feed, self._store, statements.value_texts(query, asked, listed), call)
+            with call.watcher.stage("names"):
+                texts.merge(self._read(query, asked, listed, call))
             with self._lock:
                 if texts.bytes <= self._texts.maxsize:
                     self._texts[key] = texts
+        return texts
+
+    def _read(self, query: PagesQuery, asked: Filter, listed: Sequence[int] | None, call: Call) -> _core.Names:
+        texts = _core.Names()
+        feed(texts.feed, self._store, statements.value_texts(query, asked, listed), call)
         return texts

@@ -70,6 +70,18 @@ class Walks:
         Raises:
             PagerolesError: The store failed, or the call ended; no query of it keeps running.
         """
+        call.watcher.planned(plan.source)
+        with call.watcher.stage("count"):
+            return self._find(query, plan, call, new, walk)
+
+    def _find(
+        self,
+        query: PagesQuery,
+        plan: Plan,
+        call: Call,
+        new: Callable[[], F],
+        walk: Callable[[_core.Resident, F, int], None],
+    ) -> F:
         if isinstance(plan, InMemory):
             call.watcher.read(plan.kept.sessions)
             found = new()
