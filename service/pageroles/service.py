@@ -19,6 +19,7 @@ from pageroles.access.quotas import QuotaMeter, QuotaStore
 from pageroles.admission import Admission
 from pageroles.errors import CancelledError, InternalError, PagerolesError, UnauthenticatedError
 from pageroles.question.request import to_days_query, to_query, to_sessions_query, to_values_query
+from pageroles.report.answerer import Answerer
 from pageroles.report.answers import Unchanged
 from pageroles.report.run import Reporter
 from pageroles.settings import ServerSettings
@@ -130,6 +131,7 @@ class PagesService:
         self.watch.start()
         try:
             self._reporter = Reporter(store, memory=memory)
+            self._answerer = Answerer(store, self._reporter)
         except BaseException:
             self.watch.close()
             raise
@@ -226,7 +228,7 @@ class PagesService:
                     def go_on() -> contextlib.AbstractContextManager[Call]:
                         return self._going_on(call.deadline, caller.key_id, started)
 
-                    report = self._reporter.answer(query, call, place.take_large, go_on, incoming.known)
+                    report = self._answerer.answer(query, call, place.take_large, go_on, incoming.known)
                     # Again, for what happened meanwhile.
                     self.watch.refuse_damaged()
                 except BaseException as error:

@@ -255,11 +255,11 @@ def test_pages_and_the_reference_are_served(rest: str) -> None:
     assert set(schemas["PagesBody"]["properties"]) == set(rest_schema.PagesBody.__struct_fields__)
     assert not schemas["PagesBody"].get("required"), "every parameter may be left out"
     assert set(schemas) == {
-        "Balance", "Conversion", "ConversionPage", "DataState", "DropOffPage", "ErrorCode", "Fault", "Hint", "Include",
-        "NoResults",
-        "OmittedPages", "PageView", "PagesAnswer", "PagesBody", "PagesResult", "QuotaFault", "RejectedLine",
-        "RoleCount", "Session", "SummaryTotals", "TimeFrame",
-        "TouchScope", "WrittenSessions",
+        "Balance", "Conversion", "ConversionPage", "DataState", "DaysBody", "DropOffPage", "ErrorCode", "Fault",
+        "FilterName", "FilterValue", "FilterValues", "Hint", "Include", "NoResults", "OmittedPages", "PageDay",
+        "PageDays", "PageRoles", "PageSession", "PageSessions", "PageView", "PagesAnswer", "PagesBody", "PagesResult",
+        "QuotaFault", "RejectedLine", "Role", "RoleCount", "Session", "SessionConversion", "SessionsBody",
+        "SummaryTotals", "TimeFrame", "TouchScope", "ValuesBody", "WrittenSessions",
     }, "generated clients have these names"  # fmt: skip
     for path, text in (("/", "<html"), ("/docs", "swagger-ui"), ("/swagger-ui/swagger-ui-bundle.js", "SwaggerUI")):
         response = requests.get(f"{rest}{path}", timeout=30)

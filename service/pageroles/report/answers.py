@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, ClassVar
 
 from pageroles.question.model import Include, to_milliseconds
-from pageroles.report.opened import AT_ONCE
 from pageroles.store.call import NOBODY
 from pageroles.v1 import pages_pb2
 
@@ -165,19 +164,20 @@ class Opened:
 
     def __init__(
         self,
-        total: tuple[int, int],
+        total: int,
         first: Sequence[_Bytes],
         rest: Iterator[_Bytes],
         plan: Plan,
         state: DataState | None,
     ) -> None:
         """Take its messages: the first ones, and those that are made when they are asked for."""
-        self.total_sessions = total[0]
+        self.total_sessions = total
         self._first = first
         self._rest = rest
         self.plan = plan
         self.state = state
-        self.bytes = max(sum(map(len, first)), MAX_MESSAGE_BYTES if total[0] > AT_ONCE else 0)
+        # What comes later is made message by message.
+        self.bytes = sum(map(len, first))
 
     def message(self) -> _Bytes:
         """Return all of it as one message: messages behind each other are one."""

@@ -6,30 +6,33 @@ import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pageroles import _core
-from pageroles.errors import StoreUnavailableError
+from pageroles.errors import StoreChangedError
 from pageroles.question.model import Role
 from pageroles.report import statements
+from pageroles.report.answers import Opened
 from pageroles.report.kept import to_question
 from pageroles.report.plan import InMemory
 from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
-    from pageroles.question.model import SessionsQuery
+    from pageroles.question.model import PagesQuery, SessionsQuery
+    from pageroles.report.answerer import Begun
+    from pageroles.report.data_state import DataState
     from pageroles.report.plan import Plan
     from pageroles.report.walks import Walks
     from pageroles.store.call import Call
     from pageroles.store.store import Store
 
 
-class ChangedError(StoreUnavailableError):
-    """A session has changed since it was chosen."""
-
-
 # Start, session key and user key.
 Place = tuple[int, int, int]
 
+_CHANGED = "the sessions changed while they were read; ask again"
+# How often sessions are chosen anew that changed while they were read.
+_TRIES = 3
 # The sessions that are looked up at once.
 AT_ONCE = 1000
 # The most that one walk chooses: in memory, where it costs little; and where it reads the domain again.
@@ -58,6 +61,74 @@ class Opener:
         self._store = store
         self._walks = walks
 
+    def open(
+        self,
+        query: SessionsQuery,
+        begun: Begun,
+        call: Call,
+        begin: Callable[[PagesQuery, Call], Begun],
+        read_since: Callable[[Begun, Call], DataState | None],
+        go_on: Callable[[], AbstractContextManager[Call]],
+    ) -> Opened:
+        """Choose the sessions behind a number, and read the first ones.
+
+        Args:
+            query: The number.
+            begun: The answer, which is begun.
+            call: Ends the queries in time.
+            begin: Begins it anew.
+            read_since: Returns what it was made from, now that sessions were read, too.
+            go_on: Returns a call for what is read when this has returned.
+
+        Raises:
+            StoreChangedError: The sessions change again and again.
+            PagerolesError: The store failed, or the call ended.
+        """
+        limit = min(query.limit or AT_ONCE, AT_ONCE)
+        for tries_left in reversed(range(_TRIES)):
+            chosen = self.choose(query, begun.plan, call, limit)
+            try:
+                first = list(in_messages(self.show(query, chosen.places, call)))
+            except StoreChangedError:
+                if not tries_left:
+                    raise
+            else:
+                state = read_since(begun, call)
+                # To choose anew costs little in memory alone.
+                if state == begun.state or begun.passage is not None or not tries_left:
+                    break
+            begun = begin(query.of, call)
+        head = pages_pb2.PageSessionsResponse(data=None if state is None else state.message())
+        head.total.sessions, head.total.users = chosen.total
+        head.MergeFrom(first.pop(0) if first else pages_pb2.PageSessionsResponse())
+        left = min(chosen.total[0], query.limit or chosen.total[0]) - len(chosen.places)
+        rest = self._further(query, begun.plan, chosen.places[-1], left, go_on) if left > 0 else iter(())
+        messages = [message.SerializeToString() for message in (head, *first)]
+        return Opened(chosen.total[0], messages, rest, begun.plan, state)
+
+    def _further(
+        self,
+        query: SessionsQuery,
+        plan: Plan,
+        last: Place,
+        left: int,
+        go_on: Callable[[], AbstractContextManager[Call]],
+    ) -> Iterator[bytes]:
+        """Give the messages of the sessions after the first ones. Nothing is held while their caller reads one."""
+        most = _OF_A_WALK if isinstance(plan, InMemory) else _OF_A_READING
+        while left > 0:
+            with go_on() as call:
+                places = self.choose(query, plan, call, min(left, most), last).places
+            if not places:
+                raise StoreChangedError(_CHANGED)
+            left -= len(places)
+            last = places[-1]
+            for start in range(0, len(places), AT_ONCE):
+                with go_on() as call:
+                    shown = list(in_messages(self.show(query, places[start : start + AT_ONCE], call)))
+                for message in shown:
+                    yield message.SerializeToString()
+
     def choose(self, query: SessionsQuery, plan: Plan, call: Call, limit: int, before: Place | None = None) -> Chosen:
         """Return the latest sessions behind a number.
 
@@ -82,20 +153,11 @@ class Opener:
         selection = self._walks.find(of, plan, call, lambda: _core.Selection(limit, before), walk)
         return Chosen(selection.total, selection.take())
 
-    def further(self, query: SessionsQuery, plan: Plan, call: Call, before: Place, left: int | None) -> list[Place]:
-        """Return the sessions that come after another one, as many as one walk chooses.
-
-        Raises:
-            PagerolesError: As for `choose`.
-        """
-        most = _OF_A_WALK if isinstance(plan, InMemory) else _OF_A_READING
-        return self.choose(query, plan, call, most if left is None else min(left, most), before).places
-
     def show(self, query: SessionsQuery, places: Sequence[Place], call: Call) -> Iterator[pages_pb2.PageSession]:
         """Give sessions with all that is shown of them, in their order.
 
         Raises:
-            ChangedError: A session has changed since it was chosen.
+            StoreChangedError: A session has changed since it was chosen.
             PagerolesError: The store failed, or the call ended.
         """
         for start in range(0, len(places), AT_ONCE):
@@ -104,7 +166,7 @@ class Opener:
             found = {tuple(row[:3]): row for row in self._store.rows(statements.opened(query.of, chosen), call)}
             for place in chosen:
                 if place not in found:
-                    raise ChangedError("the sessions changed while they were read; ask again")
+                    raise StoreChangedError(_CHANGED)
                 yield _session(found[place])
 
 

@@ -88,8 +88,10 @@ def application(
         middleware.insert(1, cors)
     web = Path(str(importlib.resources.files("pageroles"))) / "web"
     routes = [
-        Route(PATH, gateway.get_pages, methods=["GET"]),
-        *(Route(path, functools.partial(gateway.ask, path), methods=["POST"]) for path in _ASKED),
+        *(
+            Route(path, functools.partial(gateway.ask, path), methods=["GET", "POST"] if path == PATH else ["POST"])
+            for path in _ASKED
+        ),
         Route(rest_sessions.PATH, gateway.sessions, methods=["POST"]),
         Route("/openapi.json", _openapi, methods=["GET"]),
         Route("/livez", gateway.live, methods=["GET"]),
@@ -125,15 +127,8 @@ class _Gateway:
         self._backend = backend
         self._max_seconds = max_seconds
 
-    async def get_pages(self, request: Request) -> Response:
-        """Answer a question in the query string, unless its caller has the answer."""
-        return await self._answer(request, PATH, headers.ASKED_AGAIN)
-
     async def ask(self, path: str, request: Request) -> Response:
-        """Answer a question in the body or the query string."""
-        return await self._answer(request, path, headers.NOT_KEPT)
-
-    async def _answer(self, request: Request, path: str, kept: dict[str, str]) -> Response:
+        """Answer a question: in the query string, and where it is posted in the body as well."""
         origin = _origin(request, f"{request.method} {path}")
         kind, as_json = _ASKED[path]
         is_post = request.method == "POST"
@@ -145,7 +140,7 @@ class _Gateway:
                     known = headers.tags(_all(request, headers.IF_NONE_MATCH))
                     incoming = dataclasses.replace(incoming, known=known)
             reply = await _until_disconnect(request, self._backend, incoming, question)
-            return await _respond(request, reply, as_json, kept)
+            return await _respond(request, reply, as_json, headers.NOT_KEPT if is_post else headers.ASKED_AGAIN)
         except PagerolesError as error:
             return faults.to_response(faults.to_refusal(error, origin.request_id))
         except RefusedError as error:
