@@ -280,8 +280,8 @@ def opened(query: PagesQuery, chosen: Sequence[tuple[int, int, int]]) -> Stateme
     """Select sessions with all that is shown of them, and perhaps a few more of the same users.
 
     The columns: start in milliseconds since 1970, session key and user key; session id and user id; the keys of the
-    pages in order, whose URLs would take several times as long to read; and, of the conversions, in order, URL, type, id,
-    time in milliseconds since 1970, and whether it matches.
+    pages in order, whose URLs would take several times as long to read; and, of the conversions, in order, URL, type,
+    id, time in milliseconds since 1970, and whether it matches.
 
     Args:
         query: The question.
