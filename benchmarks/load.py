@@ -23,9 +23,12 @@ from benchmarks.echo import EchoProcess
 from benchmarks.figures import MIB
 from benchmarks.tables import Table
 from benchmarks.threads import in_threads
+from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from google.protobuf.message import Message
 
 _CLIENT = Path("build/bin/load-client")
 DOMAINS = 1000
@@ -94,6 +97,22 @@ class Flood(msgspec.Struct):
     left_bytes: int
 
 
+class Further(msgspec.Struct):
+    """What questions of a kind took that are no reports, and the reports beside them.
+
+    Attributes:
+        kind: What was asked.
+        small: Requests about small domains, picked at random.
+        beside_small: Reports of small domains, by another key, meanwhile.
+        large: Requests about the large domain, one at a time.
+    """
+
+    kind: str
+    small: SmallRequests
+    beside_small: SmallRequests
+    large: SmallRequests
+
+
 class LargeRequests(msgspec.Struct):
     """What eight large requests took: all together, each on average, and the most memory above idle."""
 
@@ -127,6 +146,7 @@ class Load(msgspec.Struct):
         streamed: Large requests where nothing is kept.
         resident_bytes: The memory above idle with all small domains in it, and with the large one as well.
         flood: One caller beside others who ask for too much.
+        further: Questions that are no reports, beside reports.
     """
 
     sessions: int
@@ -143,6 +163,7 @@ class Load(msgspec.Struct):
     streamed: Large
     resident_bytes: tuple[int, int]
     flood: Flood
+    further: list[Further]
 
 
 def run(sessions: int, seconds: int, progress: Callable[[str], None]) -> Load:
@@ -181,6 +202,7 @@ def run(sessions: int, seconds: int, progress: Callable[[str], None]) -> Load:
         progress("small requests beside a large one that always runs")
         with _AlwaysLarge(server) as large:
             beside = _small(server, _AT_ONCE[-1], seconds)
+        further = [_further(server, kind, seconds, progress) for kind in _FURTHER]
         flood = _flood(server, seconds, progress)
     echo: list[SmallRequests] = []
     with EchoProcess(served[0].answer_bytes) as bare:
@@ -203,6 +225,7 @@ def run(sessions: int, seconds: int, progress: Callable[[str], None]) -> Load:
         streamed=streamed,
         resident_bytes=(small_bytes, all_bytes),
         flood=flood,
+        further=further,
     )
 
 
@@ -225,7 +248,14 @@ class _Client:
     """The client at work, until the block ends."""
 
     def __init__(
-        self, server: adapter.ServerProcess | EchoProcess, key: str, callers: int, seconds: float, **more: object
+        self,
+        server: adapter.ServerProcess | EchoProcess,
+        key: str,
+        callers: int,
+        seconds: float,
+        *,
+        kind: str | None = None,
+        **more: object,
     ) -> None:
         """Start it.
 
@@ -234,12 +264,17 @@ class _Client:
             key: The key that it shows.
             callers: How many requests it has in flight.
             seconds: For how long it begins new ones.
+            kind: What kind of question it asks; None: for reports.
             more: Its other options.
         """
         self._seconds = seconds
         self._folder = tempfile.TemporaryDirectory()
         request = Path(self._folder.name) / "request"
-        request.write_bytes(adapter.request(ANY).SerializeToString())
+        question: Message = adapter.request(ANY)
+        if kind is not None:
+            method, question = _FURTHER[kind](adapter.request(ANY), _PAGE if more.get("domain") == DOMAIN else "")
+            more = {"method": adapter.METHOD.rpartition("/")[0] + f"/{method}", **more}
+        request.write_bytes(question.SerializeToString())
         options = {
             "target": server.target,
             "method": adapter.METHOD,
@@ -280,6 +315,38 @@ def _first(server: adapter.ServerProcess) -> SmallRequests:
     per_second = len(times) / (sum(times) / 1000)
     p99 = figures.percentile(times, 99)
     return SmallRequests(1, len(times), 0, per_second, statistics.median(times), p99, answered // len(times))
+
+
+# ---- questions that are no reports ----
+
+# By the name of each kind, its method and its message, of a question and a page. Small domains have pages of their own,
+# so that none is given there.
+_FURTHER: dict[str, Callable[[pages_pb2.PagesRequest, str], tuple[str, Message]]] = {
+    "days": lambda question, page: ("PageDays", pages_pb2.PageDaysRequest(question=question, url=page)),
+    "values of the landing page": lambda question, _: (
+        "FilterValues",
+        pages_pb2.FilterValuesRequest(question=question, field="landing_page"),
+    ),
+    "the latest 20 sessions": lambda question, page: (
+        "PageSessions",
+        pages_pb2.PageSessionsRequest(question=question, url=page, limit=20),
+    ),
+}
+_PAGE = f"https://{DOMAIN}/catalogue/page-0"
+
+
+def _further(server: adapter.ServerProcess, kind: str, seconds: int, progress: Callable[[str], None]) -> Further:
+    """Ask questions of a kind: of small domains beside reports of another key, then of the large one."""
+    at_once = _AT_ONCE[-1] // 2
+    progress(f"{kind}, beside reports")
+    with (
+        _Client(server, server.key, at_once, seconds, kind=kind) as client,
+        _Client(server, server.other_key, at_once, seconds) as others,
+    ):
+        small, beside = client.result(), others.result()
+    progress(f"{kind}, of the large domain")
+    with _Client(server, server.key, 1, seconds, kind=kind, domain=DOMAIN) as client:
+        return Further(kind, small, beside, client.result())
 
 
 # ---- far too many ----
@@ -403,6 +470,22 @@ def tables(load: Load) -> list[Table]:
         ]
         for one in load.flood.beside
     ]
+    further = [
+        [
+            f"{one.kind}, {where}",
+            f"{asked.per_second:,.0f}",
+            f"{asked.p50_ms:.1f}",
+            f"{asked.p99_ms:.1f}",
+            f"{asked.failed}",
+            *(
+                [f"{one.beside_small.per_second:,.0f}", f"{one.beside_small.p99_ms:.1f}"]
+                if beside_reports
+                else ["", ""]
+            ),
+        ]
+        for one in load.further
+        for where, asked, beside_reports in (("small domains", one.small, True), ("the large one", one.large, False))
+    ]
     return [
         Table("Small requests", ["", "a second", "p50 ms", "p99 ms", "failed"], rows),
         Table("Large requests", ["", "seconds, all", "seconds, each", "memory above idle MiB"], large),
@@ -410,6 +493,12 @@ def tables(load: Load) -> list[Table]:
             "One caller, every 10 ms, beside callers of another key who ask without pause",
             ["", "p50 ms", "p99 ms", "not answered", "answers to the others, a second", "refusals, a second"],
             beside,
+        ),
+        Table(
+            "Questions that are no reports: of small domains 4 at once, beside 4 reports of another key; of the large "
+            "one 1 at once",
+            ["", "a second", "p50 ms", "p99 ms", "failed", "reports a second", "their p99 ms"],
+            further,
         ),
     ]
 

@@ -97,7 +97,7 @@ def _load(load: Load) -> str:
             "bytes and does nothing else."
         ),
     ]
-    small_table, large_table, flood_table = loads.tables(load)
+    small_table, large_table, flood_table, further_table = loads.tables(load)
     peak, left = loads.flood_memory(load.flood)
     parts += [
         small_table.markdown(),
@@ -115,6 +115,11 @@ def _load(load: Load) -> str:
             f"Most memory meanwhile, above what it was before: {peak} MiB; a second later: {left} MiB. The last line "
             "is of that time."
         ),
+        _wrapped(
+            "Of small domains the days have totals, and the sessions are all that are included; of the large one they "
+            "are those of a page."
+        ),
+        further_table.markdown(),
     ]
     return "\n".join(parts)
 

@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from pageroles import serving, settings
-from pageroles.access.keys import KeyStore
+from pageroles.access.keys import KeyStore, Permission
 from pageroles.command import progress, shown, tables, traffic
 from pageroles.command.options import (
     DEFAULT_GRPC_ADDRESS,
@@ -100,9 +100,9 @@ def _run(folder: Path, sessions: int, server_settings: ServerSettings, console: 
             f"{counted(loaded.loaded, 'session')} of {len(traffic.SITES)} made-up domains loaded in "
             f"{loaded.seconds:.1f} s ({loaded.loaded / loaded.seconds:,.0f} a second)",
         )
-        key, _ = KeyStore(store).create(DOMAIN)
+        key, _ = KeyStore(store).create(DOMAIN, permissions=[Permission.REPORT, Permission.SESSIONS])
         with serving.serving(store, server_settings) as served:
-            _ask(console, f"http://{served.http}/api/v1/pages", key)
+            page = _ask(console, f"http://{served.http}/api/v1/pages", key)
             if stopping is None:
                 shown.say(
                     console,
@@ -110,7 +110,7 @@ def _run(folder: Path, sessions: int, server_settings: ServerSettings, console: 
                     "what to ask next.",
                 )
             else:
-                _print_next_steps(console, served, key)
+                _print_next_steps(console, served, key, page)
                 stopping.wait()
 
 
@@ -132,8 +132,8 @@ def _renew_folder(folder: Path) -> None:
     marker.touch()
 
 
-def _ask(console: Console, url: str, key: str) -> None:
-    """Ask a question over REST and print the answer."""
+def _ask(console: Console, url: str, key: str) -> str:
+    """Ask a question over REST, print the answer, and return the page with most conversions."""
     console.print()
     shown.say(console, (f"Which role did each page of {DOMAIN} play in the last 30 days?", "bold"))
     shown.say(console, (f"  {_curl(url, key)}", "cyan"))
@@ -148,19 +148,25 @@ def _ask(console: Console, url: str, key: str) -> None:
     milliseconds = (time.perf_counter() - began) * 1000
     console.print(tables.answer(answer, rows=_TABLE_ROWS))
     shown.say(console, "Asked over REST, answered in ", (f"{milliseconds:,.0f} ms", "bold"), ".")
+    return str(answer["conversion_performance"][0]["url"])
 
 
 def _curl(url: str, key: str) -> str:
     return f"curl -X POST {url} -H 'Authentication: {key}'"
 
 
-def _print_next_steps(console: Console, served: serving.Served, key: str) -> None:
-    report = f"{os.path.relpath(sys.argv[0])} report --target {served.grpc} --key {key}"
+def _print_next_steps(console: Console, served: serving.Served, key: str, page: str) -> None:
+    command, where = os.path.relpath(sys.argv[0]), f"--target {served.grpc} --key {key}"
+    report = f"{command} report {where}"
     curl = _curl(f"http://{served.http}/api/v1/pages", key)
     lines = [
         ("Sessions from Google that converted:", f"""{curl} -H 'Content-Type: application/json' -d '{_GOOGLE}'"""),
         ("What people read before they converted, over gRPC:", f"{report} --touch-scope assist"),
         ("Conversions by a HubSpot form:", f"{report} --meta-type hubspot_form"),
+        ("What changed since the week before:", f"{report} --last 7d --compare --rows 10"),
+        ("Each day of a page:", f"{report} --last 7d --days --url {page}"),
+        ("The sessions behind its conversions:", f"{command} sessions {where} --url {page} --role conversion --limit 5"),
+        ("Where people come from, to filter by:", f"{command} values source {where}"),
     ]
     console.print()
     shown.say(console, ("Ask more", "bold"), ", from another terminal:")
