@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from pageroles.access.keys import ApiKey
     from pageroles.access.quotas import DomainQuota
-    from pageroles.client import Answer
     from pageroles.command.config import Setting
     from pageroles.command.status import Status
     from pageroles.report.residents import Memory
+    from pageroles.rest_shape import Answer
     from pageroles.store.audit import Deed
     from pageroles.store.damage import Finding
 
