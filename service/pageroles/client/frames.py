@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 class Kind(enum.Enum):
@@ -35,6 +35,10 @@ class Tabular:
     def columns(self) -> list[Column]:
         """Return the columns of its table."""
         raise NotImplementedError
+
+    def rows(self) -> Iterator[tuple[object, ...]]:
+        """Give the rows of its table, each with the values of all columns."""
+        return zip(*(each.values for each in self.columns()), strict=True)
 
     def to_arrow(self) -> Any:
         """Return it as a `pyarrow.Table`.
