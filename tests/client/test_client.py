@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import inspect
 import json
 import socket
@@ -12,9 +13,12 @@ import sys
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, get_args
 
+import grpc
 import pandas as pd
 import pyarrow as pa
 import pytest
+from google.protobuf import duration_pb2
+from google.rpc import error_details_pb2, status_pb2
 
 import pageroles
 from pageroles import AsyncClient, Client
@@ -31,6 +35,7 @@ from pageroles.client import (
     UnauthenticatedError,
     UnavailableError,
     answers,
+    blocking,
     calls,
     errors,
     questions,
@@ -41,10 +46,13 @@ from pageroles.transport.faults import Code
 from pageroles.v1 import pages_pb2
 from support import worked
 from support.answering import REQUEST_ID, Answering, answering, refusal
+from support.endless import PATIENCE
 from support.wire import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from google.protobuf.message import Message
 
     from support.reference import Session
     from support.served import Served
@@ -246,21 +254,75 @@ def test_values_are_counted_without_their_own_filter(ask: Any, served_here: tupl
     assert [each.value for each in ask(target, "values", "source", contains="MA", limit=1, **JULY)] == ["Mail"]
 
 
-def test_sessions_that_are_not_read_are_not_sent(served_here: tuple[Answering, str]) -> None:
+def test_sessions_end_where_they_are_closed(served_here: tuple[Answering, str]) -> None:
     servicer, target = served_here
-    with Client(target, "k") as client, client.sessions(**JULY) as sessions:
-        assert next(sessions).session_id == "s3"
-        sessions.close()
+    servicer.holds = True
+    with Client(target, "k") as client:
+        with client.sessions(**JULY) as sessions:
+            assert next(sessions).session_id == "s3"
+        assert servicer.given_up.wait(PATIENCE)
         assert list(sessions) == []
 
+
+def test_sessions_end_where_nobody_has_them_any_more(served_here: tuple[Answering, str]) -> None:
+    servicer, target = served_here
+    servicer.holds = True
+    with Client(target, "k") as client:
+        sessions = client.sessions(**JULY)
+        del sessions
+        gc.collect()
+        assert servicer.given_up.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("way", ["closed", "cancelled"])
+def test_sessions_of_asyncio_end_with_their_task(way: str, served_here: tuple[Answering, str]) -> None:
+    servicer, target = served_here
+    servicer.holds = True
+
     async def asking() -> None:
-        async with AsyncClient(target, "k") as client, await client.sessions(**JULY) as sessions:
-            assert (await anext(sessions)).session_id == "s3"
-            await sessions.close()
-            assert [each async for each in sessions] == []
+        async with AsyncClient(target, "k") as client:
+            sessions = await client.sessions(**JULY)
+            if way == "closed":
+                async with sessions:
+                    assert (await anext(sessions)).session_id == "s3"
+                assert [each async for each in sessions] == []
+            else:
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(sessions.to_arrow(), 0.2)
+            assert await asyncio.to_thread(servicer.given_up.wait, PATIENCE)
 
     asyncio.run(asking())
-    assert [call.method for call in servicer.calls] == ["PageSessions"] * 2
+
+
+def test_a_report_that_is_given_up_ends_in_the_server(served_here: tuple[Answering, str]) -> None:
+    servicer, target = served_here
+    servicer.holds = True
+
+    async def asking() -> None:
+        async with AsyncClient(target, "k") as client:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.report(**JULY), 0.2)
+            assert await asyncio.to_thread(servicer.given_up.wait, PATIENCE)
+
+    asyncio.run(asking())
+
+
+def test_a_report_that_is_interrupted_ends_in_the_server(
+    served_here: tuple[Answering, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servicer, target = served_here
+    servicer.holds = True
+
+    def interrupted(call: Iterator[object]) -> None:
+        next(call)
+        raise KeyboardInterrupt
+
+    # What Ctrl-C does while the messages are read.
+    monkeypatch.setattr(blocking, "list", interrupted, raising=False)
+    with Client(target, "k") as client:
+        with pytest.raises(KeyboardInterrupt):
+            client.report(**JULY)
+        assert servicer.given_up.wait(PATIENCE)
 
 
 # ---- tables ----
@@ -387,6 +449,54 @@ def test_a_code_of_a_later_server_is_kept(served_here: tuple[Answering, str], mo
     assert (type(caught.value), caught.value.code) == (RequestError, "unavailable")
 
 
+class FailedError(grpc.RpcError):
+    """A call that failed, as grpc raises it."""
+
+    def __init__(self, code: grpc.StatusCode, packed: bytes | None) -> None:
+        self._code = code
+        self._packed = packed
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return "no"
+
+    def trailing_metadata(self) -> Any:
+        return () if self._packed is None else (("grpc-status-details-bin", self._packed),)
+
+
+def packed(*details: Message) -> bytes:
+    status = status_pb2.Status()
+    for detail in details:
+        status.details.add().Pack(detail)
+    return bytes(status.SerializeToString())
+
+
+_RETRY = error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=1, nanos=500_000_000))
+_QUOTA = error_details_pb2.QuotaFailure(violations=[error_details_pb2.QuotaFailure.Violation(subject="domain:a")])
+_OTHER = error_details_pb2.ErrorInfo(reason="QUOTA_EXCEEDED", domain="proxy.example")
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "code", "retry_after"),
+    [
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, packed(_QUOTA, _RETRY), "quota_exceeded", 1.5),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, packed(_RETRY), "overloaded", 1.5),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, None, "resource_exhausted", None),
+        (grpc.StatusCode.UNAVAILABLE, packed(_OTHER), "unavailable", None),
+        (grpc.StatusCode.UNAVAILABLE, b"no details", "unavailable", None),
+        (grpc.StatusCode.UNKNOWN, b"", "unknown", None),
+    ],
+)
+def test_a_refusal_without_a_code_of_pageroles_is_read_by_its_status(
+    status: grpc.StatusCode, details: bytes | None, code: str, retry_after: float | None
+) -> None:
+    found = errors.refused(FailedError(status, details))
+    assert (found.code, found.retry_after, found.status) == (code, retry_after, status.name)
+    assert found.is_temporary == (code in {"overloaded", "unavailable"})
+
+
 def test_a_method_that_an_older_server_lacks_is_named(
     served: Served, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -398,6 +508,7 @@ def test_a_method_that_an_older_server_lacks_is_named(
         with pytest.raises(RequestError) as caught:
             client.days()
     assert caught.value.code == "unimplemented"
+    assert str(caught.value) == "the server does not have this method: it is older than this client"
 
 
 # ---- again ----

@@ -314,6 +314,12 @@ def test_a_refusal_is_told_by_its_code(args: list[str]) -> None:
     assert (done.exit_code, done.stderr, done.stdout) == (1, "PERMISSION_DENIED: this is permission_denied\n", "")
 
 
+def test_a_spent_quota_is_told_from_an_overload() -> None:
+    with answering(WORLD, NOW) as (servicer, address):
+        servicer.refusals = [refusal(Code.QUOTA_EXCEEDED, retry_after=1.0)]
+        assert run(address, "report").stderr == "QUOTA_EXCEEDED: this is quota_exceeded\n"
+
+
 def test_all_commands_that_ask_take_the_same_question() -> None:
     with answering(WORLD, NOW) as (servicer, address):
         question = ["--source", "google.com", "--touch-scope", "converting", "--meta-id", "f1", *JULY]

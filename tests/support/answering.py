@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import threading
 from concurrent import futures
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from google.protobuf import json_format
 from pageroles.transport.faults import Code, Refusal, to_grpc
 from pageroles.v1 import pages_pb2, pages_pb2_grpc
 from support import reference
+from support.endless import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,7 +47,9 @@ class Answering(pages_pb2_grpc.PageRolesServiceServicer):
         # What is given instead of the second message of a stream.
         self.breaks_with: Refusal | None = None
         self.rows_a_message = 1
-        self.ended = 0
+        # Whether a stream stops after its first message until the caller gives up; then `given_up` is set.
+        self.holds = False
+        self.given_up = threading.Event()
         self._sessions = sorted(sessions, key=lambda each: each["started_at"], reverse=True)
         self._domain = sessions[0]["domain"] if sessions else ""
         self._now = now
@@ -140,13 +144,22 @@ class Answering(pages_pb2_grpc.PageRolesServiceServicer):
             context.abort_with_status(to_grpc(self.refusals.pop(0), REQUEST_ID))
 
     def _streamed(self, messages: Sequence[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+        is_whole = False
         try:
             for number, message in enumerate(messages):
                 if number and self.breaks_with:
                     context.abort_with_status(to_grpc(self.breaks_with, REQUEST_ID))
+                if number and self.holds:
+                    over = threading.Event()
+                    if context.add_callback(over.set):
+                        over.wait(PATIENCE)
+                    return
                 yield message
+            is_whole = True
         finally:
-            self.ended += 1
+            # A caller who has given up before the next message was due has it closed here.
+            if not is_whole and not context.is_active():
+                self.given_up.set()
 
     def _report(self, asked: dict[str, str], beside: dict[str, Any]) -> dict[str, Any]:
         return reference.report(self._sessions, self._domain, asked, self._now, **beside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import ssl
@@ -12,7 +13,7 @@ import grpc
 import pytest
 import requests
 
-from pageroles import Client, RequestError, serving
+from pageroles import AsyncClient, Client, RequestError, serving
 from pageroles.errors import SettingError
 from pageroles.service import PagesService
 from pageroles.settings import ClientTls, ServerSettings, ServerTls
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pageroles.client import SummaryTotals
+    from pageroles.client import Report, SummaryTotals
     from support.served import Served
 
 SECONDS = 30
@@ -132,6 +133,12 @@ def test_both_transports_are_secured(served: Served, key: str, authority: Author
             assert trusting.report(start_date="2025-07-01", end_date="2025-07-30").summary_totals.total_sessions
             with pytest.raises(RequestError):
                 strange.report()
+
+        async def report_of_asyncio() -> Report:
+            async with AsyncClient(target, key, ca=authority.roots) as trusting:
+                return await trusting.report(start_date="2025-07-01", end_date="2025-07-30")
+
+        assert asyncio.run(report_of_asyncio()).summary_totals.total_sessions
         with pytest.raises(requests.ConnectionError):
             requests.post(f"http{url[5:]}/api/v1/pages", timeout=SECONDS)
         with pytest.raises(requests.exceptions.SSLError):

@@ -171,6 +171,8 @@ def refused(error: grpc.RpcError, timeout: float | None = None) -> RequestError:
         code = status.lower()
     if code == DeadlineExceededError.CODE and reason.domain != _DOMAIN and timeout is not None:
         sentence = f"no answer came within {timeout:g} seconds"
+    if code == "unimplemented":
+        sentence = "the server does not have this method: it is older than this client"
     delay = retry.retry_delay
     return _OF_CODES.get(code, RequestError)(
         sentence or status,

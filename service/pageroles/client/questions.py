@@ -57,7 +57,7 @@ class Question(TypedDict, total=False):
     content: str | None
     term: str | None
     landing_page: str | None
-    touch_scope: TouchScope
+    touch_scope: TouchScope | None
 
 
 def pages_request(
