@@ -320,9 +320,10 @@ def test_a_report_that_is_interrupted_ends_in_the_server(
     # What Ctrl-C does while the messages are read.
     monkeypatch.setattr(blocking, "list", interrupted, raising=False)
     with Client(target, "k") as client:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as caught:  # and holds what its frames hold
             client.report(**JULY)
         assert servicer.given_up.wait(PATIENCE)
+        assert caught.tb
 
 
 # ---- tables ----
