@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from benchmarks.cases import Question
     from pageroles.question.model import PagesQuery
+    from pageroles.report.answers import Report
     from pageroles.report.plan import Plan
-    from pageroles.report.run import Report
     from pageroles.store.statement import Statement
 
 METHOD = "/pageroles.v1.PageRolesService/Pages"

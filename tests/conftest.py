@@ -17,7 +17,7 @@ from pageroles.report import statements
 from pageroles.report.residents import Residents
 from pageroles.service import PagesService
 from pageroles.settings import ServerSettings
-from pageroles.store import erasure
+from pageroles.store import erasure, soundness
 from pageroles.store.store import Store
 from pageroles.transport.backends import LocalBackend
 from pageroles.transport.grpc_server import GrpcServer
@@ -39,6 +39,9 @@ for _name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TTY_COMPATIBLE", "T
 for _module in pkgutil.iter_modules(command.__path__, f"{command.__name__}."):
     importlib.import_module(_module.name)
 importlib.import_module("typer.rich_utils")
+
+# What tests plant stays wrong, however long one waits.
+soundness._LOOK_AGAIN_SECONDS = ()
 
 # No locals in tracebacks: they could show a key, and they hide what failed.
 structlog.configure(

@@ -38,11 +38,16 @@ fn residents(criterion: &mut Criterion) {
         );
         for (name, question) in traffic::questions() {
             assert!(
-                resident.count(&question, 1).unwrap().totals().sessions > 0,
+                resident
+                    .count(&question, false, false, 1)
+                    .unwrap()
+                    .totals()
+                    .sessions
+                    > 0,
                 "{name}"
             );
             group.bench_function(format!("{name}, {pages} pages"), |bencher| {
-                bencher.iter(|| resident.count(&question, 1).unwrap().totals());
+                bencher.iter(|| resident.count(&question, false, false, 1).unwrap().totals());
             });
         }
         if pages == 5_000 {

@@ -90,7 +90,7 @@ fn measured_change(resident: &Arc<Resident>, places: &[u8]) -> Result<()> {
 /// A question about a domain in memory: blocks to counts.
 #[inline(never)]
 fn measured_count(resident: &Resident, question: &pageroles_core::Question) -> Result<Counted> {
-    resident.count(question, 1)
+    resident.count(question, false, false, 1)
 }
 
 /// Counts to message and JSON.

@@ -34,7 +34,13 @@ fn main() -> Result<()> {
         let mut times = Vec::new();
         for _ in 0..=ROUNDS {
             let began = Instant::now();
-            assert!(resident.count(&question, threads)?.totals().sessions > 0);
+            assert!(
+                resident
+                    .count(&question, false, false, threads)?
+                    .totals()
+                    .sessions
+                    > 0
+            );
             times.push(format!("{:.5}", began.elapsed().as_secs_f64()));
         }
         // The first is to warm up.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::journey::{Moment, mark};
 use crate::pages::PageId;
-use crate::roles::{Conversion, Ends};
+use crate::roles::{Conversion, Ends, MOST_ROLES};
 
 /// Sessions from which on a block takes no further user. Blocks are small enough to be made anew when one of their
 /// sessions changes, and to stay in a core's cache while they are counted.
@@ -248,6 +248,19 @@ impl Block {
             None => Some((day, day)),
             Some((low, high)) => Some((day.min(low), day.max(high))),
         });
+    }
+
+    /// The pages on the drop-off side of each session that has one, in the order of the side's roles.
+    #[inline]
+    pub(crate) fn drop_off_pages(&self) -> [&[u32]; MOST_ROLES] {
+        [&self.exit, &self.before_exit, &self.landing]
+    }
+
+    /// The key of a session's user.
+    pub(crate) fn user_key(&self, session: usize) -> u64 {
+        let user = self.user.get(session).map(|&user| usize::from(user));
+        let key = user.and_then(|user| self.users.get(user));
+        key.copied().unwrap_or_default()
     }
 
     /// When a session started, and its key.

@@ -6,11 +6,12 @@
 //! between users or blocks. The two sides are counted one after the other, each with numbers of its own.
 
 use crate::block::Block;
+use crate::chosen::{Chosen, Scratch};
 use crate::error::{Error, Result};
-use crate::included::{Included, places};
-use crate::journey::{mark, marks};
+use crate::included::Included;
+use crate::journey::marks;
 use crate::pages::PageId;
-use crate::roles::{MOST_ROLES, Side, conversion_side};
+use crate::roles::{MOST_ROLES, Side};
 
 /// The counts of one page in one role.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,7 +47,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.sessions += other.sessions;
         self.users += other.users;
         self.conversion_events += other.conversion_events;
@@ -63,16 +64,16 @@ pub struct RoleCount {
     pub users: u64,
 }
 
+impl RoleCount {
+    /// Adds sessions of other users.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.sessions += other.sessions;
+        self.users += other.users;
+    }
+}
+
 /// What the included sessions are, as `Balance` of the contract has it, in the order of its fields.
 pub type Balance = [RoleCount; 6];
-
-/// Memory of a count, kept from block to block.
-#[derive(Debug, Default)]
-struct Scratch {
-    marks: Vec<u8>,
-    passes: Vec<u8>,
-    places: Vec<u32>,
-}
 
 /// The counts of all pages.
 #[derive(Debug, Default)]
@@ -136,35 +137,23 @@ impl Counts {
         u32::try_from(most.saturating_add(2 * block.len() as u64))
             .map_err(|_| Error::TooMany("sessions"))?;
         let mut scratch = std::mem::take(&mut self.scratch);
-        let marks = if included.has_conversion_filter() {
-            let converts = |nth| {
-                let (_, conversions) = block.converted.of(nth);
-                conversions.iter().any(|each| included.counts(each))
-            };
-            let sessions = &block.converted.session;
-            mark(&block.user, sessions, converts, true, &mut scratch.marks);
-            &scratch.marks
-        } else {
-            &block.marks
-        };
-        if included.is_all(block) {
-            self.add_landings(block, 0..block.len());
-            self.add_sessions(block, marks, 0..block.len());
-            self.add_balance(block, marks, 0..block.len());
-            self.add_conversions(block, marks, included, |_| true);
-        } else {
-            included.select(block, marks, &mut scratch.passes);
-            places(&scratch.passes, &mut scratch.places);
-            let sessions = scratch.places.iter();
-            let sessions = sessions.map(|&place| place as usize);
-            self.add_landings(block, sessions.clone());
-            self.add_sessions(block, marks, sessions.clone());
-            self.add_balance(block, marks, sessions);
-            let passes = |session: usize| scratch.passes.get(session) == Some(&1);
-            self.add_conversions(block, marks, included, passes);
+        let chosen = Chosen::of(block, included, &mut scratch);
+        match chosen.places {
+            None => self.add_each(&chosen, 0..block.len()),
+            Some(places) => self.add_each(&chosen, places.iter().map(|&place| place as usize)),
         }
+        self.add_conversions(&chosen);
         self.scratch = scratch;
         Ok(())
+    }
+
+    /// Counts the sessions at these places, without their conversions.
+    #[inline]
+    fn add_each(&mut self, chosen: &Chosen<'_>, places: impl Iterator<Item = usize> + Clone) {
+        let (block, marks) = (chosen.block, chosen.marks);
+        self.add_landings(block, places.clone());
+        self.add_sessions(block, marks, places.clone());
+        self.add_balance(block, marks, places);
     }
 
     /// Counts sessions, and their pages on the drop-off side.
@@ -173,8 +162,7 @@ impl Counts {
         let [_, cells] = &mut self.rows;
         let length = block.len();
         let (users, marks) = (&block.user[..length], &marks[..length]);
-        let pages = [&block.exit, &block.before_exit, &block.landing];
-        let pages = pages.map(|pages| &pages[..length]);
+        let pages = block.drop_off_pages().map(|pages| &pages[..length]);
         let first_session = self.session;
         let (mut session, mut session_before_user) = (self.session, self.session);
         let mut last_user = u32::MAX;
@@ -249,23 +237,12 @@ impl Counts {
         }
     }
 
-    /// Counts the conversion side of the converting sessions that pass.
-    fn add_conversions(
-        &mut self,
-        block: &Block,
-        marks: &[u8],
-        included: &Included,
-        passes: impl Fn(usize) -> bool,
-    ) {
+    /// Counts the conversion side of the converting sessions.
+    fn add_conversions(&mut self, chosen: &Chosen<'_>) {
         let mut last_user = None;
         let mut session_before_user = self.session;
-        for (nth, &place) in block.converted.session.iter().enumerate() {
-            let place = place as usize;
-            let is_converting = |marks: &u8| marks & marks::CONVERTING != 0;
-            if !marks.get(place).is_some_and(is_converting) || !passes(place) {
-                continue;
-            }
-            let user = block.user.get(place);
+        for (nth, place) in chosen.converting() {
+            let user = chosen.block.user.get(place);
             if last_user != user {
                 last_user = user;
                 session_before_user = self.session;
@@ -273,23 +250,15 @@ impl Counts {
             }
             self.session += 1;
             let session = self.session;
-            let (views, conversions) = block.converted.of(nth);
-            let conversions = conversions.iter().filter(|each| included.counts(each));
             let [rows, _] = &mut self.rows;
-            let landing = block.landing.get(place).copied().unwrap_or_default();
-            let events = &mut self.totals.conversion_events;
-            conversion_side(
-                landing,
-                views,
-                conversions.inspect(|_| *events += 1),
-                |role, page| {
-                    if let Some(row) = rows.get_mut(page as usize)
-                        && row[role.place()].last_session != session
-                    {
-                        row[role.place()].count(session, session_before_user);
-                    }
-                },
-            );
+            let events = chosen.conversion_side((nth, place), |role, page| {
+                if let Some(row) = rows.get_mut(page as usize)
+                    && row[role.place()].last_session != session
+                {
+                    row[role.place()].count(session, session_before_user);
+                }
+            });
+            self.totals.conversion_events += events;
         }
     }
 
@@ -322,8 +291,7 @@ impl Counts {
         self.totals.add(other.totals);
         let counts = self.balance.iter_mut().flatten();
         for (count, other) in counts.zip(other.balance.iter().flatten()) {
-            count.sessions += other.sessions;
-            count.users += other.users;
+            count.add(*other);
         }
         Ok(())
     }
@@ -368,7 +336,7 @@ impl Counts {
 mod tests {
     use super::*;
     use crate::block::{DAY_MS, Session, day_and_time};
-    use crate::included::{LAST_TIME, is_within};
+    use crate::included::{LAST_TIME, is_within, places};
     use crate::journey::{Moment, Scope};
     use crate::roles::{Conversion, Ends};
 

@@ -28,10 +28,16 @@ pub enum Error {
     TooMany(&'static str),
     /// The contract has no such touch scope.
     UnknownScope(i64),
+    /// The contract has no such role, or the role is one of a page, and no page was given.
+    UnknownRole(i64),
+    /// There is no such filter.
+    UnknownField(i64),
     /// An answer or a merge was asked for while a unit was open.
     UnitOpen,
     /// The tallies answer different questions and can't be merged.
     OtherQuestion,
+    /// What shall be merged was made differently.
+    Unlike(&'static str),
     /// Some pages of the answer have no URL yet.
     Unnamed(usize),
 }
@@ -55,6 +61,14 @@ impl fmt::Display for Error {
             Self::UnknownScope(number) => {
                 write!(f, "touch scope {number} is unknown: 0 to 5 are accepted")
             }
+            Self::UnknownRole(number) => write!(
+                f,
+                "role {number} is unknown: 0 to 7 are accepted for a page, and 0 without one"
+            ),
+            Self::UnknownField(number) => {
+                write!(f, "filter {number} is unknown: 0 to 8 are accepted")
+            }
+            Self::Unlike(what) => write!(f, "the {what} differ: they can't be merged"),
             Self::UnitOpen => f.write_str("a unit is open: finish it before asking for its counts"),
             Self::OtherQuestion => f.write_str(
                 "the tallies differ in touch scope or conversion filter: they can't be merged",

@@ -16,7 +16,12 @@
 //! | `group` | rows, dealt to partitions and sorted by user |
 //! | `block` | sessions in columns, grouped by user, in order of start |
 //! | `included` | which sessions of a block count, whatever is asked |
+//! | `chosen` | those sessions, and the roles that a page has in them |
 //! | `counts` | a block → sessions and distinct users of each page in each role |
+//! | `days` | blocks → totals of each day, and what one page did on it |
+//! | `selection` | blocks → the latest sessions of a number |
+//! | `names` | the texts of values, by their keys |
+//! | `values` | blocks → for each value of a filter, its sessions |
 //! | [`streams`], `arrange`, `unit` | columns of the streams → rows of a unit → blocks |
 //! | [`answer`] | counts → rows in order → protobuf → JSON |
 //! | [`counted`] | one question's counts, and their names |
@@ -41,29 +46,38 @@
 pub mod answer;
 mod arrange;
 mod block;
+mod chosen;
 pub mod counted;
 mod counts;
+mod days;
 pub mod error;
 mod group;
 mod included;
 mod index;
 pub mod journey;
 pub mod keys;
+mod names;
 pub mod native;
 pub mod pages;
 pub mod resident;
 pub mod roles;
+mod selection;
 pub mod streams;
 pub mod tally;
 mod unit;
+mod values;
 mod wire;
 
 pub use answer::{Answer, JsonAnswer, Snapshot};
 pub use counted::Counted;
 pub use counts::{Balance, RoleCount, Totals};
+pub use days::Days;
 pub use error::{Error, Result};
 pub use journey::Scope;
 pub use keys::key;
+pub use names::Names;
 pub use pages::KeyWidth;
 pub use resident::{Incoming, Question, Resident};
+pub use selection::{Part, Selected, Selection};
 pub use tally::Tally;
+pub use values::{Field, Values};

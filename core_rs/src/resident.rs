@@ -11,12 +11,14 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::{panic, thread};
 
 use crate::block::{Block, FULL, Session, day_and_time};
+use crate::chosen::{Chosen, Scratch};
 use crate::counted::{Counted, SharedPages};
 use crate::counts::{Balance, Counts};
+use crate::days::Days;
 use crate::error::Result;
 use crate::included::Included;
 use crate::index::BATCH;
@@ -24,7 +26,9 @@ use crate::journey::{Moment, Scope};
 use crate::native::{Arrays, Fixed, Reader, layout};
 use crate::pages::{PageId, Pages};
 use crate::roles::Conversion;
+use crate::selection::{Part, Selection};
 use crate::streams::{Batch, flags, not_full};
+use crate::values::{ByConversion, ByNumber, Field, Values};
 
 layout! {
     /// Places as they are now. The lists are empty where a session has no conversion.
@@ -85,10 +89,6 @@ pub struct Question {
     pub landing: Option<u64>,
     /// URL, type and id of conversions.
     pub conversion: [Option<u64>; 3],
-    /// Whether what the included sessions are is counted, too.
-    pub balance: bool,
-    /// Whether the sessions that landed on each page are counted, too.
-    pub landings: bool,
 }
 
 /// The combinations of traffic values, each with a code. Codes count from 1.
@@ -381,36 +381,27 @@ impl Resident {
         *self.blocks.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
     }
 
-    /// Counts the sessions that are included, on as many threads.
+    /// Counts the sessions that are included, on as many threads. `balance` and `landings`: what they are, and those that
+    /// landed on each page, are counted, too.
     ///
     /// # Errors
     ///
     /// [`Error::TooMany`](crate::Error::TooMany).
-    pub fn count(&self, question: &Question, threads: usize) -> Result<Counted> {
+    pub fn count(
+        &self,
+        question: &Question,
+        balance: bool,
+        landings: bool,
+        threads: usize,
+    ) -> Result<Counted> {
         // The blocks first: all that they refer to is there then.
         let blocks = self.now();
-        let conversion_filter = question.conversion.iter().any(Option::is_some);
-        let [start, end] = question.window;
-        let mut included = Included::all(question.scope, conversion_filter).in_window(start, end);
-        if conversion_filter {
-            included = included.with_conversion(question.conversion);
-        }
-        if question.traffic.iter().any(Option::is_some) {
-            let traffic = self.traffic.read().unwrap_or_else(PoisonError::into_inner);
-            included = included.with_traffic(traffic.passes(&question.traffic));
-        }
-        let pages = {
-            let pages = self.pages.read();
-            if let Some(landing) = question.landing {
-                included = included.landed_on(pages.number_of(landing).unwrap_or(u32::MAX));
-            }
-            pages.len()
-        };
-        let share = blocks.len().div_ceil(threads.max(1)).max(1);
+        let included = self.included(question);
+        let pages = self.pages.read().len();
         let count = |blocks: &[Arc<Block>]| {
             let mut counts = Counts::default();
-            counts.balance = question.balance.then(Balance::default);
-            if question.landings {
+            counts.balance = balance.then(Balance::default);
+            if landings {
                 counts = counts.with_landings();
             }
             counts.make_room(pages);
@@ -419,22 +410,180 @@ impl Resident {
             }
             Ok(counts)
         };
-        let mut shares = blocks.chunks(share);
-        let own = shares.next().unwrap_or_default();
-        let counts = thread::scope(|scope| {
-            let others: Vec<_> = shares
-                .map(|share| scope.spawn(move || count(share)))
-                .collect();
-            let mut counts = count(own)?;
-            for other in others {
-                let other = other
-                    .join()
-                    .unwrap_or_else(|fault| panic::resume_unwind(fault));
-                counts.merge(&other?)?;
-            }
+        let shares = shared(&blocks, threads, count).into_iter();
+        let counts = shares.reduce(|counts, other| {
+            let mut counts = counts?;
+            counts.merge(&other?)?;
             Ok(counts)
-        })?;
+        });
+        let counts = counts.unwrap_or_else(|| count(&[]))?;
         Ok(Counted::new(self.pages.clone(), counts))
+    }
+
+    /// What a question asks of the blocks that are there now.
+    fn included(&self, question: &Question) -> Included {
+        let conversion_filter = question.conversion.iter().any(Option::is_some);
+        let [start, end] = question.window;
+        let mut included = Included::all(question.scope, conversion_filter).in_window(start, end);
+        if conversion_filter {
+            included = included.with_conversion(question.conversion);
+        }
+        if question.traffic.iter().any(Option::is_some) {
+            included = included.with_traffic(self.traffic().passes(&question.traffic));
+        }
+        if let Some(landing) = question.landing {
+            included = included.landed_on(self.number_of(landing));
+        }
+        included
+    }
+
+    /// The number of a page. One that is not known has the number of no page, and so has key 0.
+    fn number_of(&self, page: u64) -> u32 {
+        let number = self.pages.read().number_of(page);
+        number.filter(|&number| number != 0).unwrap_or(u32::MAX)
+    }
+
+    /// Adds the included sessions to `days`, on as many threads, and what a page did in them. `landings` is the question
+    /// whose sessions count where they landed on the page; none: the same question.
+    pub fn days(
+        &self,
+        question: &Question,
+        page: Option<u64>,
+        landings: Option<&Question>,
+        days: &mut Days,
+        threads: usize,
+    ) {
+        let blocks = self.now();
+        let included = self.included(question);
+        let landings = landings.map(|question| self.included(question));
+        let page = page.map(|page| self.number_of(page));
+        let empty = days.empty();
+        let count = |blocks: &[Arc<Block>]| {
+            let mut days = empty.clone();
+            let mut scratch = Scratch::default();
+            for block in blocks {
+                let chosen = Chosen::of(block, &included, &mut scratch);
+                days.add(&chosen);
+                let Some(page) = page else {
+                    continue;
+                };
+                days.add_page(&chosen, page);
+                match &landings {
+                    None => days.add_landings(&chosen, page),
+                    Some(landings) => {
+                        days.add_landings(&Chosen::of(block, landings, &mut scratch), page);
+                    }
+                }
+            }
+            days
+        };
+        days.has_page |= page.is_some();
+        for counted in shared(&blocks, threads, count) {
+            days.absorb(&counted);
+        }
+    }
+
+    /// Returns, for each value of a filter, how many sessions the question includes with that value set, counted on as
+    /// many threads. The question's own value of the filter is left aside.
+    #[must_use]
+    pub fn values(&self, question: &Question, field: Field, threads: usize) -> Values {
+        let blocks = self.now();
+        let mut question = *question;
+        let mut values = Values::default();
+        match field {
+            Field::Conversion(value) => {
+                if let Some(asked) = question.conversion.get_mut(value) {
+                    *asked = None;
+                }
+                let asked = self.included(&question);
+                let passing = self.included(&Question {
+                    scope: Scope::Any,
+                    conversion: [None; 3],
+                    ..question
+                });
+                let count = |blocks: &[Arc<Block>]| {
+                    let mut counts = ByConversion::new(question.scope, &passing, &asked, value);
+                    for block in blocks {
+                        counts.add(block);
+                    }
+                    counts.values
+                };
+                for counted in shared(&blocks, threads, count) {
+                    values.merge(&counted);
+                }
+            }
+            Field::Traffic(value) => {
+                if let Some(asked) = question.traffic.get_mut(value) {
+                    *asked = None;
+                }
+                let codes = self.traffic().keys.len();
+                let included = self.included(&question);
+                let count = |blocks: &[Arc<Block>]| {
+                    let mut counts = ByNumber::up_to(codes);
+                    for block in blocks {
+                        counts.add(block, &included, &block.traffic);
+                    }
+                    counts.sessions
+                };
+                for counted in shared(&blocks, threads, count) {
+                    let traffic = self.traffic();
+                    for (keys, &sessions) in traffic.keys.iter().zip(counted.iter().skip(1)) {
+                        values.add(keys.get(value).copied().unwrap_or_default(), sessions);
+                    }
+                }
+            }
+            Field::Landing => {
+                question.landing = None;
+                let pages = self.pages.read().len();
+                let included = self.included(&question);
+                let count = |blocks: &[Arc<Block>]| {
+                    let mut counts = ByNumber::up_to(pages);
+                    for block in blocks {
+                        counts.add(block, &included, &block.landing);
+                    }
+                    counts.sessions
+                };
+                for counted in shared(&blocks, threads, count) {
+                    let pages = self.pages.read();
+                    for (page, &sessions) in pages.iter().zip(counted.iter().skip(1)) {
+                        values.add(pages.key(page), sessions);
+                    }
+                }
+            }
+        }
+        values.without_empty()
+    }
+
+    /// Adds a part of the included sessions to a selection, on as many threads.
+    pub fn select(
+        &self,
+        question: &Question,
+        part: Part,
+        selection: &mut Selection,
+        threads: usize,
+    ) {
+        let blocks = self.now();
+        let included = self.included(question);
+        let page = match part {
+            Part::All => 0,
+            Part::Roles(page, _) | Part::Landing(page) => self.number_of(page),
+        };
+        let empty = selection.empty();
+        let select = |blocks: &[Arc<Block>]| {
+            let mut selection = empty.clone();
+            let mut scratch = Scratch::default();
+            for block in blocks {
+                selection.add(&Chosen::of(block, &included, &mut scratch), part, page);
+            }
+            selection
+        };
+        for selected in shared(&blocks, threads, select) {
+            selection.absorb(&selected);
+        }
+    }
+
+    fn traffic(&self) -> RwLockReadGuard<'_, Traffic> {
+        self.traffic.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Number of sessions.
@@ -447,14 +596,37 @@ impl Resident {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let blocks: usize = self.now().iter().map(|block| block.bytes()).sum();
-        let traffic = self.traffic.read().unwrap_or_else(PoisonError::into_inner);
         let of_code = 2 * size_of::<TrafficKeys>() + size_of::<u32>();
-        blocks + traffic.keys.len() * of_code + self.pages.read().bytes()
+        blocks + self.traffic().keys.len() * of_code + self.pages.read().bytes()
     }
 
     fn now(&self) -> Arc<Vec<Arc<Block>>> {
         Arc::clone(&self.blocks.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Calls a function with a share of the blocks for each thread, and returns all results.
+fn shared<T: Send>(
+    blocks: &[Arc<Block>],
+    threads: usize,
+    of_share: impl Fn(&[Arc<Block>]) -> T + Sync,
+) -> Vec<T> {
+    let share = blocks.len().div_ceil(threads.max(1)).max(1);
+    let mut shares = blocks.chunks(share);
+    let own = shares.next().unwrap_or_default();
+    let of_share = &of_share;
+    thread::scope(|scope| {
+        let others: Vec<_> = shares
+            .map(|share| scope.spawn(move || of_share(share)))
+            .collect();
+        let own = of_share(own);
+        let others = others.into_iter().map(|other| {
+            other
+                .join()
+                .unwrap_or_else(|fault| panic::resume_unwind(fault))
+        });
+        std::iter::once(own).chain(others).collect()
+    })
 }
 
 /// Those places whose state is another one in a block. When `ClickHouse` merges parts, many come that were read before.

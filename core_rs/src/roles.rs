@@ -104,6 +104,19 @@ impl Role {
         }
     }
 
+    /// The role's number in the contract's enum, which is also its field in `PageRoles`.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Conversion => 1,
+            Self::ConversionAssist => 2,
+            Self::LandingAssistedConversion => 3,
+            Self::DropOff => 4,
+            Self::DropOffAssist => 5,
+            Self::LandingAssistedDropOff => 6,
+        }
+    }
+
     /// The role's name in the contract.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -115,6 +128,43 @@ impl Role {
             Self::DropOffAssist => "drop_off_assist",
             Self::LandingAssistedDropOff => "landing_assisted_drop_off",
         }
+    }
+}
+
+/// All roles of both sides, in the order of their numbers.
+pub const ROLES: [Role; 6] = [
+    Role::Conversion,
+    Role::ConversionAssist,
+    Role::LandingAssistedConversion,
+    Role::DropOff,
+    Role::DropOffAssist,
+    Role::LandingAssistedDropOff,
+];
+
+/// A set of roles.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Roles(u8);
+
+impl Roles {
+    /// All of them.
+    pub const ALL: Self = Self(u8::MAX);
+
+    /// One alone.
+    #[must_use]
+    pub const fn of(role: Role) -> Self {
+        Self(1 << role.number())
+    }
+
+    /// Adds a role if a page has it.
+    #[inline]
+    pub(crate) fn add_if(&mut self, role: Role, has: bool) {
+        self.0 |= u8::from(has) << role.number();
+    }
+
+    /// Whether two sets have a role in common.
+    #[must_use]
+    pub const fn meet(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 }
 
@@ -179,6 +229,11 @@ mod tests {
                     role.name()
                 );
             }
+        }
+        let in_order = Side::ALL.into_iter().flat_map(Side::roles);
+        assert!(in_order.eq(&ROLES));
+        for (role, number) in ROLES.into_iter().zip(1..) {
+            assert_eq!(role.number(), number, "{}", role.name());
         }
     }
 }

@@ -52,11 +52,15 @@ fn of_type(entries: &[Entry], type_name: &str) -> Vec<(String, u32)> {
         .collect()
 }
 
+/// What is added behind the messages of the core; and `message`, which only an empty answer has.
+const NOT_OF_A_REPORT: [&str; 3] = ["message", "data", "hints"];
+
 /// Each side with the message of its rows.
 fn sides() -> Vec<(Side, String)> {
     let fields = entries("message PagesResponse");
     let lists: Vec<_> = fields
         .iter()
+        .filter(|field| !NOT_OF_A_REPORT.contains(&field.name.as_str()))
         .filter_map(|field| Some((field.type_name.strip_prefix("repeated ")?, field)))
         .collect();
     let names: Vec<_> = lists
@@ -140,7 +144,9 @@ fn messages_have_the_fields_of_the_contract() {
     let mut numbers: Vec<_> = message.iter().map(|(number, _)| *number).collect();
     numbers.sort_unstable();
     let fields = entries("message PagesResponse");
-    let known = fields.iter().filter(|field| field.name != "message");
+    let known = fields
+        .iter()
+        .filter(|field| !NOT_OF_A_REPORT.contains(&field.name.as_str()));
     let known: Vec<_> = known.map(|field| field.number).collect();
     assert_eq!(numbers, known, "the fields of the answer");
     for (side, row) in sides() {
@@ -208,6 +214,33 @@ fn json_has_the_names_of_the_contract() {
         let field = fields.iter().find(|field| field.name == name);
         field.unwrap().number
     };
+    // A version is text and a time is a message, where others have numbers.
+    let data = entries("message DataState");
+    let texts = [field(data[0].number, b"v"), field(data[1].number, b"")].concat();
+    message.extend(field(number_of("data"), &texts));
+    let data = format!(
+        r#"{{"{}":"v","{}":"1970-01-01T00:00:00Z"}}"#,
+        data[0].name, data[1].name
+    );
+    let hint = entries("message Hint");
+    let (texts, numbers_of_hint): (Vec<_>, Vec<_>) =
+        hint.iter().partition(|entry| entry.type_name == "string");
+    let texts = texts.iter().flat_map(|entry| field(entry.number, b"t"));
+    let mut content: Vec<u8> = texts.collect();
+    content.extend(
+        numbers_of_hint
+            .iter()
+            .flat_map(|&entry| numbers(std::slice::from_ref(entry))),
+    );
+    message.extend(field(number_of("hints"), &content));
+    let hint = hint.iter().map(|entry| {
+        let value = match entry.type_name.as_str() {
+            "string" => "\"t\"".to_owned(),
+            _ => (entry.number * 10).to_string(),
+        };
+        format!("\"{}\":{value}", entry.name)
+    });
+    let hint = hint.collect::<Vec<_>>().join(",");
     let kinds = entries("message Balance");
     let contents = kinds
         .iter()
@@ -220,7 +253,9 @@ fn json_has_the_names_of_the_contract() {
     let omitted = entries("message OmittedPages");
     message.extend(field(number_of("omitted"), &numbers(&omitted)));
     let omitted = named(&omitted);
-    let last = format!(",\"balance\":{{{kinds}}},\"omitted\":{omitted}");
+    let last = format!(
+        ",\"data\":{data},\"balance\":{{{kinds}}},\"omitted\":{omitted},\"hints\":[{{{hint}}}]"
+    );
     expected.push_str(&last);
     expected.push('}');
     let mut answer = JsonAnswer::default();

@@ -14,13 +14,31 @@ use prost::Message;
 use serde_json::{Value, json};
 use support::blocks::{Values, block};
 use support::messages::{
-    Balance, OmittedPages, Page, PagesResponse, RoleCount, SummaryTotals, TimeFrame, Timestamp,
+    Balance, DataState, Hint, OmittedPages, Page, PagesResponse, RoleCount, SummaryTotals,
+    TimeFrame, Timestamp,
 };
 use support::{END_MS, START_MS, tallies, worlds};
 
 /// The expected answer, built as values, each with its name.
 fn expected(response: &PagesResponse) -> Value {
     let mut beside = serde_json::Map::new();
+    if let Some(data) = &response.data {
+        let through = time(data.complete_through.unwrap_or_default());
+        let data = json!({"version": data.version, "complete_through": through});
+        beside.insert("data".to_owned(), data);
+    }
+    if !response.hints.is_empty() {
+        let hint = |hint: &Hint| {
+            json!({
+                "field": hint.field,
+                "value": hint.value,
+                "sessions": hint.sessions,
+                "sentence": hint.sentence,
+            })
+        };
+        let hints = response.hints.iter().map(hint).collect();
+        beside.insert("hints".to_owned(), hints);
+    }
     if let Some(balance) = &response.balance {
         beside.insert("balance".to_owned(), balance_json(balance));
     }
@@ -162,6 +180,20 @@ fn responses() -> impl Strategy<Value = PagesResponse> {
     };
     let instant = (-62_135_596_800_i64..=253_402_300_799, 0..1_000_000_000)
         .prop_map(|(seconds, nanos)| Timestamp { seconds, nanos });
+    let data = (any::<String>(), prop::option::of(instant.clone())).prop_map(
+        |(version, complete_through)| DataState {
+            version,
+            complete_through,
+        },
+    );
+    let hint = (prop::array::uniform3(any::<String>()), number()).prop_map(
+        |([field, value, sentence], sessions)| Hint {
+            field,
+            value,
+            sessions,
+            sentence,
+        },
+    );
     let ends = prop::array::uniform2(prop::option::of(instant));
     let kinds = prop::array::uniform6(prop::option::of(count()));
     let balance = kinds.prop_map(
@@ -186,7 +218,12 @@ fn responses() -> impl Strategy<Value = PagesResponse> {
             conversion_performance: conversions,
             drop_off_performance: drop_offs,
         });
-    let beside = (prop::option::of(balance), prop::option::of(omitted));
+    let beside = (
+        prop::option::of(balance),
+        prop::option::of(omitted),
+        prop::option::of(data),
+        vec(hint, 0..3),
+    );
     (
         ends,
         prop::array::uniform4(number()),
@@ -200,7 +237,7 @@ fn responses() -> impl Strategy<Value = PagesResponse> {
                 totals,
                 conversion_performance,
                 drop_off_performance,
-                (balance, omitted),
+                (balance, omitted, data, hints),
             )| {
                 PagesResponse {
                     time_frame: Some(TimeFrame { start, end }),
@@ -213,8 +250,10 @@ fn responses() -> impl Strategy<Value = PagesResponse> {
                     conversion_performance,
                     drop_off_performance,
                     message: String::new(),
+                    data,
                     balance,
                     omitted,
+                    hints,
                 }
             },
         )

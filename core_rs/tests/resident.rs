@@ -6,7 +6,7 @@ mod support;
 
 use std::sync::Arc;
 
-use pageroles_core::{Error, Incoming, Resident, Scope};
+use pageroles_core::{Counted, Error, Incoming, Resident, Scope};
 use proptest::prelude::*;
 use support::blocks::Values;
 use support::crowds::{BLOCK, Crowd, mixed};
@@ -23,8 +23,6 @@ fn asked((scope, filter): Question, landing: Option<u64>) -> pageroles_core::Que
         traffic: [Some(PASSING), None, None, None, None],
         landing,
         conversion: [None, filter.then_some(MATCHING), None],
-        balance: false,
-        landings: false,
     }
 }
 
@@ -37,7 +35,10 @@ fn apply(resident: &Arc<Resident>, sessions: &[Session], chunk: usize) {
 }
 
 fn answer(resident: &Resident, question: &pageroles_core::Question, threads: usize) -> Vec<u8> {
-    let mut counted = resident.count(question, threads).unwrap();
+    named(resident.count(question, false, false, threads).unwrap())
+}
+
+fn named(mut counted: Counted) -> Vec<u8> {
     let names = streams::pages(&counted.missing_pages());
     counted.feed_pages(&names).unwrap();
     whole(&mut counted)
@@ -87,8 +88,8 @@ proptest! {
         let landed = landed_on(page, world.clone());
         for question in questions() {
             same(&answer(&resident, &asked(question, None), threads), &oracle::answer(&world, question), question);
-            let balanced = pageroles_core::Question { balance: true, ..asked(question, None) };
-            let balance = decoded(&answer(&resident, &balanced, threads)).balance;
+            let balanced = resident.count(&asked(question, None), true, false, threads).unwrap();
+            let balance = decoded(&named(balanced)).balance;
             prop_assert_eq!(balance, Some(oracle::balance(&world, question)));
             let found = answer(&resident, &asked(question, Some(page)), threads);
             same(&found, &oracle::answer(&landed, question), question);
@@ -204,7 +205,8 @@ fn a_user_may_have_very_many_sessions() {
     let resident = Arc::new(Resident::default());
     for _ in 0..2 {
         apply(&resident, &sessions, 1 << 16);
-        let counted = resident.count(&asked((1, false), None), 2).unwrap();
+        let counted = resident.count(&asked((1, false), None), false, false, 2);
+        let counted = counted.unwrap();
         let totals = counted.totals();
         assert_eq!((totals.sessions, totals.users), (100_000, 1));
     }

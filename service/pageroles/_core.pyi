@@ -9,10 +9,15 @@ __all__ = [
     "AmbiguousPagesError",
     "CoreError",
     "Counted",
+    "Days",
     "Incoming",
     "JsonAnswer",
+    "Names",
+    "Question",
     "Resident",
+    "Selection",
     "Tally",
+    "Values",
     "__build__",
     "__version__",
     "keys",
@@ -237,6 +242,153 @@ class Counted:
         """
 
 @final
+class Question:
+    """What is asked of a domain in memory; it does not change."""
+
+    def __new__(
+        cls,
+        touch_scope: int,
+        start_ms: int,
+        end_ms: int,
+        traffic: list[int | None],
+        landing: int | None,
+        conversion: list[int | None],
+    ) -> Question:
+        """Make a question.
+
+        A value that is asked for is given by its key, as `keys` returns it; None: any value passes.
+
+        Args:
+            touch_scope: The number of `TouchScope` in the contract, 0 to 5.
+            start_ms: The first start, in ms since the epoch.
+            end_ms: The last start, in ms since the epoch.
+            traffic: Source, medium, campaign, content and term.
+            landing: The page that sessions landed on.
+            conversion: URL, type and id of conversions.
+
+        Raises:
+            CoreError: The touch scope is unknown.
+        """
+
+@final
+class Days:
+    """Totals of UTC days, and what one page did on each.
+
+    It belongs to one thread at a time; overlapping calls raise `RuntimeError`.
+    """
+
+    def __new__(cls, first_day: int, days: int) -> Days:
+        """Make days without sessions.
+
+        Args:
+            first_day: The first day, as the number of days since 1970.
+            days: How many days follow each other, at least 0.
+        """
+
+    def merge(self, other: Days) -> None:
+        """Add the same days of other users.
+
+        Raises:
+            CoreError: They are other days.
+        """
+
+    def message(self) -> bytes:
+        """Return the days as a serialized `PageDaysResponse`, with `roles` and `landing` if a page was counted."""
+
+@final
+class Selection:
+    """The latest sessions of a number of the report, and how many there are in all.
+
+    Sessions are in the order of their start, then of their key, then of their user's key. Memory is
+    bounded by the limit. It belongs to one thread at a time; overlapping calls raise `RuntimeError`.
+    """
+
+    def __new__(cls, limit: int, before: tuple[int, int, int] | None) -> Selection:
+        """Make a selection of nothing.
+
+        Args:
+            limit: How many sessions are kept, the greatest; 0: none, and only the total is of use.
+            before: Only sessions that are less are kept: start in ms since the epoch, session key, user key.
+                None: all may be.
+        """
+
+    @property
+    def total(self) -> tuple[int, int]:
+        """The sessions and their users, whatever is kept of them."""
+
+    def merge(self, other: Selection) -> None:
+        """Add what was selected of other users.
+
+        Raises:
+            CoreError: Its limit or `before` is another one.
+        """
+
+    def take(self) -> list[tuple[int, int, int]]:
+        """Take what is kept, the greatest first: start in ms since the epoch, session key, user key.
+
+        The total stays. A second call returns nothing.
+        """
+
+@final
+class Names:
+    """The texts of values by their keys. Its methods may be called from several threads at once."""
+
+    def __new__(cls) -> Names:
+        """Begin with no texts."""
+
+    def feed(self, chunk: bytes) -> None:
+        """Feed a chunk of texts.
+
+        Columns, in any order: `key` (`UInt64`) and `value` (`String`; bytes that are not UTF-8 are
+        replaced). A key that has a text keeps it. The chunks of one stream follow each other: feed each
+        stream to names of its own, and merge these into what several threads share.
+
+        Raises:
+            CoreError: The bytes are no such blocks.
+        """
+
+    def merge(self, other: Names) -> None:
+        """Add the texts of others, whose stream has ended.
+
+        Raises:
+            CoreError: Their stream stopped inside a block, or was refused before. Nothing is added then.
+        """
+
+    @property
+    def bytes(self) -> int:
+        """The bytes that all of it takes."""
+
+    def __len__(self) -> int:
+        """Return the number of texts."""
+
+@final
+class Values:
+    """Values of a filter, by their keys, each with the sessions that a question includes with that value set.
+
+    It belongs to one thread at a time; overlapping calls raise `RuntimeError`.
+    """
+
+    def __new__(cls) -> Values:
+        """Begin with no values."""
+
+    def merge(self, other: Values) -> None:
+        """Add the sessions of other users."""
+
+    def missing(self, names: Names) -> list[int]:
+        """Return the keys of the values that have no text among these, in order."""
+
+    def top(self, names: Names, contains: str, limit: int) -> list[tuple[str, int]]:
+        """Return the first values and their sessions: most sessions first, then by text, byte by byte.
+
+        Values without a session are none of them, nor is the empty text, nor are values that have no text.
+
+        Args:
+            names: The texts.
+            contains: Only texts that contain this one, in any case. Empty: all.
+            limit: The most values.
+        """
+
+@final
 class Resident:
     """The sessions of a domain, kept in memory and grouped for counting.
 
@@ -251,35 +403,56 @@ class Resident:
     def snapshot(self) -> Resident:
         """Return the sessions as they are now, which stay so; pages and their names are shared."""
 
-    def count(
-        self,
-        touch_scope: int,
-        start_ms: int,
-        end_ms: int,
-        traffic: list[int | None],
-        landing: int | None,
-        conversion: list[int | None],
-        balance: bool,
-        landings: bool,
-        threads: int,
-    ) -> Counted:
+    def count(self, question: Question, balance: bool, landings: bool, threads: int) -> Counted:
         """Count the sessions of a question.
 
-        A value that is asked for is given by its key, as `keys` returns it; None: any value passes.
-
         Args:
-            touch_scope: The number of `TouchScope` in the contract, 0 to 5.
-            start_ms: The first start, in ms since the epoch.
-            end_ms: The last start, in ms since the epoch.
-            traffic: Source, medium, campaign, content and term.
-            landing: The page that sessions landed on.
-            conversion: URL, type and id of conversions.
+            question: The question.
             balance: Whether what the included sessions are is counted, too.
             landings: Whether the included sessions that landed on each page are counted, too.
             threads: On how many threads to count, at least 1.
 
         Raises:
-            CoreError: The touch scope is unknown, or there are too many sessions.
+            CoreError: There are too many sessions.
+        """
+
+    def days(self, question: Question, page: int | None, landings: Question | None, days: Days, threads: int) -> None:
+        """Add the included sessions to days, and what a page did in them.
+
+        Args:
+            question: The question. Sessions outside of `days` are left out.
+            page: The key of the page; one that is not known has zeros. None: totals only.
+            landings: The question whose included sessions count where they landed on the page. None: the same.
+            days: The days to add to.
+            threads: On how many threads to count, at least 1.
+        """
+
+    def values(self, question: Question, field: int, threads: int) -> Values:
+        """Count, for each value of a filter, what the question includes with that value set.
+
+        Args:
+            question: The question; its own value of the filter is left aside.
+            field: The filter: 0 to 2 URL, type and id of conversions, 3 to 7 source, medium, campaign, content and
+                term, 8 the page that sessions landed on.
+            threads: On how many threads to count, at least 1.
+
+        Raises:
+            CoreError: The filter is unknown.
+        """
+
+    def select(self, question: Question, page: int | None, role: int, selection: Selection, threads: int) -> None:
+        """Add included sessions to a selection.
+
+        Args:
+            question: The question.
+            page: The key of the page; None: all included sessions.
+            role: The number of `Role` in the contract: 0 any of the six roles of a report, 7 sessions that landed on
+                the page. It is 0 where no page is given.
+            selection: The selection to add to.
+            threads: On how many threads to select, at least 1.
+
+        Raises:
+            CoreError: The role is unknown, or none is possible.
         """
 
     @property

@@ -15,6 +15,7 @@ PagerolesError
 └── StoreError               the store can't be used
     ├── StoreUnavailableError    ClickHouse can't be reached, or refuses the connection
     ├── StoreUnwritableError     the store can be read, and not be written to: its disk is full, or read-only
+    ├── StoreChangedError        what an answer is made of changed again and again while it was read
     ├── StoreDamagedError        rows are lost to damaged files, and answers would lack them
     └── StoreLockedError         another process holds the embedded store
 """
@@ -185,6 +186,12 @@ class StoreUnavailableError(StoreError):
 
 class StoreUnwritableError(StoreError):
     """The store can be read, and not be written to: its disk is full, or read-only."""
+
+    status = Status.UNAVAILABLE
+
+
+class StoreChangedError(StoreError):
+    """What an answer is made of changed again and again while it was read."""
 
     status = Status.UNAVAILABLE
 

@@ -35,9 +35,11 @@ class Incoming:
         key: The API key, not checked; None where there was none.
         domain: The domain that the caller names; None where it names none.
         seconds: The time until the caller's deadline; None: it has none.
+        known: The tags of answers that the caller has already.
     """
 
     origin: Origin
     key: str | None = None
     domain: str | None = None
     seconds: float | None = None
+    known: frozenset[str] = frozenset()

@@ -6,53 +6,85 @@ requests travel.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import time
+from collections.abc import Callable  # noqa: TC003 - a field of a NamedTuple
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pageroles.access.domains import StoredDomains
-from pageroles.access.keys import KeyRing, KeyStore, KeyUses
+from pageroles.access.keys import KeyRing, KeyStore, KeyUses, Permission
 from pageroles.access.quotas import QuotaMeter, QuotaStore
 from pageroles.admission import Admission
 from pageroles.errors import CancelledError, InternalError, PagerolesError, UnauthenticatedError
-from pageroles.question.request import to_query
+from pageroles.question.request import to_days_query, to_query, to_sessions_query, to_values_query
+from pageroles.report.answerer import Answerer
+from pageroles.report.answers import Unchanged
 from pageroles.report.run import Reporter
 from pageroles.settings import ServerSettings
 from pageroles.store.watch import EVERY_SECONDS, Watch
 from pageroles.telemetry.readings import Parts
 from pageroles.telemetry.record import Telemetry
 from pageroles.turns import Turns
+from pageroles.v1 import pages_pb2
 from pageroles.writing import SessionWriting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from pageroles.access.keys import Caller
     from pageroles.admission import Place
     from pageroles.errors import QuotaState
     from pageroles.incoming import Incoming
-    from pageroles.question.model import PagesQuery
+    from pageroles.question.model import Query
+    from pageroles.report.answers import Answer
     from pageroles.report.residents import Memory
-    from pageroles.report.run import Report
     from pageroles.store.call import Call
     from pageroles.store.store import Store
     from pageroles.telemetry.record import RequestRecord
     from pageroles.turns import Turn
-    from pageroles.v1 import pages_pb2
+
+
+Asked = (
+    pages_pb2.PagesRequest | pages_pb2.PageSessionsRequest | pages_pb2.PageDaysRequest | pages_pb2.FilterValuesRequest
+)
+
+
+class _Kind(NamedTuple):
+    """A kind of question.
+
+    Attributes:
+        permission: What its key must allow.
+        is_counted: Whether it counts against the quota.
+        read: Returns what a request asks about a domain at a time.
+    """
+
+    permission: Permission
+    is_counted: bool
+    read: Callable[[Any, str, datetime], Query]
+
+
+_KINDS: dict[type, _Kind] = {
+    pages_pb2.PagesRequest: _Kind(Permission.REPORT, True, to_query),
+    pages_pb2.PageSessionsRequest: _Kind(Permission.SESSIONS, True, to_sessions_query),
+    pages_pb2.PageDaysRequest: _Kind(Permission.REPORT, True, to_days_query),
+    pages_pb2.FilterValuesRequest: _Kind(Permission.REPORT, False, to_values_query),
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reply:
-    """A finished report.
+    """A finished answer.
 
     Attributes:
-        report: The report.
+        report: The answer; that it is unchanged, where the caller has it already.
         key_id: The id of the caller's key.
         quota: The domain's quota after this request; None where it has no quota.
         turn: The request's turn, to leave when the caller has the answer.
     """
 
-    report: Report
+    report: Answer
     key_id: str
     quota: QuotaState | None
     turn: Turn
@@ -99,6 +131,7 @@ class PagesService:
         self.watch.start()
         try:
             self._reporter = Reporter(store, memory=memory)
+            self._answerer = Answerer(store, self._reporter)
         except BaseException:
             self.watch.close()
             raise
@@ -152,13 +185,13 @@ class PagesService:
         self._keys.forget()
         self._quotas.forget()
 
-    def answer(self, incoming: Incoming, question: pages_pb2.PagesRequest, started: Callable[[Call], None]) -> Reply:
+    def answer(self, incoming: Incoming, question: Asked, started: Callable[[Call], None]) -> Reply:
         """Answer a request.
 
         Args:
             incoming: Who calls.
             question: The question, not checked.
-            started: Called with the call before any query of the report runs, so that the transport can cancel it.
+            started: Called with each call before any query of it runs, so that the transport can cancel it.
 
         Raises:
             PagerolesError: The request was refused, or failed; unexpected errors are raised as `InternalError`.
@@ -176,7 +209,7 @@ class PagesService:
     def _answer(
         self,
         incoming: Incoming,
-        question: pages_pb2.PagesRequest,
+        question: Asked,
         started: Callable[[Call], None],
         record: RequestRecord,
     ) -> Reply:
@@ -191,7 +224,11 @@ class PagesService:
                 try:
                     with record.stage("line"), place.set_aside():
                         call.turn = turn = self.turns.take(caller.key_id, call.remaining())
-                    report = self._reporter.report(query, call, place.take_large)
+
+                    def go_on() -> contextlib.AbstractContextManager[Call]:
+                        return self._going_on(call.deadline, caller.key_id, started)
+
+                    report = self._answerer.answer(query, call, place.take_large, go_on, incoming.known)
                     # Again, for what happened meanwhile.
                     self.watch.refuse_damaged()
                 except BaseException as error:
@@ -201,27 +238,47 @@ class PagesService:
                     raise
             finally:
                 call.finish()
+            if isinstance(report, Unchanged):
+                self._quotas.give_back(quota)
+                quota = None
             turn.answered()
             return Reply(report, caller.key_id, quota, turn)
 
+    @contextlib.contextmanager
+    def _going_on(self, deadline: float, key_id: str, started: Callable[[Call], None]) -> Iterator[Call]:
+        """Admit what an answer reads while its caller reads the answer; the deadline is that of `time.monotonic`."""
+        with self.admission.place() as place:
+            place.belongs_to(key_id)
+            call = self._store.call(deadline - time.monotonic())
+            started(call)
+            try:
+                with place.set_aside():
+                    call.turn = self.turns.take(key_id, call.remaining())
+                yield call
+                self.watch.refuse_damaged()
+            finally:
+                call.let_others()
+                call.finish()
+
     def _admitted(
-        self, incoming: Incoming, question: pages_pb2.PagesRequest, place: Place, record: RequestRecord, call: Call
-    ) -> tuple[Caller, PagesQuery, QuotaState | None]:
+        self, incoming: Incoming, question: Asked, place: Place, record: RequestRecord, call: Call
+    ) -> tuple[Caller, Query, QuotaState | None]:
         """Return a caller who may ask, the question, and the quota that it was counted against."""
         self.watch.refuse_damaged()
-        caller = self._caller(incoming)
+        kind = _KINDS[type(question)]
+        caller = self._caller(incoming, kind.permission)
         record.key_id = caller.key_id
         place.belongs_to(caller.key_id)
         self._uses.note(caller.key_id)
         record.domain = domain = self._domains.stored(caller.domain) if caller.names_domain else caller.domain
-        query = to_query(question, domain, datetime.now(UTC))
+        query = kind.read(question, domain, datetime.now(UTC))
         # What nobody waits for any more is not counted.
         call.remaining()
-        return caller, query, self._quotas.take(domain)
+        return caller, query, self._quotas.take(domain) if kind.is_counted else None
 
-    def _caller(self, incoming: Incoming) -> Caller:
+    def _caller(self, incoming: Incoming, permission: Permission) -> Caller:
         try:
-            return self._keys.caller(incoming.key, incoming.domain, address=incoming.origin.address)
+            return self._keys.caller(incoming.key, incoming.domain, permission, incoming.origin.address)
         except UnauthenticatedError:
             # The key itself may be among the rows that are lost.
             self.watch.refuse_damaged()

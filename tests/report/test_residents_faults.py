@@ -12,8 +12,9 @@ import pytest
 from pageroles.errors import CancelledError, DeadlineError, PagerolesError
 from pageroles.question.request import to_query
 from pageroles.report import names, new_parts, residents, statements
+from pageroles.report.answers import Report
 from pageroles.report.plan import InMemory, Streamed
-from pageroles.report.run import Report, Reporter
+from pageroles.report.run import Reporter
 from pageroles.store.statement import Statement
 from pageroles.store.store import Store
 from support import stores, worlds
@@ -170,7 +171,7 @@ def looks(standin: StandIn) -> int:
 def test_a_cluster_streams(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept.reporter.residents._looks, "_on_cluster", True)
     assert [kept.is_right() for _ in range(3)] == [Streamed] * 3
-    assert not kept.reporter.residents.states()
+    assert not kept.reporter.residents.kept()
 
 
 @pytest.mark.parametrize("small_rows", [0, 20_000])
@@ -183,8 +184,9 @@ def test_a_user_who_may_not_see_parts_gets_streams(
     for _ in range(12):
         assert kept.is_right() is Streamed
         kept.write(session("s3"))
-    assert looks(server) <= 1
-    assert not kept.reporter.residents.states()
+    # Of what may be kept, and of what an answer was made from.
+    assert looks(server) <= 2
+    assert not kept.reporter.residents.kept()
 
 
 def test_what_was_kept_is_forgotten_where_parts_may_not_be_seen_any_more(kept: Kept, server: StandIn) -> None:
@@ -192,7 +194,7 @@ def test_what_was_kept_is_forgotten_where_parts_may_not_be_seen_any_more(kept: K
     server.faults("500", match=LOOK, code=497)
     kept.write(session("s3"))
     assert kept.is_right() is Streamed
-    assert not kept.reporter.residents.states()
+    assert not kept.reporter.residents.kept()
 
 
 # ---- deadlines ----
@@ -233,7 +235,7 @@ def test_a_worker_changes_nothing_when_its_request_has_ended(kept: Kept, monkeyp
 def test_a_question_that_waited_takes_nothing_for_lost(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its look may be older than what another has read since."""
     assert kept.is_right() is InMemory
-    (before,) = kept.reporter.residents.states().values()
+    (before,) = kept.reporter.residents.kept().values()
     paused = Paused(kept.reporter.residents._looks.now, after=True)
     monkeypatch.setattr(kept.reporter.residents._looks, "now", paused)
     kept.write(session("s3"))
@@ -308,7 +310,7 @@ def test_what_is_forgotten_can_be_counted(kept: Kept) -> None:
     call = kept.store.call(60)
     plan = kept.reporter.plan(kept.query(), call)
     assert kept.reporter.residents._make_room(kept.reporter.residents.budget, 1e9)
-    assert not kept.reporter.residents.states()
+    assert not kept.reporter.residents.kept()
     assert kept.compared(kept.reporter.run(kept.query(), plan, call)) is InMemory
 
 
@@ -321,7 +323,7 @@ def test_a_fault_while_a_domain_is_read_leaves_nothing(kept: Kept, server: Stand
     server.faults(mode, match=match, times=4, after_bytes=200)
     with pytest.raises(PagerolesError):
         kept.report()
-    assert not kept.reporter.residents.states()
+    assert not kept.reporter.residents.kept()
     server.faults(None)
     assert kept.is_right() is InMemory
 
@@ -335,12 +337,12 @@ def test_a_fault_while_new_rows_are_read_leaves_what_is_kept(
     call = kept.store.call(60)
     plan = kept.reporter.plan(kept.query(), call)
     before = kept.reporter.run(kept.query(), plan, call).message()
-    states = kept.reporter.residents.states()
+    states = kept.reporter.residents.kept()
     kept.write(session("s3"), session("s1", page="/new"))
     server.faults(mode, match=match, times=4, after_bytes=200)
     with pytest.raises(PagerolesError):
         kept.report()
-    assert kept.reporter.residents.states() == states
+    assert kept.reporter.residents.kept() == states
     assert kept.reporter.run(kept.query(), plan, call).message() == before
     server.faults(None)
     assert kept.is_right() is InMemory
@@ -372,7 +374,7 @@ def test_a_fault_in_the_background_is_tried_again(kept: Kept, server: StandIn, m
     server.faults(mode, match=FILL, times=4, after_bytes=200)
     assert [kept.is_right() for _ in range(2)] == [Streamed] * 2
     assert until(lambda: not kept.reporter.residents._filling)
-    assert not kept.reporter.residents.states()
+    assert not kept.reporter.residents.kept()
     server.faults(None)
     assert until(lambda: kept.is_right() is InMemory)
     kept.write(session("s3"))
@@ -394,7 +396,7 @@ def test_a_reporter_closes_while_a_domain_is_read(store: Store, monkeypatch: pyt
         assert kept.is_right() is Streamed
     assert until(lambda: running(store) > 0)
     kept.reporter.close()
-    assert not kept.reporter.residents.states()
+    assert not kept.reporter.residents.kept()
     assert until(lambda: running(store) == 0)
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from pageroles.errors import InvalidArgumentError
 from pageroles.question.request import to_query
+from pageroles.report.answers import Report
 from pageroles.report.names import feed
 from pageroles.report.plan import Streamed
-from pageroles.report.run import Report, Reporter
+from pageroles.report.run import Reporter
 from pageroles.report.statements import Reading, key_ranges, page_names
 from pageroles.store import schema
 from pageroles.store.store import Store

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -369,6 +370,26 @@ def test_each_fault_alone_is_named_and_shown(store: Store, plants: Sequence[Call
         soundness.mend(store)
         if plant is lost:
             write(store, field.sessions)
+
+
+def test_what_is_wrong_for_a_moment_is_not_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that is on its way is in one table and not yet in the other; here it arrives while `look` waits."""
+    rng = random.Random("for a moment")
+    drawn = [worlds.world(rng, NOW).renamed(f"moment{number}") for number in range(6)]
+    write(store, (session for one in drawn for session in one.deliveries))
+    places_deleted(Field(store, rng, drawn))
+    assert faults(store)
+    waits = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if seconds == 2.0:
+            soundness.mend(store)
+
+    monkeypatch.setattr(soundness, "_LOOK_AGAIN_SECONDS", (0.5, 2.0))
+    monkeypatch.setattr(soundness, "time", SimpleNamespace(sleep=wait))
+    assert faults(store) == {}
+    assert [each for each in waits if each] == [0.5, 2.0]
 
 
 def test_of_two_live_rows_the_later_counts_then_the_later_start_then_the_greater_user(store: Store) -> None:

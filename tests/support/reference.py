@@ -12,7 +12,7 @@ import importlib.resources
 import itertools
 import re
 from collections import defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
 
@@ -477,6 +477,59 @@ def journeys(visits: Iterable[Visit]) -> dict[str, Journey]:
 # ---- the report ----
 
 
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What a request asks about, and which sessions it includes.
+
+    Attributes:
+        window: The window.
+        passing: The sessions of the window that pass the session filters.
+        included: Those of them that lie in the touch scope.
+        dropping_off: Those of these whose pages have drop-off roles.
+        landed: The sessions that count as landings.
+    """
+
+    window: Window
+    passing: list[Visit]
+    included: list[Visit]
+    dropping_off: list[Visit]
+    landed: list[Visit]
+
+
+def question(deliveries: Iterable[Session | Erase], domain: str, request: Mapping[str, str], now: datetime) -> Question:
+    """Return what a request asks at `now`, after all deliveries have come.
+
+    Raises:
+        InvalidRequestError: A date can't be read, or the window would start after its end.
+    """
+    covered = window(request, now)
+    visits = [
+        Visit(session, [it for it in session.get("conversions", []) if passes_conversion_filters(it, request)])
+        for session in written(deliveries, now)
+        if session["domain"] == domain
+    ]
+    journey_of = journeys(visits)
+    scope = request.get("touch_scope") or "any"
+    conversion_filter = any(request.get(name) for name in CONVERSION_FILTERS)
+    passing = [
+        visit
+        for visit in visits
+        if covered.start <= moment(visit.session["started_at"]) <= covered.end
+        and passes_session_filters(visit.session, request)
+    ]
+    included = [
+        visit
+        for visit in passing
+        if journey_of[visit.session["user_id"]].holds(visit, scope, only_converting_users=conversion_filter)
+    ]
+    dropping_off = [
+        visit
+        for visit in included
+        if not visit.conversions or journey_of[visit.session["user_id"]].has_converted_before(visit)
+    ]
+    return Question(covered, passing, included, dropping_off, passing if scope in {"any", "converting"} else included)
+
+
 def report(
     deliveries: Iterable[Session | Erase],
     domain: str,
@@ -495,30 +548,8 @@ def report(
     Raises:
         InvalidRequestError: A date can't be read, or the window would start after its end.
     """
-    start, end, shown_end = window(request, now)
-    visits = [
-        Visit(session, [it for it in session.get("conversions", []) if passes_conversion_filters(it, request)])
-        for session in written(deliveries, now)
-        if session["domain"] == domain
-    ]
-    journey_of = journeys(visits)
-    scope = request.get("touch_scope") or "any"
-    conversion_filter = any(request.get(name) for name in CONVERSION_FILTERS)
-    passing = [
-        visit
-        for visit in visits
-        if start <= moment(visit.session["started_at"]) <= end and passes_session_filters(visit.session, request)
-    ]
-    included = [
-        visit
-        for visit in passing
-        if journey_of[visit.session["user_id"]].holds(visit, scope, only_converting_users=conversion_filter)
-    ]
-    dropping_off = [
-        visit
-        for visit in included
-        if not visit.conversions or journey_of[visit.session["user_id"]].has_converted_before(visit)
-    ]
+    asked = question(deliveries, domain, request, now)
+    included, dropping_off = asked.included, asked.dropping_off
     beside: dict[str, Any] = {"balance": _balance(included, dropping_off)} if balance else {}
     if not included:
         return {"message": MESSAGE} | beside
@@ -534,23 +565,120 @@ def report(
         "drop_off_performance": drop_off_performance.rows(),
     }
     if landing:
-        landed = passing if scope in {"any", "converting"} else included
         for row in itertools.chain(*lists.values()):
-            row["landing"] = _count(visit for visit in landed if pages(visit.session)[:1] == [row["url"]])
+            row["landing"] = _count(visit for visit in asked.landed if pages(visit.session)[:1] == [row["url"]])
     if limit:
         beside["omitted"] = {name: max(len(rows) - limit, 0) for name, rows in lists.items()}
         lists = {name: rows[:limit] for name, rows in lists.items()}
     return {
-        "time_frame": {"start": shown(start), "end": shown(shown_end)},
-        "summary_totals": {
-            "total_sessions": len(included),
-            "total_users": len({visit.session["user_id"] for visit in included}),
-            "total_conversion_events": sum(len(visit.conversions) for visit in included),
-            "total_conversion_users": len({visit.session["user_id"] for visit in included if visit.conversions}),
-        },
+        "time_frame": {"start": shown(asked.window.start), "end": shown(asked.window.shown_end)},
+        "summary_totals": _totals(included),
         **lists,
         **beside,
     }
+
+
+def _totals(included: Sequence[Visit]) -> dict[str, int]:
+    return {
+        "total_sessions": len(included),
+        "total_users": len({visit.session["user_id"] for visit in included}),
+        "total_conversion_events": sum(len(visit.conversions) for visit in included),
+        "total_conversion_users": len({visit.session["user_id"] for visit in included if visit.conversions}),
+    }
+
+
+# ---- the other questions ----
+
+
+def behind(asked: Question, url: str | None, role: str | None) -> list[Visit]:
+    """Return the sessions behind a number: of a page in a role, or in any of the six; without a page, all included."""
+    if url is None:
+        return asked.included
+    page = canonical(url)
+    if role == "landing":
+        return [visit for visit in asked.landed if pages(visit.session)[:1] == [page]]
+    found = []
+    for visit in asked.included:
+        roles: dict[str, set[str]] = {}
+        if visit.conversions:
+            roles |= conversion_side(visit.session, visit.conversions)
+        if visit in asked.dropping_off:
+            roles |= drop_off_side(visit.session)
+        if any(page in its_pages for name, its_pages in roles.items() if role in {None, name}):
+            found.append(visit)
+    return found
+
+
+def sessions(asked: Question, url: str | None, role: str | None, limit: int = 0) -> dict[str, Any]:
+    """Return the sessions behind a number in their REST shape, the latest first."""
+    found = behind(asked, url, role)
+    latest = sorted(found, key=lambda visit: (*visit.place, sip_hash(visit.session["user_id"])), reverse=True)
+    return {
+        "total": _count(found),
+        "sessions": [
+            {
+                "session_id": visit.session["session_id"],
+                "user_id": visit.session["user_id"],
+                "started_at": shown(moment(visit.session["started_at"])),
+                "pages": pages(visit.session),
+                "conversions": [
+                    {
+                        "url": it.get("url", ""),
+                        "type": it.get("type", ""),
+                        "id": it.get("id", ""),
+                        "occurred_at": shown(moment(it["occurred_at"])),
+                    }
+                    for it in sorted(visit.conversions, key=lambda it: moment(it["occurred_at"]))
+                ],
+            }
+            for visit in latest[: limit or None]
+        ],
+    }
+
+
+def days(asked: Question, url: str | None) -> dict[str, Any]:
+    """Return the days of the window in their REST shape."""
+    first, last = asked.window.start.date(), asked.window.end.date()
+    return {"days": [_day(asked, first + timedelta(number), url) for number in range((last - first).days + 1)]}
+
+
+def _day(asked: Question, day: date, url: str | None) -> dict[str, Any]:
+    def of_day(visits: list[Visit]) -> list[Visit]:
+        return [visit for visit in visits if moment(visit.session["started_at"]).date() == day]
+
+    own = dataclasses.replace(
+        asked,
+        included=of_day(asked.included),
+        dropping_off=of_day(asked.dropping_off),
+        landed=of_day(asked.landed),
+    )
+    found: dict[str, Any] = {"date": day.isoformat(), "summary_totals": _totals(own.included)}
+    if url is not None:
+        found["roles"] = {role: _count(behind(own, url, role)) for role in CONVERSION_ROLES + DROP_OFF_ROLES}
+        found["landing"] = _count(behind(own, url, "landing"))
+    return found
+
+
+def values(
+    deliveries: Sequence[Session | Erase],
+    domain: str,
+    request: Mapping[str, str],
+    now: datetime,
+    field: str,
+    contains: str = "",
+    limit: int = 100,
+) -> dict[str, Any]:
+    """Return the values of a filter in their REST shape: each is asked for."""
+    own = [session for session in written(deliveries, now) if session["domain"] == domain]
+    stored = {session_values(session).get(field, "") for session in own}
+    stored |= {conversion_values(it).get(field, "") for session in own for it in session.get("conversions", [])}
+    counts = {
+        text: len(question(deliveries, domain, {**request, field: text}, now).included)
+        for text in stored
+        if text and contains.lower() in text.lower()
+    }
+    ranked = sorted(((text, count) for text, count in counts.items() if count), key=lambda it: (-it[1], it[0].encode()))
+    return {"values": [{"value": text, "sessions": count} for text, count in ranked[:limit]]}
 
 
 def _count(visits: Iterable[Visit]) -> dict[str, int]:

@@ -134,7 +134,7 @@ class Residing:
 
     def _is_within_bounds(self) -> bool:
         # What has grown is over the bound for a moment.
-        return sum(each.bytes for each in self._reporter.residents.states().values()) <= self.memory
+        return sum(each.bytes for each in self._reporter.residents.kept().values()) <= self.memory
 
     def settle(self) -> None:
         """Ask about each domain until it is counted in memory: nothing that is done in the background goes on."""

@@ -17,7 +17,7 @@ from pageroles.access.quotas import QuotaStore
 from pageroles.errors import OverloadedError, SettingError
 from pageroles.incoming import Incoming, Origin
 from pageroles.ingest.session import parse_line
-from pageroles.report.run import Report
+from pageroles.report.answers import Report
 from pageroles.store import faults
 from pageroles.store.statement import Statement
 from pageroles.telemetry import methods
@@ -192,7 +192,7 @@ def test_quotas_count_what_is_spent_refused_and_returned(server: Watched, monkey
     QuotaStore(server.store).set(worked.DOMAIN, 1)
     server.service.reread()
     with monkeypatch.context() as broken:
-        broken.setattr(type(server.service._reporter), "report", _fail)
+        broken.setattr(type(server.service._answerer), "answer", _fail)
         with pytest.raises(grpc.RpcError):
             server.ask()
     server.ask()
@@ -211,14 +211,14 @@ def test_places_that_are_taken_show_and_so_does_what_finds_none(
 ) -> None:
     begun, goes_on = threading.Event(), threading.Event()
     with watched(empty_store, Telemetry(Metrics()), max_requests=1) as server:
-        report = server.service._reporter.report
+        report = server.service._answerer.answer
 
         def held(*args: object) -> object:
             begun.set()
             assert goes_on.wait(SECONDS)
             return report(*args)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(server.service._reporter, "report", held)
+        monkeypatch.setattr(server.service._answerer, "answer", held)
         asking = threading.Thread(target=server.ask)
         asking.start()
         assert begun.wait(SECONDS)

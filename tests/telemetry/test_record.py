@@ -105,7 +105,7 @@ def test_sessions_that_come_with_two_keys_have_a_line(server: Watched) -> None:
 
 
 def test_an_internal_error_comes_with_its_traceback(server: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.service._reporter, "report", lambda *_: 1 / 0)
+    monkeypatch.setattr(server.service._answerer, "answer", lambda *_: 1 / 0)
     with capture_logs() as logs, pytest.raises(grpc.RpcError):
         server.ask()
     (line,) = lines(logs)

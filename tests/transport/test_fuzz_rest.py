@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pageroles.access.keys import KeyStore, Permission
-from support import fuzzing
+from support import fuzzing, worked
 
 if TYPE_CHECKING:
     from support.served import Served
@@ -27,6 +27,9 @@ CASES = int(os.environ.get("PAGEROLES_FUZZ_CASES", "500"))
     [
         # A schema can't say which dates exist, nor which of two is later.
         ("/api/v1/pages", "positive_data_acceptance"),
+        ("/api/v1/pages/days", "positive_data_acceptance"),
+        ("/api/v1/pages/values", "positive_data_acceptance"),
+        ("/api/v1/pages/sessions", "positive_data_acceptance"),
         # Bad lines are no bad request: they are rejected by themselves.
         ("/api/v1/sessions", "positive_data_acceptance,negative_data_rejection"),
     ],
@@ -35,7 +38,11 @@ def test_made_up_requests_get_documented_answers(
     rest_in_process: str, served: Served, key: str, tmp_path: Path, path: str, but: str
 ) -> None:
     """All checks of schemathesis but some: documented statuses, shapes and types, no 5xx, bad data refused."""
-    if path.endswith("sessions"):
+    if path == "/api/v1/pages/sessions":
+        permissions = [Permission.REPORT, Permission.SESSIONS]
+        key, _ = KeyStore(served.store).create(worked.DOMAIN, permissions=permissions)
+        served.service._keys.forget()
+    elif path.endswith("sessions"):
         key, _ = KeyStore(served.store).create("fuzzed.example.com", permissions=[Permission.WRITE])
         served.service._keys.forget()
     hooks = {"SCHEMATHESIS_HOOKS": "support.fuzzing", "PYTHONPATH": str(Path(fuzzing.__file__).parents[1])}

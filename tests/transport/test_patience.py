@@ -13,7 +13,7 @@ import pytest
 import requests
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pageroles.report.run import Report
+from pageroles.report.answers import Report
 from pageroles.transport import grpc_server, patience, rest_app, rest_server
 from pageroles.transport.addresses import of_peer
 from pageroles.transport.backends import LocalBackend

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from pageroles.question.request import to_request
-from pageroles.transport import openapi, rest_body, rest_schema
+from pageroles.transport import openapi, rest_body
 
 JULY = {"start_date": "2025-07-01", "end_date": "2025-07-31"}
 MESSAGE = {"message": "No page data found for the given parameters."}
@@ -52,7 +52,7 @@ def test_the_worked_case_is_found_and_an_empty_query_string_asks_with_all_defaul
     assert post(rest, key, "&&").json() == MESSAGE
 
 
-@pytest.mark.parametrize("name", rest_schema.PARAMETERS)
+@pytest.mark.parametrize("name", rest_body.PAGES.parameters)
 def test_every_parameter_is_read_with_all_its_characters(name: str) -> None:
     texts = ["", "x", "a b+c&d=e;f%41", "\u4f8b\u3048 \U0001f600", "\0\n"]
     # What stands in the query string, and in the body.
@@ -63,9 +63,9 @@ def test_every_parameter_is_read_with_all_its_characters(name: str) -> None:
     }
     for text, value in of_name.get(name, {text: text for text in texts}).items():
         expected = to_request({name: value})
-        assert rest_body.read(urlencode({name: text}).encode(), b"") == expected
-        assert rest_body.read(f"{name}={quote(text)}".encode(), b" ") == expected
-        assert rest_body.read(b"", json.dumps({name: value}).encode()) == expected
+        assert rest_body.read(rest_body.PAGES, urlencode({name: text}).encode(), b"") == expected
+        assert rest_body.read(rest_body.PAGES, f"{name}={quote(text)}".encode(), b" ") == expected
+        assert rest_body.read(rest_body.PAGES, b"", json.dumps({name: value}).encode()) == expected
 
 
 # The sentences on the same mistake in a body, which tests/transport/test_rest.py has.
@@ -133,7 +133,7 @@ def test_openapi_has_the_parameters_as_the_body_has_them() -> None:
     document = json.loads(openapi.document())
     parameters = document["paths"]["/api/v1/pages"]["post"]["parameters"]
     in_query = {each["name"]: each for each in parameters if each["in"] == "query"}
-    assert tuple(in_query) == rest_schema.PARAMETERS
+    assert tuple(in_query) == rest_body.PAGES.parameters
     schemas = document["components"]["schemas"]
     for name, described in schemas["PagesBody"]["properties"].items():
         parameter = in_query[name]

@@ -170,7 +170,7 @@ def over_rest(rest: str, world: World) -> Iterator[tuple[str, Code, requests.Res
     yield "another path", Code.NOT_FOUND, requests.get(f"{rest}/nowhere", timeout=PATIENCE)
     yield "a slash at the end", Code.NOT_FOUND, requests.post(f"{rest}/api/v1/pages/", timeout=PATIENCE)
     yield "another file", Code.NOT_FOUND, requests.get(f"{rest}/explorer/nowhere.js", timeout=PATIENCE)
-    yield "another method", Code.METHOD_NOT_ALLOWED, requests.get(f"{rest}/api/v1/pages", timeout=PATIENCE)
+    yield "another method", Code.METHOD_NOT_ALLOWED, requests.put(f"{rest}/api/v1/pages", timeout=PATIENCE)
     yield "a large head", Code.HEAD_TOO_LARGE, post(rest, key, X_Large="a" * 20_000)
     yield "a large body", Code.PAYLOAD_TOO_LARGE, post(rest, key, b" " * (64 * 1024 + 1))
     yield (

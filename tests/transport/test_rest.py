@@ -142,8 +142,8 @@ def test_keys(rest: str, served: Served, key: str) -> None:
 
 def test_other_paths_methods_and_types_say_what_is_served(rest: str, key: str) -> None:
     assert "/api/v1/pages" in requests.get(f"{rest}/nowhere", timeout=30).json()["error"]
-    wrong = requests.get(f"{rest}/api/v1/pages", timeout=30)
-    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    wrong = requests.put(f"{rest}/api/v1/pages", timeout=30)
+    assert (wrong.status_code, sorted(wrong.headers["allow"].split(", "))) == (405, ["GET", "HEAD", "POST"])
     form = post(rest, key, b"a=b", Content_Type="application/x-www-form-urlencoded")
     assert (form.status_code, "application/json" in form.json()["error"]) == (415, True)
     large = post(rest, key, b" " * (64 * 1024 + 1))
@@ -252,13 +252,14 @@ def test_pages_and_the_reference_are_served(rest: str) -> None:
     document = requests.get(f"{rest}/openapi.json", timeout=30).json()
     assert document["openapi"] == "3.1.0"
     schemas = document["components"]["schemas"]
-    assert set(schemas["PagesBody"]["properties"]) == set(rest_schema.PARAMETERS)
+    assert set(schemas["PagesBody"]["properties"]) == set(rest_schema.PagesBody.__struct_fields__)
     assert not schemas["PagesBody"].get("required"), "every parameter may be left out"
     assert set(schemas) == {
-        "Balance", "Conversion", "ConversionPage", "DropOffPage", "ErrorCode", "Fault", "Include", "NoResults",
-        "OmittedPages", "PageView", "PagesAnswer", "PagesBody", "PagesResult", "QuotaFault", "RejectedLine",
-        "RoleCount", "Session", "SummaryTotals", "TimeFrame",
-        "TouchScope", "WrittenSessions",
+        "Balance", "Conversion", "ConversionPage", "DataState", "DaysBody", "DropOffPage", "ErrorCode", "Fault",
+        "FilterName", "FilterValue", "FilterValues", "Hint", "Include", "NoResults", "OmittedPages", "PageDay",
+        "PageDays", "PageRoles", "PageSession", "PageSessions", "PageView", "PagesAnswer", "PagesBody", "PagesResult",
+        "QuotaFault", "RejectedLine", "Role", "RoleCount", "Session", "SessionConversion", "SessionsBody",
+        "SummaryTotals", "TimeFrame", "TouchScope", "ValuesBody", "WrittenSessions",
     }, "generated clients have these names"  # fmt: skip
     for path, text in (("/", "<html"), ("/docs", "swagger-ui"), ("/swagger-ui/swagger-ui-bundle.js", "SwaggerUI")):
         response = requests.get(f"{rest}{path}", timeout=30)

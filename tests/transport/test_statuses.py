@@ -164,7 +164,7 @@ def test_a_turn_comes_back_however_a_request_ends(
             list(asked.stream())
             with pytest.raises(grpc.RpcError):
                 asked.pages(start_date="no date")
-        monkeypatch.setattr(service._reporter, "report", lambda *_: 1 / 0)
+        monkeypatch.setattr(service._answerer, "answer", lambda *_: 1 / 0)
         with pytest.raises(grpc.RpcError) as caught:
             asked.pages()
         assert caught.value.code() == grpc.StatusCode.INTERNAL

@@ -283,8 +283,6 @@ pub fn questions() -> [(&'static str, Question); 6] {
         traffic: [None; 5],
         landing: None,
         conversion: [None; 3],
-        balance: false,
-        landings: false,
     };
     let of_scope = |scope| Question { scope, ..any };
     let half = Question {

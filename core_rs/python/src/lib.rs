@@ -177,6 +177,136 @@ impl Counted {
     }
 }
 
+/// What is asked of a domain in memory.
+#[pyclass(module = "pageroles._core", frozen)]
+struct Question(core::Question);
+
+#[pymethods]
+impl Question {
+    #[new]
+    fn new(
+        touch_scope: i64,
+        start_ms: i64,
+        end_ms: i64,
+        traffic: [Option<u64>; 5],
+        landing: Option<u64>,
+        conversion: [Option<u64>; 3],
+    ) -> PyResult<Self> {
+        Ok(Self(core::Question {
+            scope: core::Scope::from_number(touch_scope).map_err(raise)?,
+            window: [start_ms, end_ms],
+            traffic,
+            landing,
+            conversion,
+        }))
+    }
+}
+
+/// Totals of days.
+#[pyclass(module = "pageroles._core")]
+struct Days(core::Days);
+
+#[pymethods]
+impl Days {
+    #[new]
+    fn new(first_day: i64, days: usize) -> Self {
+        Self(core::Days::new(first_day, days))
+    }
+
+    fn merge(&mut self, other: &Self) -> PyResult<()> {
+        self.0.merge(&other.0).map_err(raise)
+    }
+
+    fn message<'py>(&self, py: Python<'py>) -> Message<'py> {
+        to_bytes(py, &self.0.message())
+    }
+}
+
+/// The latest sessions of a number.
+#[pyclass(module = "pageroles._core")]
+struct Selection(core::Selection);
+
+#[pymethods]
+impl Selection {
+    #[new]
+    fn new(limit: usize, before: Option<core::Selected>) -> Self {
+        Self(core::Selection::new(limit, before))
+    }
+
+    #[getter]
+    fn total(&self) -> (u64, u64) {
+        let total = self.0.total();
+        (total.sessions, total.users)
+    }
+
+    fn merge(&mut self, py: Python<'_>, other: &Self) -> PyResult<()> {
+        py.detach(|| self.0.merge(&other.0)).map_err(raise)
+    }
+
+    fn take(&mut self, py: Python<'_>) -> Vec<core::Selected> {
+        py.detach(|| self.0.take())
+    }
+}
+
+/// Texts by their keys. Its methods may be called from several threads at once.
+#[pyclass(module = "pageroles._core", frozen)]
+struct Names(core::Names);
+
+#[pymethods]
+impl Names {
+    #[new]
+    fn new() -> Self {
+        Self(core::Names::default())
+    }
+
+    fn feed(&self, py: Python<'_>, chunk: &[u8]) -> PyResult<()> {
+        py.detach(|| self.0.feed(chunk)).map_err(raise)
+    }
+
+    fn merge(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
+        py.detach(|| self.0.merge(&other.0)).map_err(raise)
+    }
+
+    #[getter]
+    fn bytes(&self, py: Python<'_>) -> usize {
+        py.detach(|| self.0.bytes())
+    }
+
+    fn __len__(&self, py: Python<'_>) -> usize {
+        py.detach(|| self.0.len())
+    }
+}
+
+/// Values of a filter, by their keys.
+#[pyclass(module = "pageroles._core")]
+struct Values(core::Values);
+
+#[pymethods]
+impl Values {
+    #[new]
+    fn new() -> Self {
+        Self(core::Values::default())
+    }
+
+    fn merge(&mut self, py: Python<'_>, other: &Self) {
+        py.detach(|| self.0.merge(&other.0));
+    }
+
+    fn missing(&self, py: Python<'_>, names: &Names) -> Vec<u64> {
+        py.detach(|| self.0.missing(&names.0))
+    }
+
+    fn top(
+        &self,
+        py: Python<'_>,
+        names: &Names,
+        contains: &str,
+        limit: usize,
+    ) -> Vec<(String, u64)> {
+        py.detach(|| self.0.top(&names.0, contains, limit))
+    }
+}
+
 /// A domain in memory. Its methods may be called from several threads at once.
 #[pyclass(module = "pageroles._core", frozen)]
 struct Resident(Arc<core::Resident>);
@@ -192,31 +322,55 @@ impl Resident {
         Self(Arc::new(self.0.snapshot()))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "as a question has them")]
     fn count(
         &self,
         py: Python<'_>,
-        touch_scope: i64,
-        start_ms: i64,
-        end_ms: i64,
-        traffic: [Option<u64>; 5],
-        landing: Option<u64>,
-        conversion: [Option<u64>; 3],
+        question: &Question,
         balance: bool,
         landings: bool,
         threads: usize,
     ) -> PyResult<Counted> {
-        let question = core::Question {
-            scope: core::Scope::from_number(touch_scope).map_err(raise)?,
-            window: [start_ms, end_ms],
-            traffic,
-            landing,
-            conversion,
-            balance,
-            landings,
-        };
-        let counted = py.detach(|| self.0.count(&question, threads));
+        let counted = py.detach(|| self.0.count(&question.0, balance, landings, threads));
         counted.map(Counted).map_err(raise)
+    }
+
+    fn days(
+        &self,
+        py: Python<'_>,
+        question: &Question,
+        page: Option<u64>,
+        landings: Option<&Question>,
+        days: &mut Days,
+        threads: usize,
+    ) {
+        let landings = landings.map(|landings| &landings.0);
+        py.detach(|| (self.0).days(&question.0, page, landings, &mut days.0, threads));
+    }
+
+    fn values(
+        &self,
+        py: Python<'_>,
+        question: &Question,
+        field: i64,
+        threads: usize,
+    ) -> PyResult<Values> {
+        let field = core::Field::from_number(field).map_err(raise)?;
+        let values = py.detach(|| self.0.values(&question.0, field, threads));
+        Ok(Values(values))
+    }
+
+    fn select(
+        &self,
+        py: Python<'_>,
+        question: &Question,
+        page: Option<u64>,
+        role: i64,
+        selection: &mut Selection,
+        threads: usize,
+    ) -> PyResult<()> {
+        let part = core::Part::from_numbers(page, role).map_err(raise)?;
+        py.detach(|| (self.0).select(&question.0, part, &mut selection.0, threads));
+        Ok(())
     }
 
     #[getter]
@@ -327,7 +481,8 @@ fn joined<'py, P: AsRef<[u8]> + Sync>(py: Python<'py>, pieces: &[P]) -> Message<
 mod _core {
     #[pymodule_export]
     use super::{
-        AmbiguousPagesError, CoreError, Counted, Incoming, JsonAnswer, Resident, Tally, keys,
+        AmbiguousPagesError, CoreError, Counted, Days, Incoming, JsonAnswer, Names, Question,
+        Resident, Selection, Tally, Values, keys,
     };
     #[pymodule_export]
     const __version__: &str = env!("CARGO_PKG_VERSION");

@@ -9,14 +9,30 @@ pub(super) mod response {
     pub const CONVERSION_ROW: u32 = Side::Conversion.field();
     pub const DROP_OFF_ROW: u32 = Side::DropOff.field();
     pub const MESSAGE: u32 = 5;
+    pub const DATA: u32 = 6;
     pub const BALANCE: u32 = 7;
     pub const OMITTED: u32 = 8;
+    pub const HINT: u32 = 9;
 }
 
 /// `TimeFrame`.
 pub(super) mod time_frame {
     pub const START: u32 = 1;
     pub const END: u32 = 2;
+}
+
+/// `DataState`.
+pub(super) mod data {
+    pub const VERSION: u32 = 1;
+    pub const COMPLETE_THROUGH: u32 = 2;
+}
+
+/// `Hint`.
+pub(super) mod hint {
+    pub const FIELD: u32 = 1;
+    pub const VALUE: u32 = 2;
+    pub const SESSIONS: u32 = 3;
+    pub const SENTENCE: u32 = 4;
 }
 
 /// `google.protobuf.Timestamp`.
@@ -41,6 +57,19 @@ pub(super) mod omitted {
             Side::DropOff => 2,
         }
     }
+}
+
+/// `PageDaysResponse`.
+pub(super) mod response_of_days {
+    pub const DAYS: u32 = 1;
+}
+
+/// `PageDay`. The fields of its `PageRoles` are the numbers of the roles.
+pub(super) mod page_day {
+    pub const DATE: u32 = 1;
+    pub const SUMMARY_TOTALS: u32 = 2;
+    pub const ROLES: u32 = 3;
+    pub const LANDING: u32 = 4;
 }
 
 /// `RoleCount`.

@@ -3,7 +3,7 @@
 //! The messages may come from anywhere, so nothing in them is trusted. Every length is checked against the bytes that
 //! are there, and the JSON of a message is never larger than in proportion to it.
 
-use crate::answer::fields::{page, response, time_frame, timestamp};
+use crate::answer::fields::{data, hint, page, response, time_frame, timestamp};
 use crate::error::{Error, Fault, Result};
 use crate::roles::{MOST_ROLES, Side};
 use crate::wire::{Fields, each_field};
@@ -69,8 +69,24 @@ struct Head {
 /// What may stand before and after the rows in the messages, and comes after them in the JSON.
 #[derive(Debug, Default)]
 struct Tail {
+    data: Option<Data>,
     balance: Option<[Count; 6]>,
     omitted: Option<[u64; 2]>,
+    hints: Vec<Hint>,
+}
+
+#[derive(Debug, Default)]
+struct Data {
+    version: String,
+    complete_through: Timestamp,
+}
+
+#[derive(Debug, Default)]
+struct Hint {
+    field: String,
+    value: String,
+    sessions: u64,
+    sentence: String,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -131,9 +147,9 @@ impl JsonAnswer {
                         begin_drop_offs(&mut out);
                     }
                     out.push(b']');
-                    answer.tail.put(&mut out);
+                    answer.tail.put(&mut out)?;
                 }
-                State::Message => answer.tail.put(&mut out),
+                State::Message => answer.tail.put(&mut out)?,
                 State::Finished => return Err("the answer is finished".into()),
             }
             answer.state = State::Finished;
@@ -189,6 +205,11 @@ impl JsonAnswer {
                     let text = utf8(value.bytes(number)?)?;
                     text.clone_into(&mut self.head_part(number)?.message);
                 }
+                response::DATA => {
+                    let data = self.tail.data.get_or_insert_default();
+                    data.read(value.bytes(number)?)?;
+                }
+                response::HINT => self.tail.hints.push(Hint::read(value.bytes(number)?)?),
                 response::BALANCE => {
                     let balance = self.tail.balance.get_or_insert_default();
                     each_field(value.bytes(number)?, |number, value| {
@@ -314,7 +335,14 @@ fn begin_drop_offs(out: &mut Vec<u8>) {
 
 impl Tail {
     /// Writes it, and the end of the answer.
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        if let Some(data) = &self.data {
+            out.extend_from_slice(b",\"data\":{\"version\":\"");
+            put_text(out, &data.version);
+            out.extend_from_slice(b"\",\"complete_through\":\"");
+            data.complete_through.put(out)?;
+            out.extend_from_slice(b"\"}");
+        }
         if let Some(balance) = &self.balance {
             out.extend_from_slice(b",\"balance\":");
             for (separator, (name, &count)) in separated(BALANCE.iter().zip(balance)) {
@@ -333,7 +361,61 @@ impl Tail {
             }
             out.push(b'}');
         }
+        for (nth, hint) in self.hints.iter().enumerate() {
+            out.extend_from_slice(if nth == 0 { b",\"hints\":[" } else { b"," });
+            hint.put(out);
+        }
+        if !self.hints.is_empty() {
+            out.push(b']');
+        }
         out.push(b'}');
+        Ok(())
+    }
+}
+
+impl Data {
+    fn read(&mut self, message: &[u8]) -> Result<(), Fault> {
+        each_field(message, |number, value| {
+            match number {
+                data::VERSION => utf8(value.bytes(number)?)?.clone_into(&mut self.version),
+                data::COMPLETE_THROUGH => self.complete_through.read(value.bytes(number)?)?,
+                _ => {}
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Hint {
+    fn read(message: &[u8]) -> Result<Self, Fault> {
+        let mut hint = Self::default();
+        each_field(message, |number, value| {
+            match number {
+                hint::FIELD => utf8(value.bytes(number)?)?.clone_into(&mut hint.field),
+                hint::VALUE => utf8(value.bytes(number)?)?.clone_into(&mut hint.value),
+                hint::SESSIONS => hint.sessions = value.number(number)?,
+                hint::SENTENCE => utf8(value.bytes(number)?)?.clone_into(&mut hint.sentence),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(hint)
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        let texts = [
+            ("{\"field\":\"", &self.field),
+            ("\",\"value\":\"", &self.value),
+        ];
+        for (label, text) in texts {
+            out.extend_from_slice(label.as_bytes());
+            put_text(out, text);
+        }
+        out.extend_from_slice(b"\",\"sessions\":");
+        put_number(out, self.sessions);
+        out.extend_from_slice(b",\"sentence\":\"");
+        put_text(out, &self.sentence);
+        out.extend_from_slice(b"\"}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use crate::answer::fields::{omitted, page, response, role_count, time_frame, timestamp};
 use crate::answer::order::Snapshot;
 use crate::answer::parallel::join;
-use crate::counts::{Balance, Cell, Row, Totals};
+use crate::counts::{Balance, Cell, RoleCount, Row, Totals};
 use crate::pages::PageId;
 use crate::roles::Side;
 use crate::wire::{bytes_len, number_len, put_bytes, put_header, put_number};
@@ -133,17 +133,7 @@ impl Answer {
         put_bytes(&mut time_frame, time_frame::END, &timestamp(self.end_ms));
         put_bytes(&mut out, response::TIME_FRAME, &time_frame);
 
-        let mut totals = Vec::new();
-        let in_field_order = [
-            self.totals.sessions,
-            self.totals.users,
-            self.totals.conversion_events,
-            self.totals.conversion_users,
-        ];
-        for (field, total) in (1..).zip(in_field_order) {
-            put_number(&mut totals, field, total);
-        }
-        put_bytes(&mut out, response::SUMMARY_TOTALS, &totals);
+        put_bytes(&mut out, response::SUMMARY_TOTALS, &totals(self.totals));
         self.put_balance(&mut out);
         if let Some(omitted) = self.omitted {
             let mut numbers = Vec::new();
@@ -161,13 +151,33 @@ impl Answer {
         };
         let mut counts = Vec::new();
         for (field, count) in (1..).zip(balance) {
-            let mut numbers = Vec::new();
-            put_number(&mut numbers, role_count::SESSIONS, count.sessions);
-            put_number(&mut numbers, role_count::USERS, count.users);
-            put_bytes(&mut counts, field, &numbers);
+            put_role_count(&mut counts, field, count);
         }
         put_bytes(out, response::BALANCE, &counts);
     }
+}
+
+/// A `SummaryTotals`.
+pub(super) fn totals(totals: Totals) -> Vec<u8> {
+    let mut out = Vec::new();
+    let in_field_order = [
+        totals.sessions,
+        totals.users,
+        totals.conversion_events,
+        totals.conversion_users,
+    ];
+    for (field, total) in (1..).zip(in_field_order) {
+        put_number(&mut out, field, total);
+    }
+    out
+}
+
+/// A `RoleCount` as a field.
+pub(super) fn put_role_count(out: &mut Vec<u8>, field: u32, count: RoleCount) {
+    let mut numbers = Vec::new();
+    put_number(&mut numbers, role_count::SESSIONS, count.sessions);
+    put_number(&mut numbers, role_count::USERS, count.users);
+    put_bytes(out, field, &numbers);
 }
 
 /// A `ConversionPage` or `DropOffPage` as a field of `PagesResponse`.

@@ -5,9 +5,11 @@
 //! | `order` | counts → rows in the order of the answer |
 //! | `messages` | rows → the protobuf messages of the contract |
 //! | `json` | those messages → JSON |
+//! | `days` | counts of days → their message |
 //! | `fields` | the field numbers that `messages` writes and `json` reads |
 //! | `parallel` | two things at once |
 
+mod days;
 mod fields;
 mod json;
 mod messages;

@@ -66,10 +66,34 @@ pub struct PagesResponse {
     pub drop_off_performance: Vec<Page>,
     #[prost(string, tag = "5")]
     pub message: String,
+    #[prost(message, optional, tag = "6")]
+    pub data: Option<DataState>,
     #[prost(message, optional, tag = "7")]
     pub balance: Option<Balance>,
     #[prost(message, optional, tag = "8")]
     pub omitted: Option<OmittedPages>,
+    #[prost(message, repeated, tag = "9")]
+    pub hints: Vec<Hint>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct DataState {
+    #[prost(string, tag = "1")]
+    pub version: String,
+    #[prost(message, optional, tag = "2")]
+    pub complete_through: Option<Timestamp>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Hint {
+    #[prost(string, tag = "1")]
+    pub field: String,
+    #[prost(string, tag = "2")]
+    pub value: String,
+    #[prost(uint64, tag = "3")]
+    pub sessions: u64,
+    #[prost(string, tag = "4")]
+    pub sentence: String,
 }
 
 #[derive(Clone, PartialEq, Message)]

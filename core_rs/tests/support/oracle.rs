@@ -11,7 +11,17 @@ use super::{END_MS, Question, START_MS, Session, Version, url};
 /// For each page and each of three roles, who had it: the user and the number of the session.
 type Sightings = BTreeMap<u64, [BTreeSet<(u64, usize)>; 3]>;
 
-pub fn answer(world: &[Session], (scope, filter): Question) -> PagesResponse {
+/// What a question finds in a world.
+struct Reading {
+    /// The users and numbers of the included sessions.
+    included: BTreeSet<(u64, usize)>,
+    /// The conversion side and the drop-off side.
+    sides: [Sightings; 2],
+    converting_users: BTreeSet<u64>,
+    events: u64,
+}
+
+fn read(world: &[Session], (scope, filter): Question) -> Reading {
     let mut conversion_side = Sightings::new();
     let mut drop_off_side = Sightings::new();
     let mut included = BTreeSet::new();
@@ -48,6 +58,21 @@ pub fn answer(world: &[Session], (scope, filter): Question) -> PagesResponse {
             see(&mut drop_off_side, 2, session.pages.first().copied());
         }
     }
+    Reading {
+        included,
+        sides: [conversion_side, drop_off_side],
+        converting_users,
+        events,
+    }
+}
+
+pub fn answer(world: &[Session], question: Question) -> PagesResponse {
+    let Reading {
+        included,
+        sides: [conversion_side, drop_off_side],
+        converting_users,
+        events,
+    } = read(world, question);
     if included.is_empty() {
         return PagesResponse {
             message: "No page data found for the given parameters.".to_owned(),
@@ -70,6 +95,40 @@ pub fn answer(world: &[Session], (scope, filter): Question) -> PagesResponse {
         message: String::new(),
         ..PagesResponse::default()
     }
+}
+
+/// The included sessions in which a page has a role, by the numbers of the contract: start, key and user, the greatest
+/// first. Role 0 is any, 7 is to land on the page, and without a page all are meant.
+pub fn behind(
+    world: &[Session],
+    question: Question,
+    page: Option<u64>,
+    role: usize,
+) -> Vec<(i64, u64, u64)> {
+    let reading = read(world, question);
+    let found: BTreeSet<(u64, usize)> = match page {
+        None => reading.included,
+        Some(page) if role == 7 => {
+            let lands = |&(_, number): &(u64, usize)| world[number].pages.first() == Some(&page);
+            reading.included.into_iter().filter(lands).collect()
+        }
+        Some(page) => {
+            let roles = reading.sides.iter().zip([1, 4]).flat_map(|(side, first)| {
+                let of_page = side.get(&page).into_iter().flatten();
+                of_page.zip(first..)
+            });
+            let asked = roles.filter(|(_, number)| role == 0 || role == *number);
+            asked.flat_map(|(seen, _)| seen.iter().copied()).collect()
+        }
+    };
+    let place = |(user, number): (u64, usize)| {
+        let (started_at, key) = moment(&world[number]);
+        (started_at, key, user)
+    };
+    let mut places: Vec<_> = found.into_iter().map(place).collect();
+    places.sort_unstable();
+    places.reverse();
+    places
 }
 
 /// For each page, the sessions that landed on it: all that pass, or those that the scope includes.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import hashlib
 from datetime import UTC, datetime, timedelta
 
-from pageroles.question.filters import Condition, Of
+from pageroles.question.filters import FILTERS, Condition, Filter, Of
 
 
 class TouchScope(enum.IntEnum):
@@ -22,8 +23,22 @@ class TouchScope(enum.IntEnum):
 class Include(enum.IntEnum):
     """What an answer may carry beyond the report. The numbers are those of the enum in the contract."""
 
+    DATA = 1
     BALANCE = 2
     LANDING = 3
+    HINTS = 4
+
+
+class Role(enum.IntEnum):
+    """The role of a page in a session. The numbers are those of the enum in the contract."""
+
+    CONVERSION = 1
+    CONVERSION_ASSIST = 2
+    LANDING_ASSISTED_CONVERSION = 3
+    DROP_OFF = 4
+    DROP_OFF_ASSIST = 5
+    LANDING_ASSISTED_DROP_OFF = 6
+    LANDING = 7
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,10 +87,28 @@ class PagesQuery:
         """Return the conditions that sessions, or conversions, must meet."""
         return tuple(condition for condition in self.conditions if condition.filter.of is of)
 
+    def without(self, left_aside: Filter) -> PagesQuery:
+        """Return the question without a value of one filter."""
+        return dataclasses.replace(
+            self, conditions=tuple(each for each in self.conditions if each.filter is not left_aside)
+        )
+
+    def having(self, condition: Condition) -> PagesQuery:
+        """Return the question with a value of one filter, in place of its own."""
+        others = self.without(condition.filter).conditions
+        return dataclasses.replace(self, conditions=tuple(sorted((*others, condition), key=_in_order)))
+
     @property
     def filters_conversions(self) -> bool:
         """Tell whether "conversion" means "matching conversion" in journeys, roles and totals."""
         return bool(self.conditions_of(Of.CONVERSION))
+
+    def tag(self, version: str) -> str:
+        """Return what names the answer that a version of the data gives: 32 letters and digits."""
+        window = [to_milliseconds(each) for each in (self.window.start, self.window.end, self.window.shown_end)]
+        conditions = [(condition.filter.name, condition.value) for condition in self.conditions]
+        told = (version, self.domain, window, conditions, int(self.touch_scope), self.limit, sorted(self.include))
+        return hashlib.sha256(repr(told).encode(errors="surrogatepass")).hexdigest()[:32]
 
     @property
     def of_landings(self) -> PagesQuery:
@@ -88,6 +121,60 @@ class PagesQuery:
     def counts_landings(self) -> bool:
         """Tell whether the count of its own sessions gives its landings."""
         return Include.LANDING in self.include and self == self.of_landings
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SessionsQuery:
+    """Which sessions to show: those behind a number of a report.
+
+    Attributes:
+        of: The report's question.
+        page: The canonical page; None: all included sessions.
+        role: The role of the page; None: any of the six of a report.
+        limit: The most sessions, the latest ones; None: all.
+    """
+
+    of: PagesQuery
+    page: str | None = None
+    role: Role | None = None
+    limit: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DaysQuery:
+    """What to count by day.
+
+    Attributes:
+        of: The report's question.
+        page: The canonical page whose roles are counted; None: totals only.
+    """
+
+    of: PagesQuery
+    page: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ValuesQuery:
+    """Which values of a filter to list.
+
+    Attributes:
+        of: The question, without a value of the filter.
+        filter: The filter.
+        contains: Text that the values contain, in any case; empty: all do.
+        limit: The most values.
+    """
+
+    of: PagesQuery
+    filter: Filter
+    contains: str
+    limit: int
+
+
+Query = PagesQuery | SessionsQuery | DaysQuery | ValuesQuery
+
+
+def _in_order(condition: Condition) -> int:
+    return FILTERS.index(condition.filter)
 
 
 _MILLISECONDS_OF_A_DAY = 86_400_000

@@ -41,30 +41,32 @@ class Kept:
         sessions: The number of sessions.
         bytes: The bytes that they take, and all that belongs to them.
         resident: The sessions themselves, as they were at one moment.
+        look: The first look at the store that has shown this moment; None: there was none yet.
     """
 
     sessions: int
     bytes: int
     resident: _core.Resident = dataclasses.field(compare=False, repr=False)
+    look: Parts | None = dataclasses.field(default=None, compare=False, repr=False)
 
     def count(self, query: PagesQuery, threads: int) -> _core.Counted:
         """Count a question on as many threads."""
-        keys = _core.keys([value for _, value in query.conditions])
-        values = {each: key for (each, _), key in zip(query.conditions, keys, strict=True)}
-        traffic = [values.get(each) for each in TRAFFIC]
-        conversion = [values.get(each) for each in _CONVERSION]
-        landing = next((key for each, key in values.items() if each.is_page), None)
-        return self.resident.count(
-            query.touch_scope,
-            to_milliseconds(query.window.start),
-            to_milliseconds(query.window.end),
-            traffic,
-            landing,
-            conversion,
-            Include.BALANCE in query.include,
-            query.counts_landings,
-            threads,
-        )
+        balance = Include.BALANCE in query.include
+        return self.resident.count(to_question(query), balance, query.counts_landings, threads)
+
+
+def to_question(query: PagesQuery) -> _core.Question:
+    """Return a question as the core takes it."""
+    keys = _core.keys([value for _, value in query.conditions])
+    values = {each: key for (each, _), key in zip(query.conditions, keys, strict=True)}
+    return _core.Question(
+        query.touch_scope,
+        to_milliseconds(query.window.start),
+        to_milliseconds(query.window.end),
+        [values.get(each) for each in TRAFFIC],
+        next((key for each, key in values.items() if each.is_page), None),
+        [values.get(each) for each in _CONVERSION],
+    )
 
 
 class Entry:
@@ -93,7 +95,7 @@ class Entry:
         self.seen: Parts | None = None
         self.latest: int | None = None
         self.rate = rate
-        self.measure()
+        self.measure(None)
 
     @contextlib.contextmanager
     def owned(self, call: Call) -> Iterator[None]:
@@ -116,11 +118,11 @@ class Entry:
                 raise CancelledError("the request has ended")
             yield
 
-    def measure(self) -> None:
-        """Make `kept` anew, of what was read."""
+    def measure(self, look: Parts | None) -> None:
+        """Make `kept` anew, of what was read, which is what a look has shown."""
         self.is_changed = False
         snapshot = self.resident.snapshot()
-        self.kept = Kept(snapshot.sessions, DOMAIN_BYTES + snapshot.bytes, snapshot)
+        self.kept = Kept(snapshot.sessions, DOMAIN_BYTES + snapshot.bytes, snapshot, look)
 
 
 class Rate:

@@ -101,8 +101,8 @@ class NewParts:
                 entry.covered = covered
         with entry.changing(call):
             changed = entry.is_changed
-            if changed:
-                entry.measure()
+            if changed or entry.kept.look is None:
+                entry.measure(now)
             # Whoever finds the look here takes what is kept, without the lock.
             entry.covered = entry.seen = now
         return changed

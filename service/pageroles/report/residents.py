@@ -29,6 +29,7 @@ from pageroles.counts import Counts
 from pageroles.errors import CancelledError, PagerolesError
 from pageroles.question.model import PagesQuery, TouchScope, Window
 from pageroles.report import statements
+from pageroles.report.data_state import DataStates
 from pageroles.report.kept import DOMAIN_BYTES, Entry, Rate
 from pageroles.report.names import name_pages
 from pageroles.report.new_parts import LostError, NewParts
@@ -114,6 +115,7 @@ class Residents:
         counts: How often a domain was `kept`, and forgotten since `room` was needed or it was `lost`: what is kept
             could not be proved any more.
         looks: How often the parts of the store were looked at, as `Looks` counts it.
+        states: Names the states of the data by these looks.
     """
 
     def __init__(self, store: Store, workers: Workers, budget: int) -> None:
@@ -136,6 +138,7 @@ class Residents:
             self._looking.close()
             raise
         self.looks = self._looks.counts
+        self.states = DataStates(self._looks)
         self._new_parts = NewParts(store, self._looks)
         self._lock = threading.Lock()
         # What follows is guarded by `_lock`.
@@ -167,10 +170,10 @@ class Residents:
 
     def memory(self) -> Memory:
         """Return what is kept, in numbers."""
-        kept = [KeptDomain(domain, each.sessions, each.bytes) for domain, each in self.states().items()]
+        kept = [KeptDomain(domain, each.sessions, each.bytes) for domain, each in self.kept().items()]
         return Memory(self.budget, tuple(sorted(kept, key=lambda each: (-each.bytes, each.name))))
 
-    def states(self) -> Mapping[str, Kept]:
+    def kept(self) -> Mapping[str, Kept]:
         """Return what is kept, by domain."""
         with self._lock:
             return {domain: entry.kept for domain, entry in self._kept.items()}
@@ -300,7 +303,7 @@ class Residents:
         if rows > SMALL_ROWS:
             everything = PagesQuery(domain, _ALWAYS, touch_scope=TouchScope.ANY)
             name_pages(entry.kept.count(everything, 1), self._store, everything, call, whole_keys=True)
-            entry.measure()
+            entry.measure(entry.kept.look)
             entry.latest = self._new_parts.latest(domain, (), call)
         if not self._make_room(entry.kept.bytes, rate.now()):
             return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from pageroles.question.filters import FILTERS, TRAFFIC, Of
@@ -32,6 +33,11 @@ _EARLIEST_MS = 0
 _LATEST_MS = 5_662_310_399_999
 
 _CANONICAL = canonical("raw")
+
+
+def day_of(milliseconds: int) -> date:
+    """Return the UTC day of an instant."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).date()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -253,6 +259,107 @@ def places(
         where.append("s.gone = 0")
     source = f"sessions AS s FINAL {looked_at_first}WHERE {_all(where)}"
     return Statement(f"SELECT {', '.join(_PLACE)} FROM {source}", parameters)
+
+
+def places_for(query: PagesQuery, keys: KeyRange) -> Statement:
+    """Select the places of users in a range of keys that a question needs, as `places` does.
+
+    To the scopes first and assist all sessions of a user matter; to the others those of the window's days, and those
+    that convert.
+    """
+    where = ["s.domain = {domain:String}", _IN_BUCKETS, _IN_KEYS, "s.gone = 0"]
+    if query.touch_scope not in {TouchScope.FIRST, TouchScope.ASSIST}:
+        where.append(f"(s.converting OR {_IN_DAYS})")
+    return Statement(
+        f"SELECT {', '.join(_PLACE)} FROM sessions AS s FINAL WHERE {_all(where)}",
+        {**_window_parameters(query), **_key_parameters(keys)},
+    )
+
+
+def opened(query: PagesQuery, chosen: Sequence[tuple[int, int, int]]) -> Statement:
+    """Select sessions with all that is shown of them, and perhaps a few more of the same users.
+
+    The columns: start in milliseconds since 1970, session key and user key; session id and user id; the canonical pages
+    in order; and, of the conversions that match, in order, URL, type, id and time in milliseconds since 1970.
+
+    Args:
+        query: The question.
+        chosen: Start, session key and user key of each session.
+    """
+    in_order = "arraySort((value, at, position) -> (at, position), {column}, {at}, arrayEnumerate({at}))".format
+    conversions = ("s.conversions.url", "s.conversions.type", "s.conversions.id")
+    matches = _all(_conditions(query.conditions_of(Of.CONVERSION)))
+    columns = (
+        *conversions,
+        "arrayMap(at -> toUnixTimestamp64Milli(at), s.conversions.occurred_at)",
+        f"arrayMap((url, type, id) -> {matches}, {', '.join(conversions)})",
+    )
+    ordered = ", ".join(in_order(column=column, at="s.conversions.occurred_at") for column in columns)
+    pages = in_order(column=f"arrayMap(raw -> {_CANONICAL}, s.page_views.url)", at="s.page_views.viewed_at")
+    return Statement(
+        f"SELECT {_STARTED_AT}, {_SESSION_KEY}, s.user_key, s.session_id, s.user_id, "
+        f"{pages}, {ordered} FROM sessions AS s FINAL "
+        "PREWHERE s.user_key IN {users:Array(UInt64)} WHERE s.domain = {domain:String} "
+        "AND s.user_sixteenth IN {sixteenths:Array(UInt8)} AND s.day IN {days:Array(Date)} "
+        "AND s.session_key IN {sessions:Array(UInt64)} AND s.gone = 0",
+        {
+            "domain": query.domain,
+            "users": sorted({user for _, _, user in chosen}),
+            "sixteenths": sorted({user // _BUCKET_KEYS for _, _, user in chosen}),
+            "days": sorted({day_of(started_at).isoformat() for started_at, _, _ in chosen}),
+            "sessions": sorted({session for _, session, _ in chosen}),
+            **{each.name: value for each, value in query.conditions_of(Of.CONVERSION)},
+        },
+    )
+
+
+def value_texts(query: PagesQuery, asked: Filter, keys: Sequence[int] | None) -> Statement:
+    """Select the texts of a filter's values by their keys, as the columns `key` and `value`.
+
+    Args:
+        query: The question whose sessions have the values.
+        asked: The filter.
+        keys: The keys; None: all that sessions of the window's days, or conversions of any day, have.
+    """
+    listed = "true" if keys is None else "key IN {keys:Array(UInt64)}"
+    parameters = _window_parameters(query) | ({} if keys is None else {"keys": list(keys)})
+    keyed = "SELECT CAST(sipHash64(text) AS UInt64) AS key, CAST(text AS String) AS value FROM ({})"
+    if asked.is_page:
+        source = "SELECT page_key AS key, url AS value FROM pages WHERE domain = {domain:String}"
+    elif asked.of is Of.SESSION:
+        texts = (
+            f"SELECT DISTINCT s.{asked.column} AS text FROM sessions AS s "
+            f"WHERE s.domain = {{domain:String}} AND {_IN_DAYS}"
+        )
+        source = keyed.format(texts)
+    else:
+        texts = (
+            f"SELECT DISTINCT arrayJoin(s.conversions.{asked.column}) AS text FROM converting_sessions AS s "
+            "WHERE s.domain = {domain:String}"
+        )
+        source = keyed.format(texts)
+    return Statement(f"SELECT key, value FROM ({source}) WHERE {listed}", parameters)
+
+
+def times_of(query: PagesQuery, condition: Condition) -> Statement:
+    """Tell when sessions with a value started, whatever else a question asks; one row.
+
+    Columns: how many started in the window, and how many at all; the first and the last start, in milliseconds since
+    1970.
+    """
+    asked, value = condition
+    table = "sessions AS s FINAL"
+    where = ["s.domain = {domain:String}"]
+    if asked.of is Of.SESSION:
+        where += ["s.gone = 0", *_conditions([condition], "s.")]
+    else:
+        table = "converting_sessions AS s FINAL"
+        where.append(f"has(s.conversions.{asked.column}, {_bound(asked)})")
+    return Statement(
+        f"SELECT countIf({_IN_WINDOW}), count(), toUnixTimestamp64Milli(min(s.started_at)), "
+        f"toUnixTimestamp64Milli(max(s.started_at)) FROM {table} WHERE {_all(where)}",
+        {**_window_parameters(query), asked.name: value},
+    )
 
 
 def versions_in(parts: Sequence[str]) -> Statement:

@@ -22,9 +22,11 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 import math
 import threading
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pageroles.counts import Counts
@@ -107,6 +109,8 @@ class Parts:
         emptied: Parts without rows, those included that are no longer in use.
         highest: The highest number that the look showed, of parts and of mutations.
         unproved: Why nothing can be kept after this look; None: it can.
+        looked_at: When the first look that showed all this began; None: there was none.
+        number: The number of that look, among those of one `Looks`; 0: there was none.
     """
 
     parts: frozenset[Part] = frozenset()
@@ -116,6 +120,8 @@ class Parts:
     emptied: tuple[Part, ...] = ()
     highest: int = 0
     unproved: str | None = None
+    looked_at: datetime | None = dataclasses.field(default=None, compare=False)
+    number: int = dataclasses.field(default=0, compare=False)
 
     def since(self, known: Parts) -> New | Lost:
         """Tell what was written since what is known.
@@ -248,6 +254,7 @@ class Looks:
         self._last = NOTHING_PROVED
         self._last_told: list[Sequence[object]] = []
         self._last_began = -math.inf
+        self._numbers = itertools.count(1)
         # How many changes of an embedded store the last look has seen; None: it can't be relied on.
         self._changes: int | None = None
         self._losses = 0
@@ -309,7 +316,7 @@ class Looks:
         return changes is not None and self._changes is not None and changes.number == self._changes
 
     def _look(self, call: Call) -> Parts:
-        began, changes = self._clock(), self._store.changes
+        began, looked_at, changes = self._clock(), datetime.now(UTC), self._store.changes
         number, removals = (changes.number, changes.removals) if changes else (None, 0)
         if self._on_cluster:
             return Parts(unproved="the store is on a cluster")
@@ -332,6 +339,7 @@ class Looks:
             parts = self._last
         else:
             parts = _to_parts(told, started, losses)
+            parts = dataclasses.replace(parts, looked_at=looked_at, number=next(self._numbers))
             if isinstance(parts.since(self._last), Lost):
                 self._losses += 1
                 parts = dataclasses.replace(parts, losses=(self._losses, removals))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+import time
 from typing import TYPE_CHECKING, Any
 
 from pageroles.errors import InternalError
@@ -398,8 +399,13 @@ KINDS = tuple(kind for comparison in COMPARISONS for kind in comparison.kinds)
 # ---- looking and mending ----
 
 
+# Tables are read one after the other. What is written meanwhile may be in one and not yet in the other: what is wrong
+# is still so after a while.
+_LOOK_AGAIN_SECONDS: tuple[float, ...] = (0.5, 2.0)
+
+
 def look(store: Store, tell: Callable[[str], None] = lambda _: None) -> list[Finding]:
-    """Look for what should not be in the store, and change nothing.
+    """Look for what should not be in the store, and change nothing; others may write meanwhile.
 
     Args:
         store: The store; its schema is the latest.
@@ -421,8 +427,13 @@ def look(store: Store, tell: Callable[[str], None] = lambda _: None) -> list[Fin
     found = [recovery.finding(store)]
     for comparison in COMPARISONS:
         tell(comparison.kinds[0].name)
-        ranges = _suspect_ranges(store, call, comparison, sessions)
-        found += [_find(store, call, kind, ranges) for kind in comparison.kinds]
+        for pause in (0.0, *_LOOK_AGAIN_SECONDS):
+            time.sleep(pause)
+            ranges = _suspect_ranges(store, call, comparison, sessions)
+            own = [_find(store, call, kind, ranges) for kind in comparison.kinds]
+            if not any(finding.count for finding in own):
+                break
+        found += own
     return [*damaged, *found]
 
 

@@ -27,12 +27,18 @@ class Rpc(NamedTuple):
 _PAGES = "pageroles.v1.PageRolesService"
 PAGES = Rpc(_PAGES, "Pages", "unary")
 STREAM_PAGES = Rpc(_PAGES, "StreamPages", "server_stream")
+PAGE_SESSIONS = Rpc(_PAGES, "PageSessions", "server_stream")
+PAGE_DAYS = Rpc(_PAGES, "PageDays", "unary")
+FILTER_VALUES = Rpc(_PAGES, "FilterValues", "unary")
 WRITE_SESSIONS = Rpc("pageroles.v1.SessionService", "WriteSessions", "client_stream")
 _RPCS = {
     rpc.name: rpc
     for rpc in (
         PAGES,
         STREAM_PAGES,
+        PAGE_SESSIONS,
+        PAGE_DAYS,
+        FILTER_VALUES,
         WRITE_SESSIONS,
     )
 }

@@ -97,7 +97,7 @@ class Parts:
         )
 
     def _of_memory(self) -> Iterator[Metric]:
-        kept = self.residents.states().values()
+        kept = self.residents.kept().values()
         yield gauge("pageroles_resident_domains", "Domains in memory.", len(kept))
         yield gauge("pageroles_resident_sessions", "Sessions in memory.", sum(each.sessions for each in kept))
         yield gauge("pageroles_resident_bytes", "Bytes of the domains in memory.", sum(each.bytes for each in kept))

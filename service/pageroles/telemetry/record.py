@@ -33,7 +33,7 @@ _OK = "OK"
 _HANDLER_AND_CALL = 2
 # A value of a question is cut here; what a caller sends may be long.
 _LONGEST_VALUE = 200
-_URLS = frozenset({"conversion_page", "landing_page"})
+_URLS = frozenset({"conversion_page", "landing_page", "url"})
 _LEFT_OUT = "…"
 
 
@@ -275,10 +275,14 @@ def shown(question: Message) -> dict[str, Any]:
     A URL may have a secret of the site's users: what stands before its host and after its path is left out. Long values
     are cut.
     """
-    return {
-        field.name: [_shown(field, each) for each in value] if field.is_repeated else _shown(field, value)
-        for field, value in question.ListFields()
-    }
+    found: dict[str, Any] = {}
+    for field, value in question.ListFields():
+        if field.message_type is not None:
+            # A question within another one.
+            found |= shown(value)
+        else:
+            found[field.name] = [_shown(field, each) for each in value] if field.is_repeated else _shown(field, value)
+    return found
 
 
 def _shown(field: Any, value: Any) -> Any:

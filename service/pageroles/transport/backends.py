@@ -13,7 +13,8 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pageroles.errors import OverloadedError, PagerolesError, Status
-from pageroles.telemetry.methods import STREAM_PAGES, WRITE_SESSIONS
+from pageroles.report.answers import Unchanged
+from pageroles.telemetry import methods
 from pageroles.telemetry.record import Telemetry
 from pageroles.transport import addresses, faults, grpc_sessions, headers, patience
 from pageroles.transport.grpc_server import SERVICE
@@ -25,13 +26,20 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from pageroles.incoming import Incoming
-    from pageroles.service import PagesService, Reply
+    from pageroles.service import Asked, PagesService, Reply
     from pageroles.settings import ClientTls
     from pageroles.store.call import Call
     from pageroles.transport.faults import Refusal
     from pageroles.transport.sinks import Sink
 
 
+# The methods by which another server answers.
+_RPCS = {
+    pages_pb2.PagesRequest: methods.STREAM_PAGES,
+    pages_pb2.PageSessionsRequest: methods.PAGE_SESSIONS,
+    pages_pb2.PageDaysRequest: methods.PAGE_DAYS,
+    pages_pb2.FilterValuesRequest: methods.FILTER_VALUES,
+}
 _HEALTH_SECONDS = 2.0
 # Messages that are asked for before an answer begins. A small report has two, its totals and its rows: so its end is
 # known at once.
@@ -51,18 +59,20 @@ class StreamedReply(NamedTuple):
     """An answer as it comes from a backend.
 
     Attributes:
-        messages: Serialized PagesResponses, in the order of StreamPages. The first step may raise RefusedError.
-        metadata: The names and values of the quota's headers; empty where the domain has no quota.
+        messages: Serialized messages, for a report in the order of StreamPages. The first step may raise RefusedError.
+        metadata: What is told beside the answer, as headers.
+        unchanged: Whether the caller has the answer already; it has no messages then.
     """
 
     messages: AsyncIterator[bytes]
     metadata: tuple[tuple[str, str], ...]
+    unchanged: bool = False
 
 
 class Backend(Protocol):
     """Answers the requests of a gateway."""
 
-    async def answer(self, incoming: Incoming, question: pages_pb2.PagesRequest) -> StreamedReply:
+    async def answer(self, incoming: Incoming, question: Asked) -> StreamedReply:
         """Answer a request; cancelling the task stops its queries.
 
         Raises:
@@ -114,7 +124,7 @@ class LocalBackend:
         threads = pages_service.admission.places + pages_service.turns.most_in_line + 8
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rest")
 
-    async def answer(self, incoming: Incoming, question: pages_pb2.PagesRequest) -> StreamedReply:
+    async def answer(self, incoming: Incoming, question: Asked) -> StreamedReply:
         """Answer a request; cancelling the task stops its queries.
 
         Raises:
@@ -133,10 +143,11 @@ class LocalBackend:
         except asyncio.CancelledError:
             cancellation.cancel()
             raise
-        return StreamedReply(self._messages(incoming, reply, begun, rest), headers.quota_metadata(reply.quota))
+        messages = self._messages(incoming, reply, begun, rest)
+        return StreamedReply(messages, headers.told(reply.quota, reply.report), isinstance(reply.report, Unchanged))
 
     def _begin(
-        self, incoming: Incoming, question: pages_pb2.PagesRequest, started: Callable[[Call], None]
+        self, incoming: Incoming, question: Asked, started: Callable[[Call], None]
     ) -> tuple[Reply, list[bytes], Iterator[bytes]]:
         """Answer a request, and return the answer with its first messages and the rest of them.
 
@@ -215,34 +226,35 @@ class RemoteBackend:
         self._channel: grpc.aio.Channel | None = None
         self._writing_channel: grpc.Channel | None = None
 
-    async def answer(self, incoming: Incoming, question: pages_pb2.PagesRequest) -> StreamedReply:
+    async def answer(self, incoming: Incoming, question: Asked) -> StreamedReply:
         """Answer a request; cancelling the task cancels the call to the server.
 
         Raises:
             RefusedError: The server refused or failed, or can't be reached.
         """
-        with self._telemetry.request(incoming.origin, question, forwarded=STREAM_PAGES) as record:
+        with self._telemetry.request(incoming.origin, question, forwarded=_RPCS[type(question)]) as record:
             try:
                 return await self._answer(incoming, question, record.trace)
             except RefusedError as error:
                 record.refuse((error.refusal.code.status or Status.INTERNAL).name)
                 raise
 
-    async def _answer(
-        self, incoming: Incoming, question: pages_pb2.PagesRequest, trace: Mapping[str, str]
-    ) -> StreamedReply:
+    async def _answer(self, incoming: Incoming, question: Asked, trace: Mapping[str, str]) -> StreamedReply:
+        # To who calls, a method of one message looks like one of several.
         method: Any = self._connected().unary_stream(
-            f"/{SERVICE}/StreamPages", request_serializer=pages_pb2.PagesRequest.SerializeToString
+            f"/{_RPCS[type(question)].path}", request_serializer=type(question).SerializeToString
         )
         call = method(question, metadata=_metadata(incoming, trace), timeout=incoming.seconds)
         try:
             first = await call.read()
-            if first is grpc.aio.EOF:
-                raise RefusedError(faults.Refusal(faults.Code.INTERNAL, "the server gave no answer"))
-            quota = headers.quota_only(await call.initial_metadata())
+            unchanged = first is grpc.aio.EOF
+            # Of an answer without messages, grpc has it all behind them.
+            told = headers.passed_on(await (call.trailing_metadata() if unchanged else call.initial_metadata()))
         except grpc.aio.AioRpcError as error:
             raise RefusedError(faults.from_grpc(error)) from error
-        return StreamedReply(_messages(first, call), quota)
+        if unchanged and headers.tags(value for _, value in told).isdisjoint(incoming.known):
+            raise RefusedError(faults.Refusal(faults.Code.INTERNAL, "the server gave no answer"))
+        return StreamedReply(_messages(first, call), told, unchanged)
 
     @contextlib.asynccontextmanager
     async def writing(self, incoming: Incoming) -> AsyncIterator[RemoteSink]:
@@ -254,7 +266,7 @@ class RemoteBackend:
         if self._writing_channel is None:
             self._writing_channel = channel(self._target, self._credentials)
         method = grpc_sessions.method(self._writing_channel)
-        with self._telemetry.request(incoming.origin, forwarded=WRITE_SESSIONS) as record:
+        with self._telemetry.request(incoming.origin, forwarded=methods.WRITE_SESSIONS) as record:
             record.stored, record.rejected = 0, 0
             sink = RemoteSink(method, _metadata(incoming, record.trace), incoming.seconds)
             try:
@@ -300,12 +312,14 @@ class RemoteBackend:
 def _metadata(incoming: Incoming, trace: Mapping[str, str]) -> list[tuple[str, str | bytes]]:
     """Return what a request that is passed on carries."""
     metadata = headers.caller_metadata(incoming.key, incoming.domain)
-    return [*metadata, (headers.REQUEST_ID.metadata, incoming.origin.request_id), *trace.items()]
+    known = [(headers.IF_NONE_MATCH.metadata, f'"{tag}"') for tag in sorted(incoming.known)]
+    return [*metadata, (headers.REQUEST_ID.metadata, incoming.origin.request_id), *known, *trace.items()]
 
 
-async def _messages(first: bytes, call: Any) -> AsyncIterator[bytes]:
+async def _messages(first: Any, call: Any) -> AsyncIterator[bytes]:
     try:
-        yield first
+        if first is not grpc.aio.EOF:
+            yield first
         while (message := await call.read()) is not grpc.aio.EOF:
             yield message
     finally:

@@ -8,6 +8,8 @@ would wait without end for the message of a method that has one.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import threading
 import time
 from collections import Counter
@@ -39,7 +41,7 @@ from pageroles.writing import MOST_DELIVERIES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pageroles.service import PagesService, Reply
+    from pageroles.service import Asked, PagesService, Reply
     from pageroles.settings import ServerTls
     from pageroles.store.call import Call
     from pageroles.telemetry.record import Telemetry
@@ -48,6 +50,14 @@ M = TypeVar("M", bound=Message)
 
 SERVICE = "pageroles.v1.PageRolesService"
 
+# The methods of PageRolesService, and what each is asked with.
+_ASKED: dict[methods.Rpc, type[Asked]] = {
+    methods.PAGES: pages_pb2.PagesRequest,
+    methods.STREAM_PAGES: pages_pb2.PagesRequest,
+    methods.PAGE_SESSIONS: pages_pb2.PageSessionsRequest,
+    methods.PAGE_DAYS: pages_pb2.PageDaysRequest,
+    methods.FILTER_VALUES: pages_pb2.FilterValuesRequest,
+}
 # Calls whose message has not come, in all and from one address. Each holds a thread, for `MESSAGE_SECONDS` at most.
 _MOST_WAITING = 1000
 _MOST_WAITING_OF_ADDRESS = 200
@@ -108,15 +118,20 @@ class _Servicer:
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
         """Return the methods by name, as grpc registers them."""
+        whole, streams = grpc.stream_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler
         return {
-            "Pages": grpc.stream_unary_rpc_method_handler(self.pages),
-            "StreamPages": grpc.stream_stream_rpc_method_handler(self.stream_pages),
+            rpc.name: whole(functools.partial(self.whole, rpc, kind))
+            if rpc.kind == "unary"
+            else streams(functools.partial(self.stream, rpc, kind))
+            for rpc, kind in _ASKED.items()
         }
 
-    def pages(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+    def whole(
+        self, rpc: methods.Rpc, kind: type[Asked], requests: Iterator[bytes], context: grpc.ServicerContext
+    ) -> bytes:
         """Answer in one message."""
-        with _handling(methods.PAGES, context, self._service.telemetry) as received:
-            reply = self._reply(methods.PAGES.name, requests, received)
+        with _handling(rpc, context, self._service.telemetry) as received:
+            reply = self._reply(rpc, kind, requests, received)
             if reply.report.bytes < COUNTED_BYTES:
                 received.begin(reply)
                 # The next one goes on when this one is sent. Before that, its sending would wait for theirs.
@@ -135,10 +150,12 @@ class _Servicer:
                     until_the_end.close()
             return message
 
-    def stream_pages(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        """Answer in messages of at most 1 MiB."""
-        with _handling(methods.STREAM_PAGES, context, self._service.telemetry) as received:
-            reply = self._reply(methods.STREAM_PAGES.name, requests, received)
+    def stream(
+        self, rpc: methods.Rpc, kind: type[Asked], requests: Iterator[bytes], context: grpc.ServicerContext
+    ) -> Iterator[bytes]:
+        """Answer in messages of about 1 MiB at most."""
+        with _handling(rpc, context, self._service.telemetry) as received:
+            reply = self._reply(rpc, kind, requests, received, known=received.known())
             reply.turn.leave()
             with self._service.admission.answer(reply.key_id, reply.report.bytes):
                 received.begin(reply)
@@ -146,16 +163,21 @@ class _Servicer:
                     with self._patience.bounded(patience.seconds_to_read(len(message)), context.cancel):
                         yield message
 
-    def _reply(self, method: str, requests: Iterator[bytes], received: _Received) -> Reply:
-        origin = received.origin(method)
+    def _reply(
+        self,
+        rpc: methods.Rpc,
+        kind: type[Asked],
+        requests: Iterator[bytes],
+        received: _Received,
+        known: frozenset[str] = frozenset(),
+    ) -> Reply:
+        origin = received.origin(rpc.name)
         with self._service.telemetry.reading(origin):
-            question = self._message(requests, received.context, origin.address)
-            incoming = received.incoming(origin)
+            question = self._message(kind, requests, received.context, origin.address)
+            incoming = dataclasses.replace(received.incoming(origin), known=known)
         return self._service.answer(incoming, question, received.started)
 
-    def _message(
-        self, requests: Iterator[bytes], context: grpc.ServicerContext, address: str
-    ) -> pages_pb2.PagesRequest:
+    def _message(self, kind: type[M], requests: Iterator[bytes], context: grpc.ServicerContext, address: str) -> M:
         """Wait for the message of a call that has one.
 
         Raises:
@@ -170,8 +192,8 @@ class _Servicer:
                 # It was cancelled.
                 raise DeadlineError("the request's message did not come in time") from None
         if message is None:
-            raise InvalidArgumentError("", "the call has no message; send a PagesRequest")
-        return _parsed(message, pages_pb2.PagesRequest)
+            raise InvalidArgumentError("", f"the call has no message; send a {kind.DESCRIPTOR.name}")
+        return _parsed(message, kind)
 
 
 class _SessionServicer:
@@ -245,6 +267,10 @@ class _Received:
         domain = headers.domain([*(text.encode() for text in self._texts(headers.DOMAIN)), *utf8])
         return Incoming(origin, key, domain, self.context.time_remaining())
 
+    def known(self) -> frozenset[str]:
+        """Return the tags of the answers that the caller, a gateway, has already."""
+        return headers.tags(self._texts(headers.IF_NONE_MATCH))
+
     def started(self, call: Call) -> None:
         """Cancel a call of the store when this one ends."""
         if not self.context.add_callback(call.cancel):
@@ -252,7 +278,7 @@ class _Received:
 
     def begin(self, reply: Reply) -> None:
         """Send what goes ahead of an answer, and say what goes behind it."""
-        answered = ((headers.REQUEST_ID.metadata, self.request_id), *headers.quota_metadata(reply.quota))
+        answered = ((headers.REQUEST_ID.metadata, self.request_id), *headers.told(reply.quota, reply.report))
         # Also ahead of the answer: a gateway needs them before it passes on the first byte.
         self.context.send_initial_metadata(answered)
         if self._texts(headers.PLAN):

@@ -15,6 +15,8 @@ from pageroles.errors import InvalidArgumentError, QuotaState
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pageroles.report.answers import Answer
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Header:
@@ -45,6 +47,12 @@ LIMIT = Header("X-RateLimit-Limit", "Requests that the domain may make in a mont
 USED = Header("X-RateLimit-Used", "Requests of this month, this one included.", "integer")
 REMAINING = Header("X-RateLimit-Remaining", "Requests left this month.", "integer")
 RESET = Header("X-RateLimit-Reset", "When the month is over, in seconds since 1970-01-01 UTC.", "integer")
+DATA_VERSION = Header("X-Data-Version", "What the answer was made from: with the same version it is the same.")
+COMPLETE_THROUGH = Header(
+    "X-Complete-Through", "Every write that was acknowledged before this instant is in the answer."
+)
+ETAG = Header("ETag", "Names the answer: with the same data, window, question and encoding it is the same.")
+IF_NONE_MATCH = Header("If-None-Match", "The `ETag` of an answer that the caller has: where it still holds, 304 comes.")
 # Over gRPC alone: with any value, it asks for the plan, which comes with the answer.
 PLAN = Header("X-Plan", "How the report was made, as a sentence.")
 # What a request carries of the trace that it belongs to (W3C Trace Context).
@@ -52,8 +60,14 @@ TRACE = ("traceparent", "tracestate")
 
 OF_REQUESTS = (AUTHENTICATION, AUTHORIZATION, DOMAIN, REQUEST_ID)
 OF_QUOTAS = (LIMIT, USED, REMAINING, RESET)
-OF_ANSWERS = (REQUEST_ID, *OF_QUOTAS, RETRY_AFTER)
+OF_DATA = (DATA_VERSION, COMPLETE_THROUGH)
+OF_ANSWERS = (REQUEST_ID, *OF_QUOTAS, *OF_DATA, ETAG, RETRY_AFTER)
 
+# An answer that a caller may keep, and has to ask for again.
+ASKED_AGAIN = {
+    "cache-control": "private, no-cache",
+    "vary": f"{AUTHENTICATION.http}, {AUTHORIZATION.http}, {DOMAIN.http}, Accept-Encoding",
+}
 CLOSE = {"connection": "close"}
 NOT_KEPT = {"cache-control": "no-store"}
 
@@ -61,6 +75,7 @@ NOT_KEPT = {"cache-control": "no-store"}
 DOMAIN_IN_UTF8 = f"{DOMAIN.metadata}-bin"
 # The scheme is compared without its case (RFC 9110).
 _BEARER = re.compile(r"bearer +(?P<key>.+)", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r'"([0-9a-f]{32})(?:-gzip)?"')
 _UNSENDABLE = re.compile(r"[^ -~]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -166,9 +181,24 @@ def quota_metadata(quota: QuotaState | None) -> tuple[tuple[str, str], ...]:
     return tuple((header.metadata, str(value)) for header, value in zip(OF_QUOTAS, values, strict=True))
 
 
-def quota_only(metadata: Iterable[tuple[str, object]]) -> tuple[tuple[str, str], ...]:
-    """Return the part of some metadata that describes a quota; empty where nothing does."""
-    names = {header.metadata for header in OF_QUOTAS}
+def told(quota: QuotaState | None, answer: Answer) -> tuple[tuple[str, str], ...]:
+    """Return what is told beside an answer, as metadata, which REST sends as headers: quota, data, and tag."""
+    if answer.state is None:
+        return quota_metadata(quota)
+    through = answer.state.complete_through.astimezone(UTC).isoformat(timespec="milliseconds")
+    data = zip(OF_DATA, (answer.state.version, through.replace("+00:00", "Z")), strict=True)
+    tag = () if answer.tag is None else ((ETAG.metadata, f'"{answer.tag}"'),)
+    return (*quota_metadata(quota), *((header.metadata, value) for header, value in data), *tag)
+
+
+def tags(if_none_match: Iterable[str]) -> frozenset[str]:
+    """Return the tags of the answers that a caller has, as `If-None-Match` gives them; the encoding is left out."""
+    return frozenset(match[1] for value in if_none_match for match in _TAG.finditer(value))
+
+
+def passed_on(metadata: Iterable[tuple[str, object]]) -> tuple[tuple[str, str], ...]:
+    """Return the part of an answer's metadata that `told` has made, for a gateway."""
+    names = {header.metadata for header in (*OF_QUOTAS, *OF_DATA, ETAG)}
     return tuple((name, value) for name, value in metadata if name in names and isinstance(value, str))
 
 

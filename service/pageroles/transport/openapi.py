@@ -18,6 +18,12 @@ _MODELS = (
     rest_schema.PagesBody,
     rest_schema.PagesAnswer,
     rest_schema.NoResults,
+    rest_schema.SessionsBody,
+    rest_schema.PageSessions,
+    rest_schema.DaysBody,
+    rest_schema.PageDays,
+    rest_schema.ValuesBody,
+    rest_schema.FilterValues,
     rest_schema.WrittenSessions,
     Session,
     rest_schema.Fault,
@@ -26,7 +32,9 @@ _MODELS = (
 
 # Parts of models that have a name of their own: without one, generators make names up from the place.
 _NAMED = (
-    ("PagesBody", "touch_scope", "TouchScope"),
+    *((body, "touch_scope", "TouchScope") for body in ("PagesBody", "SessionsBody", "DaysBody", "ValuesBody")),
+    ("SessionsBody", "role", "Role"),
+    ("ValuesBody", "field", "FilterName"),
     ("Fault", "code", "ErrorCode"),
     ("QuotaFault", "code", "ErrorCode"),
 )
@@ -70,6 +78,58 @@ _EXAMPLE_ANSWER = {
 }
 
 
+_JULY = {"start_date": "2025-07-01", "end_date": "2025-07-31"}
+_EITHER_PLACE = "Each parameter may be given in the query string or in the body, not in both."
+_PAGES_TEXTS = (
+    "Which role did each page play?",
+    f"All parameters may be left out; so may the body. {_EITHER_PLACE}",
+)
+_PAGES_EXAMPLES = {
+    "time frame": {"start_date": "2025-07-15", "end_date": "2025-07-30"},
+    "touch scope": _JULY | {"source": "google.com", "touch_scope": "converting"},
+}
+_EXAMPLE_CONVERSION = {
+    "url": "https://example.com/signup?plan=pro",
+    "type": "hubspot_form",
+    "id": "f1",
+    "occurred_at": "2025-07-03T10:02:00Z",
+}
+_EXAMPLE_SESSIONS = {
+    "total": {"sessions": 2, "users": 1},
+    "sessions": [
+        {
+            "session_id": "s1",
+            "user_id": "u1",
+            "started_at": "2025-07-03T10:00:00Z",
+            "pages": ["https://example.com/pricing", "https://example.com/signup"],
+            "conversions": [_EXAMPLE_CONVERSION],
+        }
+    ],
+}
+_ONE = {"sessions": 1, "users": 1}
+_NONE = {"sessions": 0, "users": 0}
+_EXAMPLE_DAYS = {
+    "days": [
+        {
+            "date": "2025-07-01",
+            "summary_totals": {
+                "total_sessions": 1,
+                "total_users": 1,
+                "total_conversion_events": 1,
+                "total_conversion_users": 1,
+            },
+            "roles": {
+                "conversion": _ONE,
+                "conversion_assist": _NONE,
+                "landing_assisted_conversion": _ONE,
+                "drop_off": _NONE,
+                "drop_off_assist": _NONE,
+                "landing_assisted_drop_off": _NONE,
+            },
+            "landing": _ONE,
+        }
+    ]
+}
 _EXAMPLE_SESSION = {
     "domain": "example.com",
     "session_id": "s1",
@@ -102,7 +162,8 @@ def _document() -> dict[str, Any]:
     include = schemas["PagesBody"]["properties"]["include"]
     included = {"title": "Include", "type": "string", "description": include["description"], **include["items"]}
     include["items"] = {"$ref": _REF.format(name="Include")}
-    query_parameters = _query_parameters(schemas["PagesBody"])
+    bodies = ("PagesBody", "SessionsBody", "DaysBody", "ValuesBody")
+    parameters = {name: _query_parameters(schemas[name]) for name in bodies}
     for schema in schemas.values():
         schema["description"] = inspect.cleandoc(schema["description"])
     for model, field, name in _NAMED:
@@ -130,7 +191,45 @@ def _document() -> dict[str, Any]:
         ],
         "security": [{"key": []}, {"bearer": []}],
         "paths": {
-            "/api/v1/pages": {"post": _pages(query_parameters)},
+            "/api/v1/pages": {
+                "get": _get_pages(parameters["PagesBody"]),
+                "post": _asked("pages", "PagesBody", parameters, _PAGES_TEXTS, _PAGES_EXAMPLES, _report_response()),
+            },
+            "/api/v1/pages/sessions": {
+                "post": _asked(
+                    "page_sessions",
+                    "SessionsBody",
+                    parameters,
+                    ("Which sessions are behind a number?", f"Needs a key that may `sessions`. {_EITHER_PLACE}"),
+                    {"a page in a role": _JULY | {"url": "https://example.com/pricing", "role": "conversion"}},
+                    _answer_response("The sessions, the latest first.", "PageSessions", _EXAMPLE_SESSIONS),
+                )
+            },
+            "/api/v1/pages/days": {
+                "post": _asked(
+                    "page_days",
+                    "DaysBody",
+                    parameters,
+                    ("What happened on each day?", _EITHER_PLACE),
+                    {"a page": _JULY | {"url": "https://example.com/pricing"}},
+                    _answer_response("The window, day by day.", "PageDays", _EXAMPLE_DAYS),
+                )
+            },
+            "/api/v1/pages/values": {
+                "post": _asked(
+                    "filter_values",
+                    "ValuesBody",
+                    parameters,
+                    ("Which values does a filter have?", f"Counts against no quota. {_EITHER_PLACE}"),
+                    {"sources": _JULY | {"field": "source", "contains": "goo"}},
+                    _answer_response(
+                        "The values, those with most sessions first.",
+                        "FilterValues",
+                        {"values": [{"value": "google.com", "sessions": 812}]},
+                        quota=False,
+                    ),
+                )
+            },
             rest_sessions.PATH: {"post": _write_sessions()},
         },
         "components": {
@@ -148,38 +247,59 @@ def _document() -> dict[str, Any]:
     }
 
 
-def _pages(query_parameters: list[dict[str, Any]]) -> dict[str, Any]:
+def _get_pages(query_parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    responses = {"200": _report_response(), "304": _not_modified(), **_fault_responses(_FAULTS)}
     return {
-        "operationId": "pages",
+        "operationId": "get_pages",
         "tags": ["pages"],
-        "summary": "Which role did each page play?",
-        "description": "All parameters may be left out; so may the body. Each may be given in the query string or in "
-        "the body, not in both.",
+        "summary": "The same, for those who keep answers",
+        "description": "With the `ETag` of an earlier answer in `If-None-Match`, the answer is 304 while it is the "
+        "same, and counts against no quota. Give both dates: a window that ends with now is another one each second.",
         "parameters": [
             *query_parameters,
+            _parameter(headers.IF_NONE_MATCH),
             _parameter(headers.DOMAIN),
             _parameter(headers.REQUEST_ID),
         ],
+        "responses": responses,
+    }
+
+
+def _asked(
+    operation: str,
+    body: str,
+    parameters: dict[str, list[dict[str, Any]]],
+    texts: tuple[str, str],
+    examples: dict[str, Any],
+    response: dict[str, Any],
+) -> dict[str, Any]:
+    """Return an operation that answers a question.
+
+    Args:
+        operation: Its id.
+        body: The model of its body.
+        parameters: The parameters of the query string, by the model of the body.
+        texts: Its summary and its description.
+        examples: Bodies, by their names.
+        response: What it answers.
+    """
+    summary, description = texts
+    return {
+        "operationId": operation,
+        "tags": ["pages"],
+        "summary": summary,
+        "description": description,
+        "parameters": [*parameters[body], _parameter(headers.DOMAIN), _parameter(headers.REQUEST_ID)],
         "requestBody": {
             "required": False,
             "content": {
                 "application/json": {
-                    "schema": {"$ref": _REF.format(name="PagesBody")},
-                    "examples": {
-                        "time frame": {"value": {"start_date": "2025-07-15", "end_date": "2025-07-30"}},
-                        "touch scope": {
-                            "value": {
-                                "start_date": "2025-07-01",
-                                "end_date": "2025-07-31",
-                                "source": "google.com",
-                                "touch_scope": "converting",
-                            }
-                        },
-                    },
+                    "schema": {"$ref": _REF.format(name=body)},
+                    "examples": {name: {"value": value} for name, value in examples.items()},
                 }
             },
         },
-        "responses": {"200": _report_response()} | _fault_responses(_FAULTS),
+        "responses": {"200": response} | _fault_responses(_FAULTS),
     }
 
 
@@ -234,7 +354,7 @@ def _parameter(header: headers.Header) -> dict[str, Any]:
 def _report_response() -> dict[str, Any]:
     return {
         "description": "The report, or the message that no session matched.",
-        "headers": _response_headers(headers.REQUEST_ID, *headers.OF_QUOTAS),
+        "headers": _response_headers(headers.REQUEST_ID, *headers.OF_QUOTAS, *headers.OF_DATA, headers.ETAG),
         "content": {
             "application/json": {
                 "schema": {"$ref": _REF.format(name="PagesResult")},
@@ -245,6 +365,25 @@ def _report_response() -> dict[str, Any]:
             }
         },
     }
+
+
+def _answer_response(description: str, model: str, example: dict[str, Any], *, quota: bool = True) -> dict[str, Any]:
+    names = (headers.REQUEST_ID, *(headers.OF_QUOTAS if quota else ()), *headers.OF_DATA)
+    return {
+        "description": description,
+        "headers": _response_headers(*names),
+        "content": {
+            "application/json": {
+                "schema": {"$ref": _REF.format(name=model)},
+                "examples": {"answer": {"value": example}},
+            }
+        },
+    }
+
+
+def _not_modified() -> dict[str, Any]:
+    names = (headers.REQUEST_ID, *headers.OF_DATA, headers.ETAG)
+    return {"description": "The caller has the answer already.", "headers": _response_headers(*names)}
 
 
 def _written_response() -> dict[str, Any]:

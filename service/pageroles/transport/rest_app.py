@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import functools
 import importlib.resources
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +24,11 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from pageroles._core import JsonAnswer
 from pageroles.errors import InternalError, PagerolesError
 from pageroles.incoming import Incoming, Origin
 from pageroles.telemetry import log
 from pageroles.telemetry.record import Telemetry
-from pageroles.transport import faults, headers, openapi, rest_body, rest_sessions
+from pageroles.transport import faults, headers, openapi, rest_answers, rest_body, rest_sessions
 from pageroles.transport.backends import RefusedError
 from pageroles.transport.rest_middleware import CommonHeaders
 from pageroles.transport.rest_watch import Watched
@@ -34,10 +36,19 @@ from pageroles.transport.rest_watch import Watched
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from pageroles.service import Asked
     from pageroles.transport.backends import Backend, StreamedReply
-    from pageroles.v1 import pages_pb2
+
+_AsJson = Callable[["AsyncIterator[bytes]"], "AsyncIterator[bytes]"]
 
 PATH = "/api/v1/pages"
+# What is asked at a path, and how its answer is written.
+_ASKED: dict[str, tuple[rest_body.Kind[Any], _AsJson]] = {
+    PATH: (rest_body.PAGES, rest_answers.report),
+    f"{PATH}/sessions": (rest_body.SESSIONS, rest_answers.sessions),
+    f"{PATH}/days": (rest_body.DAYS, rest_answers.days),
+    f"{PATH}/values": (rest_body.VALUES, rest_answers.values),
+}
 
 # A smaller answer is sent whole, with its length; a larger one as a stream.
 _WHOLE_BYTES = 256 << 10
@@ -69,7 +80,7 @@ def application(
         cors = Middleware(
             CORSMiddleware,
             allow_origins=list(allowed_origins),
-            allow_methods=["POST"],
+            allow_methods=["GET", "POST"],
             allow_headers=["Content-Type", *(header.http for header in headers.OF_REQUESTS)],
             expose_headers=[header.http for header in headers.OF_ANSWERS],
             max_age=600,
@@ -77,7 +88,10 @@ def application(
         middleware.insert(1, cors)
     web = Path(str(importlib.resources.files("pageroles"))) / "web"
     routes = [
-        Route(PATH, gateway.pages, methods=["POST"]),
+        *(
+            Route(path, functools.partial(gateway.ask, path), methods=["GET", "POST"] if path == PATH else ["POST"])
+            for path in _ASKED
+        ),
         Route(rest_sessions.PATH, gateway.sessions, methods=["POST"]),
         Route("/openapi.json", _openapi, methods=["GET"]),
         Route("/livez", gateway.live, methods=["GET"]),
@@ -113,14 +127,20 @@ class _Gateway:
         self._backend = backend
         self._max_seconds = max_seconds
 
-    async def pages(self, request: Request) -> Response:
-        """Answer a question with a report."""
-        origin = _origin(request, f"POST {PATH}")
+    async def ask(self, path: str, request: Request) -> Response:
+        """Answer a question: in the query string, and where it is posted in the body as well."""
+        origin = _origin(request, f"{request.method} {path}")
+        kind, as_json = _ASKED[path]
+        is_post = request.method == "POST"
         try:
             with self._telemetry.reading(origin):
-                question = rest_body.read(request.scope["query_string"], await _body(request))
+                question = rest_body.read(kind, request.scope["query_string"], await _body(request) if is_post else b"")
                 incoming = _incoming(request, origin, self._max_seconds)
-            return await _answer(await _until_disconnect(request, self._backend, incoming, question))
+                if not is_post:
+                    known = headers.tags(_all(request, headers.IF_NONE_MATCH))
+                    incoming = dataclasses.replace(incoming, known=known)
+            reply = await _until_disconnect(request, self._backend, incoming, question)
+            return await _respond(request, reply, as_json, headers.NOT_KEPT if is_post else headers.ASKED_AGAIN)
         except PagerolesError as error:
             return faults.to_response(faults.to_refusal(error, origin.request_id))
         except RefusedError as error:
@@ -209,9 +229,7 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-async def _until_disconnect(
-    request: Request, backend: Backend, incoming: Incoming, question: pages_pb2.PagesRequest
-) -> StreamedReply:
+async def _until_disconnect(request: Request, backend: Backend, incoming: Incoming, question: Asked) -> StreamedReply:
     """Answer a request; cancel it when its client disconnects.
 
     Raises:
@@ -236,25 +254,35 @@ async def disconnected(request: Request) -> None:
         pass
 
 
-async def _answer(reply: StreamedReply) -> Response:
-    """Return an answer as a response: whole if it is small, as a stream if it is large."""
-    response_headers = dict(reply.metadata) | headers.NOT_KEPT
-    chunks = _as_json(reply.messages)
+async def _respond(request: Request, reply: StreamedReply, as_json: _AsJson, kept: dict[str, str]) -> Response:
+    """Return an answer as a response: whole if it is small, as a stream if it is large.
+
+    Args:
+        request: What is answered.
+        reply: The answer.
+        as_json: Gives the JSON of its messages.
+        kept: The headers that say who may keep it.
+    """
+    response_headers = dict(reply.metadata) | kept
+    if reply.unchanged:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=response_headers)
+    chunks = as_json(reply.messages)
     buffer = bytearray()
     async for chunk in chunks:
         buffer += chunk
         if len(buffer) >= _WHOLE_BYTES:
             body = _continued(bytes(buffer), chunks)
+            _tell_encoding(response_headers, request, len(buffer))
             return StreamingResponse(body, headers=response_headers, media_type="application/json")
+    _tell_encoding(response_headers, request, len(buffer))
     return Response(bytes(buffer), headers=response_headers, media_type="application/json")
 
 
-async def _as_json(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    answer = JsonAnswer()
-    async for message in messages:
-        # At most 1 MiB, a few milliseconds: not worth another thread.
-        yield answer.feed(message)
-    yield answer.finish()
+def _tell_encoding(response_headers: dict[str, str], request: Request, size: int) -> None:
+    """Give an answer that goes out in gzip a tag of its own: a tag stands for the very bytes (RFC 9110, 8.8.3)."""
+    tag = response_headers.get(headers.ETAG.metadata)
+    if tag and size >= _GZIP_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
+        response_headers[headers.ETAG.metadata] = f'{tag[:-1]}-gzip"'
 
 
 async def _continued(start: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -4,30 +4,52 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from pageroles import sentences
 from pageroles.errors import InvalidArgumentError
-from pageroles.question.request import to_request
-from pageroles.transport.rest_schema import PARAMETERS
+from pageroles.question.request import to_days_request, to_request, to_sessions_request, to_values_request
+from pageroles.transport import rest_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pageroles.v1 import pages_pb2
+    from collections.abc import Callable, Mapping, Sequence
 
 # A filter has at most 8 KiB, and few are ever long.
 MAX_BODY_BYTES = 64 << 10
 _NUMBER = re.compile(r"-?\d{1,20}", re.ASCII)
 
 
-def read(query: bytes, body: bytes) -> pages_pb2.PagesRequest:
+R = TypeVar("R")
+
+
+class Kind(Generic[R]):
+    """A kind of request.
+
+    Attributes:
+        parameters: The names of its parameters.
+        to_request: Returns the request of values by their names.
+    """
+
+    def __init__(self, model: Any, to_request: Callable[[Mapping[str, Any]], R]) -> None:
+        """Take the model of its body."""
+        self.parameters: tuple[str, ...] = model.__struct_fields__
+        self.to_request = to_request
+
+
+PAGES = Kind(rest_schema.PagesBody, to_request)
+SESSIONS = Kind(rest_schema.SessionsBody, to_sessions_request)
+DAYS = Kind(rest_schema.DaysBody, to_days_request)
+VALUES = Kind(rest_schema.ValuesBody, to_values_request)
+
+
+def read(kind: Kind[R], query: bytes, body: bytes) -> R:
     """Return the request of a query string and a body, both of which may be empty.
 
     Args:
+        kind: What kind of request it is.
         query: The query string, without its question mark.
         body: A JSON object.
 
@@ -36,7 +58,7 @@ def read(query: bytes, body: bytes) -> pages_pb2.PagesRequest:
             twice, in one of them or in both.
     """
     parameters: dict[str, Any] = {}
-    for name, value in _of_query(query):
+    for name, value in _of_query(query, kind.parameters):
         if name in parameters:
             raise InvalidArgumentError(name, "given twice in the query string; give it once")
         parameters[name] = _of_text(name, value)
@@ -45,13 +67,13 @@ def read(query: bytes, body: bytes) -> pages_pb2.PagesRequest:
             raise InvalidArgumentError(name, "given in the query string and in the body; give it in one of them")
         parameters[name] = value
     for name, value in parameters.items():
-        if name not in PARAMETERS:
-            raise InvalidArgumentError(name, sentences.unknown_name("parameter", name, PARAMETERS))
-        kind, is_right = _KINDS.get(name, _TEXT)
+        if name not in kind.parameters:
+            raise InvalidArgumentError(name, sentences.unknown_name("parameter", name, kind.parameters))
+        wanted, is_right = _KINDS.get(name, _TEXT)
         if not is_right(value):
             advice = "; leave it out" if value is None else ""
-            raise InvalidArgumentError(name, f"must be {kind}, not {sentences.kind_of(value)}{advice}")
-    return to_request(parameters)
+            raise InvalidArgumentError(name, f"must be {wanted}, not {sentences.kind_of(value)}{advice}")
+    return kind.to_request(parameters)
 
 
 def _is_text(value: object) -> bool:
@@ -77,7 +99,7 @@ def _of_text(name: str, text: str) -> object:
     return text
 
 
-def _of_query(query: bytes) -> list[tuple[str, str]]:
+def _of_query(query: bytes, parameters: Sequence[str]) -> list[tuple[str, str]]:
     """Return the names and values of a query string, as forms encode them: `+` is a space."""
     # As Latin-1 each byte is one character, so what is no UTF-8 can be named.
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
@@ -86,7 +108,7 @@ def _of_query(query: bytes) -> list[tuple[str, str]]:
         try:
             named.append((_utf8(name), _utf8(value)))
         except UnicodeDecodeError:
-            field = name if name in PARAMETERS else ""
+            field = name if name in parameters else ""
             raise InvalidArgumentError(
                 field, "not UTF-8 in the query string; encode it as UTF-8, then as %XX"
             ) from None

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 
 from pageroles.question.filters import FILTERS
-from pageroles.question.request import INCLUDES, MAX_LIMIT, SCOPES
+from pageroles.question.request import INCLUDES, MAX_LIMIT, MAX_VALUES, ROLES, SCOPES, VALUES
 from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES
 from pageroles.transport.faults import Code
 
@@ -58,29 +58,72 @@ _LIMIT = msgspec.Meta(
     le=MAX_LIMIT,
 )
 _INCLUDE = msgspec.Meta(
-    description="What the answer carries beyond the report; in the query string with commas between. `balance`: how "
-    "the included sessions add up; `landing`: in each row, the sessions that landed on its page."
+    description="What the answer carries beyond the report; in the query string with commas between. `data`: what it "
+    "was made from; `balance`: how the included sessions add up; `landing`: in each row, the sessions that landed on "
+    "its page; `hints`: where no session matched, what nearly did."
 )
 
-PagesBody = msgspec.defstruct(
-    "PagesBody",
-    [
-        ("start_date", _optional(str, _START), msgspec.UNSET),
-        ("end_date", _optional(str, _END), msgspec.UNSET),
-        *((each.name, _optional(str, _text(each.help, each.example)), msgspec.UNSET) for each in FILTERS),
-        ("touch_scope", _optional(Literal[SCOPES], _SCOPE), msgspec.UNSET),
-        ("limit", _optional(int, _LIMIT), msgspec.UNSET),
-        ("include", _optional(GenericAlias(list, Literal[INCLUDES]), _INCLUDE), msgspec.UNSET),
-    ],
-    forbid_unknown_fields=True,
-    omit_defaults=True,
-    module=__name__,
-    namespace={
-        "__doc__": "Which sessions to look at. Every field may be left out; an empty string means: not set.\n\n"
-        "Filters are exact, case-sensitive, and combined with AND."
-    },
+_ROLE = msgspec.Meta(
+    description="The role of the page: one of the six of a report's rows, or `landing`. Default: any of the six."
 )
-PARAMETERS = PagesBody.__struct_fields__
+_MOST_SESSIONS = msgspec.Meta(
+    description="The most sessions: the latest ones. Default: all, which is 0, too.", ge=0, le=MAX_LIMIT
+)
+_PAGE = _text("The page, in any form of its URL.", "https://example.com/pricing")
+_CONTAINS = _text("Only values that contain this text, in any case.", "goo")
+_MOST_VALUES = msgspec.Meta(
+    description=f"The most values: the first ones. Default: {VALUES}, which is 0, too.", ge=0, le=MAX_VALUES
+)
+
+
+def _body(name: str, description: str, *more: tuple[str, Any]) -> Any:
+    """Return the model of a body that has a question's parameters, and more."""
+    fields = [
+        ("start_date", _optional(str, _START)),
+        ("end_date", _optional(str, _END)),
+        *((each.name, _optional(str, _text(each.help, each.example))) for each in FILTERS),
+        ("touch_scope", _optional(Literal[SCOPES], _SCOPE)),
+        *more,
+    ]
+    return msgspec.defstruct(
+        name,
+        [(field, kind, msgspec.UNSET) for field, kind in fields],
+        forbid_unknown_fields=True,
+        omit_defaults=True,
+        module=__name__,
+        namespace={"__doc__": description},
+    )
+
+
+PagesBody = _body(
+    "PagesBody",
+    "Which sessions to look at. Every field may be left out; an empty string means: not set.\n\n"
+    "Filters are exact, case-sensitive, and combined with AND.",
+    ("limit", _optional(int, _LIMIT)),
+    ("include", _optional(GenericAlias(list, Literal[INCLUDES]), _INCLUDE)),
+)
+SessionsBody = _body(
+    "SessionsBody",
+    "Which number to open: the question whose report has it, its page and its role.",
+    ("url", _optional(str, _text(f"{_PAGE.description} Default: all included sessions.", *_PAGE.examples or ()))),
+    ("role", _optional(Literal[ROLES], _ROLE)),
+    ("limit", _optional(int, _MOST_SESSIONS)),
+)
+DaysBody = _body(
+    "DaysBody",
+    "What to count by day.",
+    ("url", _optional(str, _text(f"{_PAGE.description} Default: totals only.", *_PAGE.examples or ()))),
+)
+ValuesBody = _body(
+    "ValuesBody",
+    "Which values to list. The question's own value of `field` is left aside.",
+    (
+        "field",
+        _optional(Literal[tuple(each.name for each in FILTERS)], _text("The filter, which must be given.", "source")),
+    ),
+    ("contains", _optional(str, _CONTAINS)),
+    ("limit", _optional(int, _MOST_VALUES)),
+)
 
 
 class TimeFrame(msgspec.Struct):
@@ -142,6 +185,100 @@ class Balance(msgspec.Struct):
     dropping_off_without_views: RoleCount
 
 
+class DataState(msgspec.Struct):
+    """What the answer was made from; only with `data` in `include`."""
+
+    version: Annotated[
+        str, _text("Equal versions of a domain mean equal answers to the same question.", "5f0c9d7e1a2b-17")
+    ]
+    complete_through: Annotated[
+        str,
+        _text("Every write that was acknowledged before this instant is in the answer.", "2025-07-31T12:00:00.250Z"),
+    ]
+
+
+class Hint(msgspec.Struct):
+    """A value that nearly matched; only with `hints` in `include`, and where no session matched."""
+
+    field: Annotated[str, _text("The parameter.", "source")]
+    value: Annotated[str, _text("A stored value of it.", "google.com")]
+    sessions: Annotated[
+        Count,
+        msgspec.Meta(
+            description="`total_sessions` of the question with that value; 0 where it is stored outside of the window."
+        ),
+    ]
+    sentence: Annotated[str, _text("Why it is named.", "`Google.com` matches nothing; `google.com` is stored.")]
+
+
+class SessionConversion(msgspec.Struct):
+    """A conversion of a session."""
+
+    url: Annotated[str, _text("The URL on which it was tracked, as it was tracked.", "https://example.com/signup")]
+    type: Annotated[str, _text("Its type.", "hubspot_form")]
+    id: Annotated[str, _text("Its id.", "f1")]
+    occurred_at: Annotated[str, _text("When it happened, UTC.", "2025-07-03T10:02:00Z")]
+
+
+class PageSession(msgspec.Struct):
+    """A session."""
+
+    session_id: str
+    user_id: str
+    started_at: Annotated[str, _text("When it started, UTC.", "2025-07-03T10:00:00Z")]
+    pages: Annotated[list[str], msgspec.Meta(description="The canonical pages that it viewed, in order.")]
+    conversions: Annotated[
+        list[SessionConversion],
+        msgspec.Meta(description="In order; where a conversion filter is given, those that match."),
+    ]
+
+
+class PageSessions(msgspec.Struct):
+    """The sessions behind a number, the latest first."""
+
+    total: Annotated[RoleCount, msgspec.Meta(description="The number, as a report of the same data has it.")]
+    sessions: list[PageSession]
+
+
+class PageRoles(msgspec.Struct):
+    """The roles of one page."""
+
+    conversion: RoleCount
+    conversion_assist: RoleCount
+    landing_assisted_conversion: RoleCount
+    drop_off: RoleCount
+    drop_off_assist: RoleCount
+    landing_assisted_drop_off: RoleCount
+
+
+class PageDay(msgspec.Struct, omit_defaults=True):
+    """The sessions of the window that started on one UTC day. Users do not add up over days."""
+
+    date: Annotated[str, _text("The day.", "2025-07-01")]
+    summary_totals: SummaryTotals
+    roles: PageRoles | msgspec.UnsetType = msgspec.UNSET
+    landing: RoleCount | msgspec.UnsetType = msgspec.UNSET
+
+
+class PageDays(msgspec.Struct):
+    """Each UTC day that the window touches, in order."""
+
+    days: list[PageDay]
+
+
+class FilterValue(msgspec.Struct):
+    """A stored value of a filter."""
+
+    value: str
+    sessions: Annotated[Count, msgspec.Meta(description="`total_sessions` of the question with that value.")]
+
+
+class FilterValues(msgspec.Struct):
+    """Values that include at least one session, those with most sessions first."""
+
+    values: list[FilterValue]
+
+
 class OmittedPages(msgspec.Struct):
     """How many rows of each list are left out; only with `limit`."""
 
@@ -156,6 +293,7 @@ class PagesAnswer(msgspec.Struct, forbid_unknown_fields=True):
     summary_totals: SummaryTotals
     conversion_performance: list[ConversionPage]
     drop_off_performance: list[DropOffPage]
+    data: DataState | msgspec.UnsetType = msgspec.UNSET
     balance: Balance | msgspec.UnsetType = msgspec.UNSET
     omitted: OmittedPages | msgspec.UnsetType = msgspec.UNSET
 
@@ -164,7 +302,9 @@ class NoResults(msgspec.Struct, forbid_unknown_fields=True):
     """No session matched; not an error."""
 
     message: Literal["No page data found for the given parameters."]
+    data: DataState | msgspec.UnsetType = msgspec.UNSET
     balance: Balance | msgspec.UnsetType = msgspec.UNSET
+    hints: list[Hint] | msgspec.UnsetType = msgspec.UNSET
 
 
 NO_RESULTS: str = get_args(get_type_hints(NoResults)["message"])[0]

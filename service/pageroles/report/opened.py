@@ -1,0 +1,194 @@
+"""The sessions behind a number of a report."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pageroles import _core
+from pageroles.errors import StoreChangedError
+from pageroles.question.model import Role
+from pageroles.report import statements
+from pageroles.report.answers import Opened
+from pageroles.report.kept import to_question
+from pageroles.report.plan import InMemory
+from pageroles.v1 import pages_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from pageroles.question.model import PagesQuery, SessionsQuery
+    from pageroles.report.answerer import Begun
+    from pageroles.report.data_state import DataState
+    from pageroles.report.plan import Plan
+    from pageroles.report.walks import Walks
+    from pageroles.store.call import Call
+    from pageroles.store.store import Store
+
+
+# Start, session key and user key.
+Place = tuple[int, int, int]
+
+_CHANGED = "the sessions changed while they were read; ask again"
+# How often sessions are chosen anew that changed while they were read.
+_TRIES = 3
+# The sessions that are looked up at once.
+AT_ONCE = 1000
+# The most that one walk chooses: in memory, where it costs little; and where it reads the domain again.
+_OF_A_WALK, _OF_A_READING = 100_000, 1_000_000
+# A message that has so many bytes takes no further session.
+_MESSAGE_BYTES = 512 << 10
+
+
+class Chosen(NamedTuple):
+    """Sessions that a walk has chosen, and whose order they are in.
+
+    Attributes:
+        total: How many there are behind the number, and of how many users.
+        places: The latest ones of them, or those after the ones before.
+    """
+
+    total: tuple[int, int]
+    places: list[Place]
+
+
+class Opener:
+    """Finds the sessions behind a number."""
+
+    def __init__(self, store: Store, walks: Walks) -> None:
+        """Find sessions in `store`."""
+        self._store = store
+        self._walks = walks
+
+    def open(
+        self,
+        query: SessionsQuery,
+        begun: Begun,
+        call: Call,
+        begin: Callable[[PagesQuery, Call], Begun],
+        read_since: Callable[[Begun, Call], DataState | None],
+        go_on: Callable[[], AbstractContextManager[Call]],
+    ) -> Opened:
+        """Choose the sessions behind a number, and read the first ones.
+
+        Args:
+            query: The number.
+            begun: The answer, which is begun.
+            call: Ends the queries in time.
+            begin: Begins it anew.
+            read_since: Returns what it was made from, now that sessions were read, too.
+            go_on: Returns a call for what is read when this has returned.
+
+        Raises:
+            StoreChangedError: The sessions change again and again.
+            PagerolesError: The store failed, or the call ended.
+        """
+        limit = min(query.limit or AT_ONCE, AT_ONCE)
+        for tries_left in reversed(range(_TRIES)):
+            chosen = self.choose(query, begun.plan, call, limit)
+            try:
+                first = list(in_messages(self.show(query, chosen.places, call)))
+            except StoreChangedError:
+                if not tries_left:
+                    raise
+            else:
+                state = read_since(begun, call)
+                # To choose anew costs little in memory alone.
+                if state == begun.state or begun.passage is not None or not tries_left:
+                    break
+            begun = begin(query.of, call)
+        head = pages_pb2.PageSessionsResponse(data=None if state is None else state.message())
+        head.total.sessions, head.total.users = chosen.total
+        head.MergeFrom(first.pop(0) if first else pages_pb2.PageSessionsResponse())
+        left = min(chosen.total[0], query.limit or chosen.total[0]) - len(chosen.places)
+        rest = self._further(query, begun.plan, chosen.places[-1], left, go_on) if left > 0 else iter(())
+        messages = [message.SerializeToString() for message in (head, *first)]
+        return Opened(chosen.total[0], messages, rest, begun.plan, state)
+
+    def _further(
+        self,
+        query: SessionsQuery,
+        plan: Plan,
+        last: Place,
+        left: int,
+        go_on: Callable[[], AbstractContextManager[Call]],
+    ) -> Iterator[bytes]:
+        """Give the messages of the sessions after the first ones. Nothing is held while their caller reads one."""
+        most = _OF_A_WALK if isinstance(plan, InMemory) else _OF_A_READING
+        while left > 0:
+            with go_on() as call:
+                places = self.choose(query, plan, call, min(left, most), last).places
+            if not places:
+                raise StoreChangedError(_CHANGED)
+            left -= len(places)
+            last = places[-1]
+            for start in range(0, len(places), AT_ONCE):
+                with go_on() as call:
+                    shown = list(in_messages(self.show(query, places[start : start + AT_ONCE], call)))
+                for message in shown:
+                    yield message.SerializeToString()
+
+    def choose(self, query: SessionsQuery, plan: Plan, call: Call, limit: int, before: Place | None = None) -> Chosen:
+        """Return the latest sessions behind a number.
+
+        Args:
+            query: The number.
+            plan: Where the sessions come from.
+            call: Ends the queries in time.
+            limit: The most sessions.
+            before: Only those that come after this one, which was the last of those before.
+
+        Raises:
+            PagerolesError: The store failed, or the call ended.
+        """
+        of = query.of.of_landings if query.role is Role.LANDING else query.of
+        question = to_question(of)
+        page = None if query.page is None else _core.keys([query.page])[0]
+        role = 0 if query.role is None else int(query.role)
+
+        def walk(resident: _core.Resident, selection: _core.Selection, threads: int) -> None:
+            resident.select(question, page, role, selection, threads)
+
+        selection = self._walks.find(of, plan, call, lambda: _core.Selection(limit, before), walk)
+        return Chosen(selection.total, selection.take())
+
+    def show(self, query: SessionsQuery, places: Sequence[Place], call: Call) -> Iterator[pages_pb2.PageSession]:
+        """Give sessions with all that is shown of them, in their order.
+
+        Raises:
+            StoreChangedError: A session has changed since it was chosen.
+            PagerolesError: The store failed, or the call ended.
+        """
+        for start in range(0, len(places), AT_ONCE):
+            chosen = places[start : start + AT_ONCE]
+            call.let_others()
+            found = {tuple(row[:3]): row for row in self._store.rows(statements.opened(query.of, chosen), call)}
+            for place in chosen:
+                if place not in found:
+                    raise StoreChangedError(_CHANGED)
+                yield _session(found[place])
+
+
+def in_messages(sessions: Iterator[pages_pb2.PageSession]) -> Iterator[pages_pb2.PageSessionsResponse]:
+    """Give sessions in messages of half a MiB and the last one's bytes at most."""
+    response, size = pages_pb2.PageSessionsResponse(), 0
+    for session in sessions:
+        response.sessions.append(session)
+        size += session.ByteSize()
+        if size >= _MESSAGE_BYTES:
+            yield response
+            response, size = pages_pb2.PageSessionsResponse(), 0
+    if size:
+        yield response
+
+
+def _session(row: Sequence[Any]) -> pages_pb2.PageSession:
+    started_at, _, _, session_id, user_id, pages, urls, types, ids, times, passing = row
+    session = pages_pb2.PageSession(session_id=session_id, user_id=user_id, pages=pages)
+    session.started_at.FromMilliseconds(started_at)
+    columns = zip(urls, types, ids, times, strict=True)
+    for url, kind, name, occurred_at in itertools.compress(columns, passing):
+        conversion = session.conversions.add(url=url, type=kind, id=name)
+        conversion.occurred_at.FromMilliseconds(occurred_at)
+    return session
