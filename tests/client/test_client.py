@@ -22,6 +22,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 import pageroles
 from pageroles import AsyncClient, Client
+from pageroles.access.keys import KeyStore, Permission
 from pageroles.client import (
     CancelledError,
     DeadlineExceededError,
@@ -41,6 +42,7 @@ from pageroles.client import (
     questions,
 )
 from pageroles.errors import QuotaState
+from pageroles.ingest import loader
 from pageroles.question.filters import FILTERS
 from pageroles.transport.faults import Code
 from pageroles.v1 import pages_pb2
@@ -51,6 +53,7 @@ from support.wire import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from google.protobuf.message import Message
 
@@ -58,13 +61,14 @@ if TYPE_CHECKING:
     from support.served import Served
 
 NOW = datetime(2025, 7, 31, 12, tzinfo=UTC)
+DOMAIN = "client.example.com"
 JULY: dict[str, Any] = {"start_date": "2025-07-01", "end_date": "2025-07-31"}
 
 
 def _session(number: int, user: str, day: int, pages: list[str], converted: list[str], **more: Any) -> Session:
     at = f"2025-07-{day:02}T10:00:0{number}.{number:03}Z"
     return {
-        "domain": "example.com", "session_id": f"s{number}", "user_id": user, "started_at": at,
+        "domain": DOMAIN, "session_id": f"s{number}", "user_id": user, "started_at": at,
         "page_views": [{"url": url, "viewed_at": at} for url in pages],
         "conversions": [{"url": url, "type": "form", "id": "f1", "occurred_at": at} for url in converted],
         **more,  # type: ignore[typeddict-item]
@@ -252,6 +256,39 @@ def test_values_are_counted_without_their_own_filter(ask: Any, served_here: tupl
     found = ask(target, "values", "source", source="Mail", **JULY)
     assert [(each.value, each.sessions) for each in found] == [("google.com", 3), ("(direct)", 1), ("Mail", 1)]
     assert [each.value for each in ask(target, "values", "source", contains="MA", limit=1, **JULY)] == ["Mail"]
+
+
+def test_a_real_server_gives_what_the_reference_does(
+    served: Served, served_here: tuple[Answering, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "world.jsonl"
+    file.write_text("\n".join(map(json.dumps, WORLD)))
+    loader.load(served.store, [str(file)])
+    key, _ = KeyStore(served.store).create(DOMAIN, permissions=[Permission.REPORT, Permission.SESSIONS])
+    served.service._keys.forget()
+    with Client(served.target, key) as real, Client(served_here[1], "k") as there:
+        for more in ({}, {"source": "google.com"}, {"conversion_page": "/signup"}, {"touch_scope": "after"}):
+            question: Any = JULY | more
+            report = real.report(include=["landing", "balance", "data"], **question)
+            assert report.data
+            assert report.to_arrow() == there.report(include=["landing"], **question).to_arrow()
+            for url in ("", "/pricing", "/signup/?x", "/never"):
+                assert list(real.days(url=url, **question)) == list(there.days(url=url, **question))
+                for role in (None, *get_args(questions.Role)) if url else (None,):
+                    ours, theirs = (each.sessions(url=url, role=role, **question) for each in (real, there))
+                    assert ours.total == theirs.total, (url, role)
+                    assert list(ours) == list(theirs)
+                    assert ours.data
+                    assert ours.data.version == report.data.version
+            for field in get_args(questions.Field):
+                assert list(real.values(field, **question)) == list(there.values(field, **question)), field
+        (hint,) = real.report(include=["hints"], **JULY, source="MAIL").hints
+        assert (hint.field, hint.value, hint.sessions) == ("source", "Mail", 1)
+
+
+def test_sessions_need_a_key_that_may_see_them(served: Served, key: str) -> None:
+    with Client(served.target, key) as client, pytest.raises(PermissionDeniedError):
+        client.sessions(**JULY)
 
 
 def test_sessions_end_where_they_are_closed(served_here: tuple[Answering, str]) -> None:

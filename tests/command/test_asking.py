@@ -7,26 +7,30 @@ import io
 import json
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from pageroles import Client
+from pageroles.access.keys import KeyStore, Permission
 from pageroles.command import comparing, outputs
 from pageroles.command.app import app
 from pageroles.command.comparing import Change
 from pageroles.errors import InvalidArgumentError
 from pageroles.question import window
 from pageroles.transport.faults import Code
+from support import worked
 from support.answering import answering, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from support.reference import Session
+    from support.served import Served
 
 NOW = datetime(2025, 7, 31, 12, tzinfo=UTC)
 JULY = ("--start-date", "2025-07-01", "--end-date", "2025-07-31")
@@ -76,6 +80,40 @@ def table(target: str, *args: str) -> list[dict[str, str]]:
     lines = done.stdout_bytes.decode()
     assert lines.endswith("\r\n")
     return list(csv.DictReader(io.StringIO(lines, newline="")))
+
+
+# ---- a real server ----
+
+
+@pytest.mark.parametrize(
+    ("args", "path", "body"),
+    [
+        (["report"], "", {}),
+        (["report", "--days"], "/days", {}),
+        (["report", "--days", "--url", "/signup"], "/days", {"url": "/signup"}),
+        (
+            ["sessions", "--url", "/signup", "--role", "conversion"],
+            "/sessions",
+            {"url": "/signup", "role": "conversion"},
+        ),
+        (["sessions", "--limit", "1", "--source", "google.com"], "/sessions", {"limit": 1, "source": "google.com"}),
+        (["values", "landing_page", "--contains", "/S"], "/values", {"field": "landing_page", "contains": "/S"}),
+    ],
+)
+def test_json_is_what_rest_answers(
+    args: list[str], path: str, body: dict[str, Any], served: Served, key: str, rest_in_process: str
+) -> None:
+    assert key, "it stores the sessions"
+    opening, _ = KeyStore(served.store).create(worked.DOMAIN, permissions=[Permission.REPORT, Permission.SESSIONS])
+    served.service._keys.forget()
+    answer = requests.post(
+        f"{rest_in_process}/api/v1/pages{path}", headers={"Authentication": opening}, timeout=30,
+        json={"start_date": "2025-07-01", "end_date": "2025-07-31", **body},
+    )  # fmt: skip
+    command, *more = args
+    done = CliRunner().invoke(app, [command, *more, "--json", "--target", served.target, "--key", opening, *JULY])
+    assert json.loads(done.stdout) == answer.json()
+    assert len(answer.json()) >= 1
 
 
 # ---- days ----

@@ -103,12 +103,15 @@ class Answering(pages_pb2_grpc.PageRolesServiceServicer):
         while at <= end:
             midnight = at.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
             last = min(end, midnight - timedelta(milliseconds=1))
-            answer = self._report(asked | {"start_date": _exact(at), "end_date": _exact(last)}, {"landing": True})
+            answer = self._report(asked | {"start_date": _exact(at), "end_date": _exact(last)}, {})
             day: dict[str, Any] = {"date": f"{at:%F}", "summary_totals": answer.get("summary_totals", {})}
             if request.url:
-                counts = _of_page(answer, reference.canonical(request.url))
-                day["landing"] = counts.pop("landing")
-                day["roles"] = counts
+                page = reference.canonical(request.url)
+                day["roles"] = {role: _of_page(answer, page)[role] for role in _ROLES}
+                of_day = asked | {"start_date": _exact(at), "end_date": _exact(last)}
+                # It may have landings without having a row.
+                landed = [each for each in self._sessions if self._has(of_day, each, page, "landing", request)]
+                day["landing"] = {"sessions": len(landed), "users": len({each["user_id"] for each in landed})}
             days.append(day)
             at = midnight
         return json_format.ParseDict({"days": days}, pages_pb2.PageDaysResponse())
@@ -223,7 +226,7 @@ def _of_sessions(asked: dict[str, str]) -> dict[str, str]:
 
 def _of_page(answer: dict[str, Any], page: str) -> dict[str, Any]:
     """Return the counts of a page, zeros where it has no row."""
-    counts: dict[str, Any] = {role: {"sessions": 0, "users": 0} for role in (*_ROLES, "landing")}
+    counts: dict[str, Any] = {role: {"sessions": 0, "users": 0} for role in _ROLES}
     for name in ("conversion_performance", "drop_off_performance"):
         for row in answer.get(name, []):
             if row["url"] == page:

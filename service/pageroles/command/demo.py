@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from pageroles import serving, settings
-from pageroles.access.keys import KeyStore
+from pageroles.access.keys import KeyStore, Permission
 from pageroles.command import progress, shown, tables, traffic
 from pageroles.command.options import (
     DEFAULT_GRPC_ADDRESS,
@@ -100,7 +100,8 @@ def _run(folder: Path, sessions: int, server_settings: ServerSettings, console: 
             f"{counted(loaded.loaded, 'session')} of {len(traffic.SITES)} made-up domains loaded in "
             f"{loaded.seconds:.1f} s ({loaded.loaded / loaded.seconds:,.0f} a second)",
         )
-        key, _ = KeyStore(store).create(DOMAIN)
+        # The visitors are made up: whoever looks around may look at them, too.
+        key, _ = KeyStore(store).create(DOMAIN, permissions=[Permission.REPORT, Permission.SESSIONS])
         with serving.serving(store, server_settings) as served:
             _ask(console, f"http://{served.http}/api/v1/pages", key)
             if stopping is None:
