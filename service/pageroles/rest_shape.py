@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+class Hint(TypedDict):
+    """A value that would have matched."""
+
+    field: str
+    value: str
+    sessions: int
+    sentence: str
+
+
 class Answer(TypedDict, total=False):
     """An answer in the public shape: `message` alone, or all but `message`; and what was asked for beyond it."""
 
@@ -22,6 +31,7 @@ class Answer(TypedDict, total=False):
     message: str
     balance: dict[str, dict[str, int]]
     omitted: dict[str, int]
+    hints: list[Hint]
 
 
 def to_json(messages: Iterable[bytes]) -> bytes:

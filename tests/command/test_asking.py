@@ -116,6 +116,19 @@ def test_json_is_what_rest_answers(
     assert len(answer.json()) >= 1
 
 
+def test_a_report_without_sessions_tells_what_nearly_matches(served: Served, key: str) -> None:
+    def asked(*args: str) -> str:
+        done = CliRunner().invoke(app, ["report", "--target", served.target, "--key", key, *JULY, *args])
+        return " ".join(done.stdout.split())
+
+    told = asked("--source", "Google.com")
+    assert told.startswith("No page data found for the given parameters. What nearly matches option value sessions why")
+    assert "--source google.com 4 'google.com' is stored: it differs from 'Google.com'" in told
+    assert "nearly" not in asked("--source", "nobody")
+    assert "nearly" not in asked()
+    assert json.loads(asked("--source", "Google.com", "--json")).keys() == {"message"}
+
+
 # ---- days ----
 
 
@@ -364,4 +377,5 @@ def test_all_commands_that_ask_take_the_same_question() -> None:
         for args in (["report"], ["report", "--days"], ["sessions"], ["values", "medium"]):
             assert run(address, *args, *question).exit_code == 0
     report, *others = (call.request for call in servicer.calls)
+    report.ClearField("include")  # what nearly matches
     assert all(other.question == report for other in others)

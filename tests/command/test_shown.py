@@ -145,7 +145,8 @@ def test_a_fault_is_one_line_and_whole(text: str, encoding: str) -> None:
 def test_findings_and_progress_take_any_text(text: str, encoding: str, width: int) -> None:
     def show(console: Console) -> None:
         console.print(tables.findings([Finding("kind", text, "", 1, (text, text))], None))
-        console.print(tables.answer({"message": text}, rows=1))
+        hint: Any = {"field": "source", "value": text, "sessions": 1, "sentence": text}
+        console.print(tables.answer({"message": text, "hints": [hint]}, rows=1))
         with progress.bar(console) as report:
             report(loader.Progress(text, 1, 2, 1, 1))
 

@@ -68,6 +68,8 @@ def report(
             include.append("balance")
         if landing:
             include.append("landing")
+        if not json and not csv:
+            include.append("hints")
         with asked.client() as client:
             found = client.report(limit=limit, include=include, plan=plan, **asked.question)
         if csv:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pageroles.command.config import Setting
     from pageroles.command.status import Status
     from pageroles.report.residents import Memory
-    from pageroles.rest_shape import Answer
+    from pageroles.rest_shape import Answer, Hint
     from pageroles.store.audit import Deed
     from pageroles.store.damage import Finding
 
@@ -37,7 +37,8 @@ def answer(body: Answer, *, rows: int) -> RenderableType:
     """Return an answer's window, totals and two tables of at most `rows` pages each; or its message."""
     balance: list[RenderableType] = [Text(), _balance(body["balance"])] if "balance" in body else []
     if "message" in body:
-        return Group(Data(body["message"], "yellow"), *balance)
+        hints: list[RenderableType] = [Text(), _hints(body["hints"])] if body.get("hints") else []
+        return Group(Data(body["message"], "yellow"), *hints, *balance)
     frame, totals, omitted = body["time_frame"], body["summary_totals"], body.get("omitted", {})
     return Group(
         Data(f"{frame['start']} to {frame['end']}", "bold"),
@@ -60,6 +61,18 @@ def answer(body: Answer, *, rows: int) -> RenderableType:
         ),
         *balance,
     )
+
+
+def _hints(hints: list[Hint]) -> Table:
+    table = Table(title="What nearly matches", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for column in ("option", "value"):
+        table.add_column(column)
+    table.add_column("sessions", justify="right")
+    table.add_column("why")
+    for hint in hints:
+        option = f"--{hint['field'].replace('_', '-')}"
+        table.add_row(option, Data(hint["value"]), f"{hint['sessions']:,}", Data(hint["sentence"]))
+    return table
 
 
 def days(found: Days, url: str) -> RenderableType:
