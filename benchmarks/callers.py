@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import requests
 
-from pageroles.client import to_answer
 from pageroles.ingest import messages
 from pageroles.ingest.session import parse_line
+from pageroles.rest_shape import to_answer
 from pageroles.v1 import pages_pb2, pages_pb2_grpc, sessions_pb2, sessions_pb2_grpc
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))

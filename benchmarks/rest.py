@@ -15,7 +15,7 @@ from rich.console import Console
 
 from benchmarks import adapter, data
 from benchmarks.cases import FIRST_DAY, LAST_DAY, Question, Traffic
-from pageroles.client import to_answer
+from pageroles.rest_shape import to_answer
 
 _DOMAIN = data.small_domain(0)
 _WARM_UP = 20

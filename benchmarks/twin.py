@@ -16,7 +16,7 @@ from rich.console import Console
 
 from benchmarks import adapter, data, memory
 from benchmarks.cases import DOMAIN, Question, Traffic
-from pageroles.client import to_answer
+from pageroles.rest_shape import to_answer
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from support.twin import twin

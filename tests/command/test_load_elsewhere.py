@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from pageroles import client
 from pageroles.access.keys import KeyStore, Permission
+from pageroles.client import sending
 from pageroles.command.app import app
 from pageroles.store.statement import Statement
 from pageroles.transport import grpc_sessions
@@ -106,7 +106,7 @@ def test_a_session_that_no_message_holds_is_rejected_here(
 def test_a_server_that_has_no_room_is_tried_again(
     served: Served, folder: Path, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(sending, "_PAUSE_SECONDS", 0.01)
     # Each request looks twice: is there a place, and one for its key?
     places = iter([0, 9, 9, 0, 0, 9, 9])
     kind = type(served.service.sessions.admission)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from pageroles import client
-from pageroles.command import report
+from pageroles.client import Client, Report
+from pageroles.command import asking, report
 from pageroles.question import window
+from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
-    from pageroles.v1 import pages_pb2
     from support.served import Served
 
 TODAY = date(2026, 3, 1)
@@ -27,7 +27,7 @@ TODAY = date(2026, 3, 1)
      ("4w", "2026-02-02"), ("007d", "2026-02-23")],
 )  # fmt: skip
 def test_the_last_days_are_whole_and_end_with_today(text: str, start: str) -> None:
-    first, last = report._last(text, TODAY)
+    first, last = asking.last_days(text, TODAY)
     assert (first, last) == (start, "2026-03-01")
     covered = window.resolve(first, last, datetime(2026, 3, 1, 12, tzinfo=UTC))
     assert covered.is_whole_days
@@ -40,7 +40,7 @@ def test_the_last_days_are_whole_and_end_with_today(text: str, start: str) -> No
 )
 def test_what_is_no_window_gets_a_sentence(text: str) -> None:
     with pytest.raises(typer.BadParameter) as caught:
-        report._last(text, TODAY)
+        asking.last_days(text, TODAY)
     assert caught.value.message.endswith("give a number of days or weeks, as 30d or 4w, from 1d to 31d")
     assert repr(text) in caught.value.message
 
@@ -65,21 +65,21 @@ def test_nonsense_names_the_option() -> None:
 
 
 def test_the_server_gets_two_dates(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[pages_pb2.PagesRequest] = []
+    asked: list[dict[str, Any]] = []
 
-    def ask(_target: str, _key: str, request: pages_pb2.PagesRequest, **_: object) -> client.Asked:
-        asked.append(request)
-        return client.Asked(b'{"message": "nothing"}', None)
+    def ask(_: Client, **question: object) -> Report:
+        asked.append(question)
+        return Report(pages_pb2.PagesResponse(message="nothing"))
 
-    monkeypatch.setattr(client, "ask", ask)
+    monkeypatch.setattr(Client, "report", ask)
     before = datetime.now(UTC).date()
     code, said = run("--last", "2w", "--json")
     assert (code, said) == (0, '{ "message": "nothing" }')
-    assert asked[0].end_date in {f"{before}", f"{datetime.now(UTC).date()}"}
-    days = date.fromisoformat(asked[0].end_date) - date.fromisoformat(asked[0].start_date)
+    assert asked[0]["end_date"] in {f"{before}", f"{datetime.now(UTC).date()}"}
+    days = date.fromisoformat(asked[0]["end_date"]) - date.fromisoformat(asked[0]["start_date"])
     assert days.days == 13
     run("--json")
-    assert (asked[1].start_date, asked[1].end_date) == ("", "")
+    assert (asked[1]["start_date"], asked[1]["end_date"]) == ("", "")
 
 
 def test_the_last_days_are_answered(served: Served) -> None:

@@ -8,6 +8,7 @@ import json
 import re
 import sys
 import unicodedata
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from pageroles import command
-from pageroles.command import app, progress, shown, tables
+from pageroles.client import Conversion, Days, FilterValue, RoleCount, Session
+from pageroles.command import app, comparing, progress, shown, tables
 from pageroles.command.processes import set_up_logs
 from pageroles.errors import SettingError
 from pageroles.ingest import loader
@@ -26,6 +28,7 @@ from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES
 from pageroles.sentences import counted, escaped, escaped_json
 from pageroles.store.damage import Finding
 from pageroles.telemetry.log import escape_text
+from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,11 +145,31 @@ def test_a_fault_is_one_line_and_whole(text: str, encoding: str) -> None:
 def test_findings_and_progress_take_any_text(text: str, encoding: str, width: int) -> None:
     def show(console: Console) -> None:
         console.print(tables.findings([Finding("kind", text, "", 1, (text, text))], None))
-        console.print(tables.answer({"message": text}, rows=1))
+        hint: Any = {"field": "source", "value": text, "sessions": 1, "sentence": text}
+        console.print(tables.answer({"message": text, "hints": [hint]}, rows=1))
         with progress.bar(console) as report:
             report(loader.Progress(text, 1, 2, 1, 1))
 
     assert not controls(written(show, encoding=encoding, width=width))
+
+
+@given(texts, encodings, widths)
+def test_sessions_values_days_and_changes_take_any_text(text: str, encoding: str, width: int) -> None:
+    at, one = datetime(2025, 7, 1, tzinfo=UTC), RoleCount(1, 1)
+    session = Session(text, text, at, (text, text), (Conversion(text, text, text, at),))
+    day = pages_pb2.PageDay(date="2025-07-01", landing=pages_pb2.RoleCount(sessions=1))
+    row = comparing.Row(text, "now", (comparing.Change(2, 1),) * 3)
+    shown_ = (
+        tables.sessions(RoleCount(3, 1), [session]),
+        tables.values("source", [FilterValue(text, 1)]),
+        tables.days(Days(pages_pb2.PageDaysResponse(days=[day]), has_page=True), text),
+        tables.compared("title", [row], CONVERSION_ROLES, 1),
+        tables.sessions(one, []),
+    )
+    for each in shown_:
+        assert not controls(table(each, encoding=encoding, width=width))
+    wide = "".join(table(each, encoding=encoding, width=2_000) for each in shown_)
+    assert wide.count(escaped(text, encoding)) >= 5
 
 
 @given(st.dictionaries(st.sampled_from(["event", "domain", "request_id", "error"]), texts, min_size=1))

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pageroles.client import to_answer
 from pageroles.command.app import app
 from pageroles.errors import SettingError
 from pageroles.question.request import to_query
 from pageroles.report.run import Reporter
+from pageroles.rest_shape import to_answer
 from pageroles.store import backup, erasure, schema, writes
 from pageroles.store.statement import Statement
 from pageroles.store.store import Store

@@ -12,10 +12,10 @@ import pytest
 import structlog.testing
 
 from pageroles import _core
-from pageroles.client import to_answer
 from pageroles.errors import CancelledError
 from pageroles.question.request import to_query
 from pageroles.report.run import Reporter
+from pageroles.rest_shape import to_answer
 from pageroles.store import erasure, schema
 from pageroles.store.erasure import Erased, Erasure
 from pageroles.store.retention import Retention

@@ -16,11 +16,11 @@ import pytest
 import structlog.testing
 from typer.testing import CliRunner
 
-from pageroles.client import to_answer
 from pageroles.command.app import app
 from pageroles.errors import InternalError, PagerolesError
 from pageroles.question.request import to_query
 from pageroles.report.run import Reporter
+from pageroles.rest_shape import to_answer
 from pageroles.store import erasure, recovery, writes
 from pageroles.store.erasure import Erasure
 from pageroles.store.statement import Statement

@@ -13,8 +13,8 @@ import pytest
 
 from pageroles.access.keys import KeyStore
 from pageroles.access.quotas import QuotaStore
-from pageroles.client import to_answer
 from pageroles.errors import SettingError, StoreUnavailableError
+from pageroles.rest_shape import to_answer
 from pageroles.store.statement import Statement
 from pageroles.store.store import Store
 from pageroles.v1 import pages_pb2

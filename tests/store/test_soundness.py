@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pageroles.access.keys import KeyStore
-from pageroles.client import to_answer
+from pageroles.rest_shape import to_answer
 from pageroles.store import damage, soundness
 from pageroles.store.statement import Statement
 from support import reference, worlds

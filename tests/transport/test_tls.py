@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import ssl
@@ -12,7 +13,7 @@ import grpc
 import pytest
 import requests
 
-from pageroles import client, serving
+from pageroles import AsyncClient, Client, RequestError, serving
 from pageroles.errors import SettingError
 from pageroles.service import PagesService
 from pageroles.settings import ClientTls, ServerSettings, ServerTls
@@ -21,13 +22,13 @@ from pageroles.transport.grpc_server import GrpcServer
 from pageroles.transport.rest_app import application
 from pageroles.transport.rest_server import HttpServer
 from pageroles.transport.tls import client_credentials, server_context, server_credentials
-from pageroles.v1 import pages_pb2
 from support.served import serving_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from pageroles.client import Report, SummaryTotals
     from support.served import Served
 
 SECONDS = 30
@@ -100,9 +101,9 @@ def secured(served: Served, tls: ServerTls) -> Iterator[tuple[str, str]]:
         gc.collect()
 
 
-def ask(target: str, key: str, tls: ClientTls | None) -> client.Answer:
-    question = pages_pb2.PagesRequest(start_date="2025-07-01", end_date="2025-07-30")
-    return client.read(client.ask(target, key, question, seconds=SECONDS, tls=tls).body)
+def ask(target: str, key: str, tls: ClientTls | None) -> SummaryTotals:
+    with Client(target, key, tls=client_credentials(tls) or False, timeout=SECONDS, retries=0) as client:
+        return client.report(start_date="2025-07-01", end_date="2025-07-30").summary_totals
 
 
 def name_shown(url: str) -> str:
@@ -117,17 +118,27 @@ def name_shown(url: str) -> str:
 
 def test_both_transports_are_secured(served: Served, key: str, authority: Authority, files: ServerTls) -> None:
     with secured(served, files) as (target, url):
-        assert ask(target, key, ClientTls(authority.roots))["summary_totals"]
+        assert ask(target, key, ClientTls(authority.roots)).total_sessions
         answer = requests.post(
             f"{url}/api/v1/pages", headers={"Authentication": key}, verify=str(authority.roots), timeout=SECONDS
         )
         assert answer.status_code == 200
         # Who does not speak TLS, or trusts others, gets nothing.
-        with pytest.raises(client.AskError) as error:
+        with pytest.raises(RequestError) as error:
             ask(target, key, None)
         assert error.value.status == "UNAVAILABLE"
-        with pytest.raises(client.AskError):
+        with pytest.raises(RequestError):
             ask(target, key, ClientTls())
+        with Client(target, key, ca=authority.roots) as trusting, Client(target, key, tls=True, retries=0) as strange:
+            assert trusting.report(start_date="2025-07-01", end_date="2025-07-30").summary_totals.total_sessions
+            with pytest.raises(RequestError):
+                strange.report()
+
+        async def report_of_asyncio() -> Report:
+            async with AsyncClient(target, key, ca=authority.roots) as trusting:
+                return await trusting.report(start_date="2025-07-01", end_date="2025-07-30")
+
+        assert asyncio.run(report_of_asyncio()).summary_totals.total_sessions
         with pytest.raises(requests.ConnectionError):
             requests.post(f"http{url[5:]}/api/v1/pages", timeout=SECONDS)
         with pytest.raises(requests.exceptions.SSLError):
@@ -141,9 +152,9 @@ def test_clients_must_show_a_certificate(
     cert, client_key = clients.sign("caller")
     strange_cert, strange_key = authority.sign("stranger")
     with secured(served, ServerTls(files.cert, files.key, clients.roots)) as (target, url):
-        assert ask(target, key, ClientTls(authority.roots, cert, client_key))["summary_totals"]
+        assert ask(target, key, ClientTls(authority.roots, cert, client_key)).total_sessions
         for tls in (ClientTls(authority.roots), ClientTls(authority.roots, strange_cert, strange_key)):
-            with pytest.raises(client.AskError):
+            with pytest.raises(RequestError):
                 ask(target, key, tls)
         path = f"{url}/livez"
         pair = (str(cert), str(client_key))
@@ -165,7 +176,7 @@ def test_renewed_files_are_taken_up_while_serving(
         files.cert.write_bytes(authority.sign("half")[0].read_bytes())
         assert (name_shown(of_grpc), name_shown(url)) == ("renewed", "renewed")
         files.key.unlink()
-        assert ask(target, key, ClientTls(authority.roots))["summary_totals"]
+        assert ask(target, key, ClientTls(authority.roots)).total_sessions
         assert name_shown(url) == "renewed"
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # In the order of the help. Each is a module of this folder.
 COMMANDS = (
-    "demo", "load", "serve", "gateway", "report", "keys", "domains", "status", "erase", "audit", "check", "backup",
-    "restore", "schema", "config", "version",
+    "demo", "load", "serve", "gateway", "report", "sessions", "values", "keys", "domains", "status", "erase", "audit",
+    "check", "backup", "restore", "schema", "config", "version",
 )  # fmt: skip
 
 _out = shown.console()
@@ -102,7 +102,7 @@ def _common(
 def _refuse_broken_text(arguments: list[str]) -> None:
     """Refuse arguments that are no UTF-8, where they are not names of files, or for a server to refuse."""
     broken = [argument for argument in arguments if not _is_utf8(argument)]
-    if broken and not {"load", "report"} & set(arguments):
+    if broken and not {"load", "report", "sessions", "values"} & set(arguments):
         raise _broken_text(broken[0])
 
 

@@ -100,6 +100,7 @@ def _run(folder: Path, sessions: int, server_settings: ServerSettings, console: 
             f"{counted(loaded.loaded, 'session')} of {len(traffic.SITES)} made-up domains loaded in "
             f"{loaded.seconds:.1f} s ({loaded.loaded / loaded.seconds:,.0f} a second)",
         )
+        # The visitors are made up: whoever looks around may look at them, too.
         key, _ = KeyStore(store).create(DOMAIN, permissions=[Permission.REPORT, Permission.SESSIONS])
         with serving.serving(store, server_settings) as served:
             page = _ask(console, f"http://{served.http}/api/v1/pages", key)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from pageroles import client
+from pageroles.client.errors import RequestError
+from pageroles.client.sending import SessionSender
 from pageroles.command import progress, shown
 from pageroles.command.options import (
     EXIT_BAD_ROWS,
@@ -90,13 +91,13 @@ def _load(store: str, files: list[str], *, ignore_unknown: bool) -> LoadSummary:
 
 def _send(target: str, key: str, tls: ClientTls | None, files: list[str], *, ignore_unknown: bool) -> LoadSummary:
     try:
-        with client.SessionSender(target, key, tls) as sender:
+        with SessionSender(target, key, tls) as sender:
             # Before a file is read, and its rejects file is removed.
             sender.write([])
             with progress.bar(_err) as report:
                 return loader.send(sender.batch, files, report=report, ignore_unknown=ignore_unknown)
-    except client.AskError as error:
-        shown.say(_err, (error.status, "red"), f": {error}")
+    except RequestError as error:
+        shown.say(_err, (error.code.upper(), "red"), f": {error}")
         raise typer.Exit(EXIT_FAULT) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Literal, cast
 
 from rich import box, filesize
@@ -9,22 +10,25 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from pageroles.command import comparing
 from pageroles.command.shown import Data
 from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES, LANDING, heading
 from pageroles.sentences import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from rich.console import RenderableType
 
     from pageroles.access.keys import ApiKey
     from pageroles.access.quotas import DomainQuota
-    from pageroles.client import Answer
+    from pageroles.client import Days, FilterValue, Report, RoleCount, Session
+    from pageroles.command.comparing import Change, Dates, Row
     from pageroles.command.config import Setting
     from pageroles.command.status import Status
     from pageroles.report.residents import Memory
+    from pageroles.rest_shape import Answer, Hint
     from pageroles.store.audit import Deed
     from pageroles.store.damage import Finding
 
@@ -33,7 +37,8 @@ def answer(body: Answer, *, rows: int) -> RenderableType:
     """Return an answer's window, totals and two tables of at most `rows` pages each; or its message."""
     balance: list[RenderableType] = [Text(), _balance(body["balance"])] if "balance" in body else []
     if "message" in body:
-        return Group(Data(body["message"], "yellow"), *balance)
+        hints: list[RenderableType] = [Text(), _hints(body["hints"])] if body.get("hints") else []
+        return Group(Data(body["message"], "yellow"), *hints, *balance)
     frame, totals, omitted = body["time_frame"], body["summary_totals"], body.get("omitted", {})
     return Group(
         Data(f"{frame['start']} to {frame['end']}", "bold"),
@@ -56,6 +61,136 @@ def answer(body: Answer, *, rows: int) -> RenderableType:
         ),
         *balance,
     )
+
+
+def _hints(hints: list[Hint]) -> Table:
+    table = Table(title="What nearly matches", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for column in ("option", "value"):
+        table.add_column(column)
+    table.add_column("sessions", justify="right")
+    table.add_column("why")
+    for hint in hints:
+        option = f"--{hint['field'].replace('_', '-')}"
+        table.add_row(option, Data(hint["value"]), f"{hint['sessions']:,}", Data(hint["sentence"]))
+    return table
+
+
+def days(found: Days, url: str) -> RenderableType:
+    """Return a table of days, with the roles of a page where its URL is given."""
+    table = Table(title="Day by day (UTC)", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("day")
+    for column in ("sessions", "users", "conversions", "users who convert"):
+        table.add_column(column, justify="right")
+    for day in found:
+        totals = dataclasses.astuple(day.summary_totals)
+        table.add_row(f"{day.date}", *(Text(f"{total:,}", "" if total else "dim") for total in totals))
+    if not url:
+        return table
+    roles = Table(box=box.SIMPLE_HEAD)
+    roles.add_column("day")
+    for side, names in (("", CONVERSION_ROLES), ("leave: ", DROP_OFF_ROLES)):
+        for name in names:
+            roles.add_column(f"{side}{heading(name)}", justify="right")
+    roles.add_column("landed here", justify="right")
+    for day in found:
+        counts = [getattr(day.roles, name) for name in (*CONVERSION_ROLES, *DROP_OFF_ROLES)] if day.roles else []
+        cells = (_cell({"sessions": each.sessions, "users": each.users}) for each in (*counts, day.landing) if each)
+        roles.add_row(f"{day.date}", *cells)
+    roles.caption, roles.caption_justify = "sessions (users)", "left"
+    return Group(table, Text(), Data(url, "bold"), roles)
+
+
+def comparison(now: Report, before: Report, dates: tuple[Dates, Dates], *, rows: int) -> RenderableType:
+    """Return what changed between two reports: their windows, totals, and two tables of at most `rows` pages each."""
+    totals = Table(box=box.SIMPLE_HEAD)
+    totals.add_column("total")
+    for column in ("now", "before", "change"):
+        totals.add_column(column, justify="right")
+    for name, change in comparing.totals(now, before):
+        totals.add_row(name.removeprefix("total_").replace("_", " "), *_numbers(change), _change(change))
+    here, there = (f"{each.start_date} to {each.end_date}" for each in dates)
+    return Group(
+        Data(f"{here}, compared with the period of the same length directly before,"),
+        Data(there),
+        totals,
+        compared(
+            "Where people convert, and what leads there",
+            comparing.pages("conversion", CONVERSION_ROLES, now, before),
+            CONVERSION_ROLES,
+            rows,
+        ),
+        Text(),
+        compared(
+            "Where people leave, and what leads there",
+            comparing.pages("drop_off", DROP_OFF_ROLES, now, before),
+            DROP_OFF_ROLES,
+            rows,
+        ),
+    )
+
+
+def compared(title: str, pages: list[Row], roles: tuple[str, ...], rows: int) -> Table:
+    """Return a table of pages in two reports, in the order given, of at most `rows` of them."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("page")
+    table.add_column("only")
+    for role in roles:
+        table.add_column(heading(role), justify="right")
+    for page in pages[:rows]:
+        cells = (Text.assemble(f"{each.now:,} (", _change(each), ")") for each in page.sessions)
+        table.add_row(Data(page.url), page.where, *cells)
+    left = max(len(pages) - rows, 0)
+    now, before = (sum(page.where == where for page in pages) for where in ("now", "before"))
+    more = f"; {counted(left, 'more page')}" if left else ""
+    table.caption = f"sessions (change); {counted(now, 'page')} now only, {before:,} before only{more}"
+    table.caption_justify = "left"
+    return table
+
+
+def _numbers(change: Change) -> tuple[str, str]:
+    return f"{change.now:,}", f"{change.before:,}"
+
+
+def _change(change: Change) -> Text:
+    return Text(str(change), "dim" if change.now == change.before else "")
+
+
+def sessions(total: RoleCount, found: Sequence[Session]) -> RenderableType:
+    """Return a table of sessions, in the order given, and how many there are."""
+    sentence = f"{counted(total.sessions, 'session')} of {counted(total.users, 'user')}"
+    if not found:
+        return Data(sentence)
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("started (UTC)", "user", "session", "pages", "conversions"):
+        table.add_column(column)
+    for session in found:
+        conversions = [
+            f"{each.occurred_at:%H:%M:%S} {each.type or 'conversion'} {each.id} {each.url}".strip()
+            for each in session.conversions
+        ]
+        table.add_row(
+            f"{session.started_at:%Y-%m-%d %H:%M:%S}",
+            Data(session.user_id),
+            Data(session.session_id),
+            Group(*map(Data, session.pages)),
+            Group(*map(Data, conversions)),
+        )
+    if total.sessions > len(found):
+        table.caption = f"{counted(total.sessions - len(found), 'earlier session')} not shown"
+        table.caption_justify = "left"
+    return Group(Data(sentence, "bold"), table)
+
+
+def values(field: str, found: Sequence[FilterValue]) -> RenderableType:
+    """Return a table of a filter's values, in the order given."""
+    if not found:
+        return Data(f"no value of {field} is stored for this question", "yellow")
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column(field.replace("_", " "))
+    table.add_column("sessions", justify="right")
+    for each in found:
+        table.add_row(Data(each.value), f"{each.sessions:,}")
+    return table
 
 
 def _totals(totals: dict[str, int]) -> Text:

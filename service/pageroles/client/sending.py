@@ -1,15 +1,15 @@
-"""Call a server over gRPC: ask as `pageroles report` does, for an answer in the shape of REST, and write sessions."""
+"""Write sessions to a server over gRPC, as `pageroles load --target` does. What it needs comes with a server."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypedDict, cast
+from typing import TYPE_CHECKING, Self
 
 import grpc
 import msgspec
 from google.protobuf import json_format
 
-from pageroles._core import JsonAnswer
+from pageroles.client.errors import refused
 from pageroles.ingest import messages
 from pageroles.ingest.batch import Stored, placeholders
 from pageroles.ingest.loader import Outcome
@@ -17,122 +17,21 @@ from pageroles.ingest.reader import Rejection, beginning
 from pageroles.transport import grpc_sessions, headers
 from pageroles.transport.tls import channel as opened
 from pageroles.transport.tls import client_credentials
-from pageroles.v1 import pages_pb2
 from pageroles.writing import MOST_LISTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from pageroles.ingest.session import Row
     from pageroles.settings import ClientTls
     from pageroles.writing import Written
 
-_METHOD = "/pageroles.v1.PageRolesService/StreamPages"
 # What is written in one call.
 _MOST_ROWS = 10_000
 _MOST_BYTES = 8 << 20
 # How often a call is tried that the server has no room for, and the pause between, in seconds.
 _TRIES = 30
 _PAUSE_SECONDS = 1.0
-
-
-class Answer(TypedDict, total=False):
-    """An answer in the public shape: `message` alone, or all but `message`; and what was asked for beyond it."""
-
-    time_frame: dict[str, str]
-    summary_totals: dict[str, int]
-    conversion_performance: list[dict[str, object]]
-    drop_off_performance: list[dict[str, object]]
-    message: str
-    balance: dict[str, dict[str, int]]
-    omitted: dict[str, int]
-
-
-class AskError(Exception):
-    """The server refused, or can't be reached; what was asked to be written may be stored in part.
-
-    Attributes:
-        status: The name of the gRPC status.
-    """
-
-    def __init__(self, status: str, message: str) -> None:
-        """Keep the status and its sentence."""
-        super().__init__(message)
-        self.status = status
-
-
-class Asked(NamedTuple):
-    """What a server answered.
-
-    Attributes:
-        body: The answer as JSON in the public shape; `read` decodes it.
-        plan: How the server made the report, as a sentence; None where that was not asked for, or it did not say.
-    """
-
-    body: bytes
-    plan: str | None
-
-
-def ask(
-    target: str,
-    key: str,
-    request: pages_pb2.PagesRequest,
-    *,
-    domain: str | None = None,
-    seconds: float | None = None,
-    plan: bool = False,
-    tls: ClientTls | None = None,
-) -> Asked:
-    """Ask a server for a report of any size.
-
-    Args:
-        target: The server's address, `host:port`.
-        key: The API key.
-        request: The question.
-        domain: The domain to read; only with a key for all domains.
-        seconds: The longest time to wait; None: the server's limit.
-        plan: Also ask how the report was made.
-        tls: What the server is trusted by; None: without TLS.
-
-    Returns:
-        The answer, and the plan.
-
-    Raises:
-        AskError: The server refused, or can't be reached.
-        SettingError: The files of TLS can't be used.
-    """
-    metadata = headers.caller_metadata(key, domain or None)
-    if plan:
-        metadata.append((headers.PLAN.metadata, "1"))
-    with opened(target, client_credentials(tls)) as channel:
-        # The messages stay bytes here: the core makes JSON of them.
-        method: Any = channel.unary_stream(_METHOD, request_serializer=pages_pb2.PagesRequest.SerializeToString)
-        try:
-            call = method(request, metadata=metadata, timeout=seconds)
-            body = _as_json(call)
-            told = dict(call.trailing_metadata() or ()).get(headers.PLAN.metadata)
-            return Asked(body, None if told is None else str(told))
-        except grpc.RpcError as error:
-            failed = cast("grpc.Call", error)
-            raise AskError(failed.code().name, failed.details() or "") from error
-
-
-def read(body: bytes) -> Answer:
-    """Decode an answer that `ask` returned."""
-    return msgspec.json.decode(body, type=Answer)
-
-
-def to_answer(messages: Iterable[bytes]) -> Answer:
-    """Return the answer of serialized PagesResponses, given in the order of StreamPages."""
-    return read(_as_json(messages))
-
-
-def _as_json(messages: Iterable[bytes]) -> bytes:
-    answer = JsonAnswer()
-    return b"".join([*map(answer.feed, messages), answer.finish()])
-
-
-# ---- writing ----
 
 
 class SessionSender:
@@ -171,15 +70,15 @@ class SessionSender:
             What became of them; they are stored when this returns.
 
         Raises:
-            AskError: The server refused, or can't be reached; some of the rows may be stored.
+            RequestError: The server refused, or can't be reached; some of the rows may be stored.
         """
         for left in range(_TRIES - 1, -1, -1):
             try:
                 return grpc_sessions.written(self._write(grpc_sessions.requests(rows), metadata=self._metadata))
             except grpc.RpcError as error:
-                failed = cast("grpc.Call", error)
-                if failed.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED or not left:
-                    raise AskError(failed.code().name, failed.details() or "") from error
+                found = refused(error)
+                if found.status != "RESOURCE_EXHAUSTED" or not left:
+                    raise found from error
             time.sleep(_PAUSE_SECONDS)
         raise AssertionError("the last try returns or raises")
 
@@ -226,7 +125,7 @@ class SentBatch:
         """Send the rows; they are stored when this returns.
 
         Raises:
-            AskError: The server refused, or can't be reached; some of the rows may be stored.
+            RequestError: The server refused, or can't be reached; some of the rows may be stored.
         """
         refused = list(self._refused)
         stored = 0
