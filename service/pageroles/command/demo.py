@@ -166,7 +166,10 @@ def _print_next_steps(console: Console, served: serving.Served, key: str, page: 
         ("Conversions by a HubSpot form:", f"{report} --meta-type hubspot_form"),
         ("What changed since the week before:", f"{report} --last 7d --compare --rows 10"),
         ("Each day of a page:", f"{report} --last 7d --days --url {page}"),
-        ("The sessions behind its conversions:", f"{command} sessions {where} --url {page} --role conversion --limit 5"),
+        (
+            "The sessions behind its conversions:",
+            f"{command} sessions {where} --url {page} --role conversion --limit 5",
+        ),
         ("Where people come from, to filter by:", f"{command} values source {where}"),
     ]
     console.print()
