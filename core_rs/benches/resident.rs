@@ -50,6 +50,12 @@ fn residents(criterion: &mut Criterion) {
                 bencher.iter(|| resident.count(&question, false, false, 1).unwrap().totals());
             });
         }
+        for (name, ask) in traffic::FURTHER {
+            assert!(ask(&resident, 1) > 0, "{name}");
+            group.bench_function(format!("{name}, {pages} pages"), |bencher| {
+                bencher.iter(|| ask(&resident, 1));
+            });
+        }
         if pages == 5_000 {
             group.throughput(Throughput::Elements(100));
             let next = Cell::new(0);

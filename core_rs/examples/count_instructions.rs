@@ -18,7 +18,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use pageroles_core::{Counted, Incoming, JsonAnswer, KeyWidth, Resident, Result, Scope, Tally};
-use traffic::Form;
+use traffic::{Ask, Form};
 
 const SESSIONS: usize = 100_000;
 const PAGES: u64 = 5_000;
@@ -57,6 +57,16 @@ fn main() -> Result<()> {
         assert!(counted.totals().sessions > 0);
         let names = traffic::names_of_whole(&counted.missing_pages());
         black_box(measured_answer(&mut counted, &names)?);
+    }
+    for (name, ask) in traffic::FURTHER {
+        let asked = if name.starts_with("days") {
+            measured_days(&resident, ask)
+        } else if name.starts_with("values") {
+            measured_values(&resident, ask)
+        } else {
+            measured_select(&resident, ask)
+        };
+        assert!(asked > 0, "{name}");
     }
     Ok(())
 }
@@ -100,4 +110,22 @@ fn measured_answer(counted: &mut Counted, names: &[u8]) -> Result<Vec<u8>> {
     let answer = counted.answer(0, 0)?;
     let message = counted.read(|snapshot| answer.whole(snapshot));
     JsonAnswer::default().feed(&message)
+}
+
+/// Blocks to the message of days.
+#[inline(never)]
+fn measured_days(resident: &Resident, ask: Ask) -> u64 {
+    ask(black_box(resident), 1)
+}
+
+/// Blocks to the keys of values.
+#[inline(never)]
+fn measured_values(resident: &Resident, ask: Ask) -> u64 {
+    ask(resident, 1)
+}
+
+/// Blocks to the latest sessions.
+#[inline(never)]
+fn measured_select(resident: &Resident, ask: Ask) -> u64 {
+    black_box(ask(resident, 1))
 }

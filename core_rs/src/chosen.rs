@@ -101,32 +101,27 @@ impl<'a> Chosen<'a> {
 
     /// Visits those in which a page has a role of either side, in order, with the roles that it has there.
     pub(crate) fn each_with_roles_of(&self, page: u32, mut visit: impl FnMut(usize, Roles)) {
-        let converted = &self.block.converted.session;
-        let pages = self.block.drop_off_pages();
-        let roles = Side::DropOff.roles();
-        let mut nth = 0;
-        self.each(|place| {
-            let mut found = Roles::default();
-            if self.is(place, marks::DROPS_OFF) {
-                for (&role, pages) in roles.iter().zip(pages) {
-                    found.add_if(role, pages.get(place) == Some(&page));
-                }
+        let mut found = vec![Roles::default(); self.block.len()];
+        // Whole columns, which the compiler does many at once.
+        let columns = self.block.drop_off_pages();
+        for (&role, pages) in Side::DropOff.roles().iter().zip(columns) {
+            let sessions = found.iter_mut().zip(pages).zip(self.marks);
+            for ((found, &other), marks) in sessions {
+                found.add_if(role, other == page && marks & marks::DROPS_OFF != 0);
             }
-            if self.is(place, marks::CONVERTING) {
-                while converted
-                    .get(nth)
-                    .is_some_and(|&other| (other as usize) < place)
-                {
-                    nth += 1;
-                }
-                self.conversion_side((nth, place), |role, named| {
-                    found.add_if(role, named == page);
+        }
+        for (nth, place) in self.converting() {
+            if let Some(found) = found.get_mut(place) {
+                self.conversion_side((nth, place), |role, other| {
+                    found.add_if(role, other == page);
                 });
             }
-            if found != Roles::default() {
-                visit(place, found);
+        }
+        for (place, roles) in found.into_iter().enumerate() {
+            if roles != Roles::default() && self.has(place) {
+                visit(place, roles);
             }
-        });
+        }
     }
 
     /// Visits those that landed on a page, in order.

@@ -147,8 +147,9 @@ impl Counts {
         Ok(())
     }
 
-    /// Counts the sessions at these places, without their conversions.
-    #[inline]
+    /// Counts the sessions at these places, without their conversions. It stands apart: beside what else a block takes, its
+    /// loop would have too few registers.
+    #[inline(never)]
     fn add_each(&mut self, chosen: &Chosen<'_>, places: impl Iterator<Item = usize> + Clone) {
         let (block, marks) = (chosen.block, chosen.marks);
         self.add_landings(block, places.clone());
@@ -237,7 +238,8 @@ impl Counts {
         }
     }
 
-    /// Counts the conversion side of the converting sessions.
+    /// Counts the conversion side of the converting sessions. It stands apart like the others.
+    #[inline(never)]
     fn add_conversions(&mut self, chosen: &Chosen<'_>) {
         let mut last_user = None;
         let mut session_before_user = self.session;

@@ -27,8 +27,11 @@ pub struct Days {
     pub(crate) has_page: bool,
 }
 
-/// A user of a block, on a day.
-type Visit = (u16, u16);
+/// A user of a block on a day, as one number: to compare two takes no branch, which could not be foreseen.
+type Visit = u64;
+
+/// No user's, on no day.
+const NONE: Visit = Visit::MAX;
 
 impl Days {
     /// So many UTC days without sessions, from a day on, which is numbered since 1970.
@@ -57,32 +60,32 @@ impl Days {
 
     /// Counts the sessions of a block. Those of days that are not among these count nowhere.
     pub(crate) fn add(&mut self, chosen: &Chosen<'_>) {
-        let mut last = None;
+        let mut last = NONE;
         chosen.each(|place| {
-            let visit = visit(chosen, place);
-            if let Some(day) = self.on(visit.1) {
+            let (day, visit) = visit(chosen, place);
+            if let Some(day) = self.on(day) {
                 day.totals.sessions += 1;
-                day.totals.users += u64::from(last != Some(visit));
+                day.totals.users += u64::from(last != visit);
             }
-            last = Some(visit);
+            last = visit;
         });
-        let mut last = None;
+        let mut last = NONE;
         for (nth, place) in chosen.converting() {
-            let visit = visit(chosen, place);
-            if let Some(day) = self.on(visit.1) {
+            let (day, visit) = visit(chosen, place);
+            if let Some(day) = self.on(day) {
                 day.totals.conversion_events += chosen.conversion_side((nth, place), |_, _| ());
-                day.totals.conversion_users += u64::from(last != Some(visit));
+                day.totals.conversion_users += u64::from(last != visit);
             }
-            last = Some(visit);
+            last = visit;
         }
     }
 
     /// Counts what a page did in the sessions of a block.
     pub(crate) fn add_page(&mut self, chosen: &Chosen<'_>, page: u32) {
-        let mut last = [None; ROLES.len()];
+        let mut last = [NONE; ROLES.len()];
         chosen.each_with_roles_of(page, |place, roles| {
-            let visit = visit(chosen, place);
-            let Some(day) = self.on(visit.1) else {
+            let (day, visit) = visit(chosen, place);
+            let Some(day) = self.on(day) else {
                 return;
             };
             for ((role, count), last) in ROLES.into_iter().zip(&mut day.roles).zip(&mut last) {
@@ -95,10 +98,10 @@ impl Days {
 
     /// Counts the sessions of a block that landed on a page.
     pub(crate) fn add_landings(&mut self, chosen: &Chosen<'_>, page: u32) {
-        let mut last = None;
+        let mut last = NONE;
         chosen.each_landed_on(page, |place| {
-            let visit = visit(chosen, place);
-            if let Some(day) = self.on(visit.1) {
+            let (day, visit) = visit(chosen, place);
+            if let Some(day) = self.on(day) {
                 see(&mut day.landing, &mut last, visit);
             }
         });
@@ -130,14 +133,17 @@ impl Days {
     }
 }
 
+/// The day of a session, and its visit.
 #[inline]
-fn visit(chosen: &Chosen<'_>, place: usize) -> Visit {
+fn visit(chosen: &Chosen<'_>, place: usize) -> (u16, Visit) {
     let of = |column: &[u16]| column.get(place).copied().unwrap_or_default();
-    (of(&chosen.block.user), of(&chosen.block.day))
+    let (user, day) = (of(&chosen.block.user), of(&chosen.block.day));
+    (day, Visit::from(user) << 16 | Visit::from(day))
 }
 
 #[inline]
-fn see(count: &mut RoleCount, last: &mut Option<Visit>, visit: Visit) {
+fn see(count: &mut RoleCount, last: &mut Visit, visit: Visit) {
     count.sessions += 1;
-    count.users += u64::from(last.replace(visit) != Some(visit));
+    count.users += u64::from(*last != visit);
+    *last = visit;
 }

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use crate::block::DAY_MS;
+use crate::block::day_and_time;
 use crate::chosen::Chosen;
 use crate::counts::RoleCount;
 use crate::error::{Error, Result};
@@ -51,6 +51,8 @@ pub struct Selection {
     before: Option<Selected>,
     /// As many as the limit are kept that are not less.
     floor: Option<Selected>,
+    /// The first and the last day on which sessions are that may be kept.
+    days: [u16; 2],
     /// In no order, and at most twice as many as the limit.
     kept: Vec<Selected>,
     total: RoleCount,
@@ -64,6 +66,10 @@ impl Selection {
             limit,
             before,
             floor: None,
+            days: [
+                0,
+                before.map_or(u16::MAX, |(start, ..)| day_and_time(start).0),
+            ],
             kept: Vec::new(),
             total: RoleCount::default(),
         }
@@ -82,36 +88,36 @@ impl Selection {
 
     /// Selects sessions of a block: all that are included, or those of a page, which is given by its number.
     pub(crate) fn add(&mut self, chosen: &Chosen<'_>, part: Part, page: u32) {
-        let mut last_user = None;
-        let mut see = |place: usize| {
-            let user = chosen.block.user.get(place);
-            self.total.sessions += 1;
-            self.total.users += u64::from(last_user != user);
+        let block = chosen.block;
+        let mut total = RoleCount::default();
+        // No user has it: to compare numbers takes no branch, which could not be foreseen.
+        let mut last_user = u32::MAX;
+        let see = |place: usize| {
+            let user = block.user.get(place).map_or(u32::MAX, |&user| user.into());
+            total.sessions += 1;
+            total.users += u64::from(last_user != user);
             last_user = user;
-            self.keep(chosen, place);
+            // Most are settled by their day.
+            let day = block.day.get(place).copied().unwrap_or_default();
+            let [first, last] = self.days;
+            if first <= day && day <= last {
+                let moment = block.moment(place);
+                self.push((moment.started_at, moment.session_key, block.user_key(place)));
+            }
         };
         match part {
             Part::All => chosen.each(see),
             Part::Landing(_) => chosen.each_landed_on(page, see),
-            Part::Roles(_, asked) => chosen.each_with_roles_of(page, |place, roles| {
-                if roles.meet(asked) {
-                    see(place);
-                }
-            }),
+            Part::Roles(_, asked) => {
+                let mut see = see;
+                chosen.each_with_roles_of(page, |place, roles| {
+                    if roles.meet(asked) {
+                        see(place);
+                    }
+                });
+            }
         }
-    }
-
-    #[inline]
-    fn keep(&mut self, chosen: &Chosen<'_>, place: usize) {
-        let block = chosen.block;
-        // Most are settled by their day.
-        let day = i64::from(block.day.get(place).copied().unwrap_or_default()) * DAY_MS;
-        if self.floor.is_none_or(|(start, ..)| start < day + DAY_MS)
-            && self.before.is_none_or(|(start, ..)| day <= start)
-        {
-            let moment = block.moment(place);
-            self.push((moment.started_at, moment.session_key, block.user_key(place)));
-        }
+        self.total.add(total);
     }
 
     fn push(&mut self, selected: Selected) {
@@ -135,6 +141,8 @@ impl Selection {
                 .kept
                 .select_nth_unstable_by(last, |one, other| other.cmp(one));
             self.floor = Some(floor);
+            let [first, _] = &mut self.days;
+            *first = day_and_time(floor.0).0;
             self.kept.truncate(self.limit);
         }
     }
@@ -164,8 +172,11 @@ impl Selection {
     #[must_use]
     pub fn take(&mut self) -> Vec<Selected> {
         self.cut();
-        self.floor = None;
-        let mut taken = mem::take(&mut self.kept);
+        let rest = Self {
+            total: self.total,
+            ..self.empty()
+        };
+        let mut taken = mem::replace(self, rest).kept;
         taken.sort_unstable_by(|one, other| other.cmp(one));
         taken
     }

@@ -7,8 +7,8 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use pageroles_core::roles::Side;
-use pageroles_core::{JsonAnswer, Scope, Tally};
+use pageroles_core::roles::{ROLES, Side};
+use pageroles_core::{Field, JsonAnswer, Part, Scope, Tally};
 use support::blocks::{Values, block, put_varuint};
 use support::{END_MS, START_MS, streams, tallies};
 
@@ -287,4 +287,58 @@ fn scopes_are_those_of_the_contract() {
         Scope::from_number(next).is_err(),
         "journey.rs has a scope {next} that pages.proto lacks"
     );
+}
+
+#[test]
+fn further_questions_have_the_numbers_of_the_contract() {
+    let roles = entries("enum Role");
+    let numbered = |entry: &Entry| (entry.name.clone(), entry.number);
+    let known = ROLES.map(|role| (role.name().to_owned(), role.number()));
+    let as_values = known.iter().map(|(name, number)| {
+        let name = format!("ROLE_{name}").to_uppercase();
+        (name, *number)
+    });
+    let around = [("ROLE_UNSPECIFIED", 0), ("ROLE_LANDING", 7)];
+    let [first, last] = around.map(|(name, number)| (name.to_owned(), number));
+    let as_values = std::iter::once(first).chain(as_values).chain([last]);
+    assert!(
+        as_values.eq(roles.iter().map(numbered)),
+        "the roles of pages.proto: {roles:?}"
+    );
+    for role in &roles {
+        assert!(Part::from_numbers(Some(1), role.number.into()).is_ok());
+    }
+    assert_eq!(of_type(&entries("message PageRoles"), "RoleCount"), known);
+
+    let day = entries("message PageDay");
+    let fields = ["date", "summary_totals", "roles", "landing"];
+    let fields = fields.map(str::to_owned).into_iter().zip(1..);
+    assert!(fields.eq(day.iter().map(numbered)), "{day:?}");
+    let days = entries("message PageDaysResponse");
+    assert!(days.iter().map(numbered).eq([("days".to_owned(), 1)]));
+
+    // The filters lie together.
+    let filters = entries("message PagesRequest");
+    let filters = filters.iter().filter(|field| {
+        let is_filter = !["start_date", "end_date"].contains(&field.name.as_str());
+        is_filter && field.type_name == "string"
+    });
+    let by_place: Vec<_> = filters.map(|field| field.name.as_str()).zip(0..).collect();
+    for (names, of) in [
+        (
+            &["conversion_page", "meta_type", "meta_id"][..],
+            Field::Conversion as fn(usize) -> _,
+        ),
+        (
+            &["source", "medium", "campaign", "content", "term"],
+            Field::Traffic,
+        ),
+        (&["landing_page"], |_| Field::Landing),
+    ] {
+        for (place, name) in names.iter().enumerate() {
+            let (_, number) = by_place.iter().find(|(other, _)| other == name).unwrap();
+            assert_eq!(Field::from_number(*number), Ok(of(place)), "{name}");
+        }
+    }
+    assert_eq!(by_place.len(), 9);
 }

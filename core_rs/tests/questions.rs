@@ -1,5 +1,6 @@
 //! The sessions behind a number, days and values of a domain in memory, against a naive reading of the same world.
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
+#![allow(clippy::struct_field_names, reason = "the contract's names")]
 
 mod support;
 

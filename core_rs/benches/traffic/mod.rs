@@ -7,7 +7,8 @@ mod blocks;
 use std::sync::Arc;
 
 use blocks::{Values, block};
-use pageroles_core::{Incoming, Question, Resident, Result, Scope};
+use pageroles_core::roles::Roles;
+use pageroles_core::{Days, Field, Incoming, Part, Question, Resident, Result, Scope, Selection};
 
 /// Sessions of one unit.
 pub const SESSIONS: usize = 1_000_000;
@@ -307,6 +308,63 @@ pub fn questions() -> [(&'static str, Question); 6] {
         ("one type of conversion of three", of_type),
     ]
 }
+
+/// What else a domain in memory is asked: on as many threads, for something that is more than nothing.
+pub type Ask = fn(&Resident, usize) -> u64;
+
+/// The page that comes most often.
+fn first_page() -> u64 {
+    mixed(1 << 40)
+}
+
+fn days_of(resident: &Resident, page: Option<u64>, threads: usize) -> u64 {
+    let [(_, any), ..] = questions();
+    let mut days = Days::new(20_000, DAYS);
+    resident.days(&any, page, None, &mut days, threads);
+    days.message().len() as u64
+}
+
+fn values_of(resident: &Resident, scope: Scope, field: Field, threads: usize) -> u64 {
+    let [(_, any), ..] = questions();
+    let values = resident.values(&Question { scope, ..any }, field, threads);
+    values.keys().len() as u64
+}
+
+fn latest_of(resident: &Resident, part: Part, threads: usize) -> u64 {
+    let [(_, any), ..] = questions();
+    let mut selection = Selection::new(1_000, None);
+    resident.select(&any, part, &mut selection, threads);
+    selection.take().len() as u64
+}
+
+/// The questions beside the report.
+pub const FURTHER: [(&str, Ask); 9] = [
+    ("days", |resident, threads| days_of(resident, None, threads)),
+    ("days of a page", |resident, threads| {
+        days_of(resident, Some(first_page()), threads)
+    }),
+    ("values of sources", |resident, threads| {
+        values_of(resident, Scope::Any, Field::Traffic(0), threads)
+    }),
+    ("values of landing pages", |resident, threads| {
+        values_of(resident, Scope::Any, Field::Landing, threads)
+    }),
+    ("values of types", |resident, threads| {
+        values_of(resident, Scope::Any, Field::Conversion(1), threads)
+    }),
+    ("values of ids, after", |resident, threads| {
+        values_of(resident, Scope::After, Field::Conversion(2), threads)
+    }),
+    ("latest 1,000", |resident, threads| {
+        latest_of(resident, Part::All, threads)
+    }),
+    ("latest 1,000 of a page", |resident, threads| {
+        latest_of(resident, Part::Roles(first_page(), Roles::ALL), threads)
+    }),
+    ("latest 1,000 that landed on a page", |resident, threads| {
+        latest_of(resident, Part::Landing(first_page()), threads)
+    }),
+];
 
 /// Names for these pages. `keys` are the leading bits of their keys.
 pub fn names(keys: &[u64]) -> Vec<u8> {

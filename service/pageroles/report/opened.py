@@ -15,7 +15,7 @@ from pageroles.report.plan import InMemory
 from pageroles.v1 import pages_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from pageroles.question.model import PagesQuery, SessionsQuery
@@ -163,11 +163,26 @@ class Opener:
         for start in range(0, len(places), AT_ONCE):
             chosen = places[start : start + AT_ONCE]
             call.let_others()
-            found = {tuple(row[:3]): row for row in self._store.rows(statements.opened(query.of, chosen), call)}
+            found: dict[Any, Any] = {
+                tuple(row[:3]): row for row in self._store.rows(statements.opened(query.of, chosen), call)
+            }
+            if not found.keys() >= set(chosen):
+                raise StoreChangedError(_CHANGED)
+            pages = self._names(query.of, {key for place in chosen for key in found[place][5]}, call)
             for place in chosen:
-                if place not in found:
-                    raise StoreChangedError(_CHANGED)
-                yield _session(found[place])
+                yield _session(found[place], pages)
+
+    def _names(self, query: PagesQuery, keys: set[int], call: Call) -> dict[int, str]:
+        """Return the names of pages by their keys."""
+        rows: Any = self._store.rows(statements.page_names(query.domain, sorted(keys), whole_keys=True), call)
+        names: dict[int, str] = {key: str(name) for key, name in rows}
+        if missing := sorted(keys - names.keys()):
+            # A writer that ended between the sessions and the names left some out: the sessions have them.
+            rows = self._store.rows(statements.page_names_in_sessions(query, missing, whole_keys=True), call)
+            names |= {key: str(name) for key, name in rows}
+        if not names.keys() >= keys:
+            raise StoreChangedError(_CHANGED)
+        return names
 
 
 def in_messages(sessions: Iterator[pages_pb2.PageSession]) -> Iterator[pages_pb2.PageSessionsResponse]:
@@ -183,9 +198,9 @@ def in_messages(sessions: Iterator[pages_pb2.PageSession]) -> Iterator[pages_pb2
         yield response
 
 
-def _session(row: Sequence[Any]) -> pages_pb2.PageSession:
-    started_at, _, _, session_id, user_id, pages, urls, types, ids, times, passing = row
-    session = pages_pb2.PageSession(session_id=session_id, user_id=user_id, pages=pages)
+def _session(row: Sequence[Any], names: Mapping[int, str]) -> pages_pb2.PageSession:
+    started_at, _, _, session_id, user_id, page_keys, urls, types, ids, times, passing = row
+    session = pages_pb2.PageSession(session_id=session_id, user_id=user_id, pages=[names[key] for key in page_keys])
     session.started_at.FromMilliseconds(started_at)
     columns = zip(urls, types, ids, times, strict=True)
     for url, kind, name, occurred_at in itertools.compress(columns, passing):

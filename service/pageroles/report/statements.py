@@ -279,8 +279,9 @@ def places_for(query: PagesQuery, keys: KeyRange) -> Statement:
 def opened(query: PagesQuery, chosen: Sequence[tuple[int, int, int]]) -> Statement:
     """Select sessions with all that is shown of them, and perhaps a few more of the same users.
 
-    The columns: start in milliseconds since 1970, session key and user key; session id and user id; the canonical pages
-    in order; and, of the conversions that match, in order, URL, type, id and time in milliseconds since 1970.
+    The columns: start in milliseconds since 1970, session key and user key; session id and user id; the keys of the
+    pages in order, whose URLs would take several times as long to read; and, of the conversions, in order, URL, type,
+    id, time in milliseconds since 1970, and whether it matches.
 
     Args:
         query: The question.
@@ -295,10 +296,9 @@ def opened(query: PagesQuery, chosen: Sequence[tuple[int, int, int]]) -> Stateme
         f"arrayMap((url, type, id) -> {matches}, {', '.join(conversions)})",
     )
     ordered = ", ".join(in_order(column=column, at="s.conversions.occurred_at") for column in columns)
-    pages = in_order(column=f"arrayMap(raw -> {_CANONICAL}, s.page_views.url)", at="s.page_views.viewed_at")
     return Statement(
         f"SELECT {_STARTED_AT}, {_SESSION_KEY}, s.user_key, s.session_id, s.user_id, "
-        f"{pages}, {ordered} FROM sessions AS s FINAL "
+        f"s.page_keys, {ordered} FROM sessions AS s FINAL "
         "PREWHERE s.user_key IN {users:Array(UInt64)} WHERE s.domain = {domain:String} "
         "AND s.user_sixteenth IN {sixteenths:Array(UInt8)} AND s.day IN {days:Array(Date)} "
         "AND s.session_key IN {sessions:Array(UInt64)} AND s.gone = 0",

@@ -198,7 +198,8 @@ class Life:
             self.key, _ = KeyStore(self.admin).create(None, permissions=may)
             self.limited = self.rng.choice(self.world.domains)
             QuotaStore(self.admin).set(self.limited, self.rng.choice((1000, 100_000)))
-            service_module.to_query = self._to_query  # type: ignore[attr-defined]
+            reports = service_module._KINDS[pages_pb2.PagesRequest]._replace(read=self._to_query)
+            service_module._KINDS[pages_pb2.PagesRequest] = reports
             self._open()
             yield
             self._close()
