@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pageroles.report.plan import Plan
     from pageroles.report.walks import Walks
     from pageroles.store.call import Call
+    from pageroles.store.statement import Statement
     from pageroles.store.store import Store
 
 
@@ -174,15 +175,24 @@ class Opener:
 
     def _names(self, query: PagesQuery, keys: set[int], call: Call) -> dict[int, str]:
         """Return the names of pages by their keys."""
-        rows: Any = self._store.rows(statements.page_names(query.domain, sorted(keys), whole_keys=True), call)
-        names: dict[int, str] = {key: str(name) for key, name in rows}
-        if missing := sorted(keys - names.keys()):
-            # A writer that ended between the sessions and the names left some out: the sessions have them.
-            rows = self._store.rows(statements.page_names_in_sessions(query, missing, whole_keys=True), call)
-            names |= {key: str(name) for key, name in rows}
+        names: dict[int, str] = {}
+        for some in _batched(sorted(keys)):
+            names |= self._read_names(statements.page_names(query.domain, some, whole_keys=True), call)
+        # A writer that ended between the sessions and the names left some out: the sessions have them.
+        for some in _batched(sorted(keys - names.keys())):
+            names |= self._read_names(statements.page_names_in_sessions(query, some, whole_keys=True), call)
         if not names.keys() >= keys:
             raise StoreChangedError(_CHANGED)
         return names
+
+    def _read_names(self, statement: Statement, call: Call) -> dict[int, str]:
+        rows: Any = self._store.rows(statement, call)
+        return {key: str(name) for key, name in rows}
+
+
+def _batched(keys: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Give keys in lists that a query may have."""
+    return (keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE))
 
 
 def in_messages(sessions: Iterator[pages_pb2.PageSession]) -> Iterator[pages_pb2.PageSessionsResponse]:
