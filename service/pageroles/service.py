@@ -20,7 +20,7 @@ from pageroles.admission import Admission
 from pageroles.errors import CancelledError, InternalError, PagerolesError, UnauthenticatedError
 from pageroles.question.request import to_days_query, to_query, to_sessions_query, to_values_query
 from pageroles.report.answerer import Answerer
-from pageroles.report.answers import Unchanged
+from pageroles.report.answers import Opened, Unchanged
 from pageroles.report.run import Reporter
 from pageroles.settings import ServerSettings
 from pageroles.store.watch import EVERY_SECONDS, Watch
@@ -241,7 +241,11 @@ class PagesService:
             if isinstance(report, Unchanged):
                 self._quotas.give_back(quota)
                 quota = None
-            turn.answered()
+            if isinstance(report, Opened):
+                # Each further part of it takes a turn of its own.
+                turn.leave()
+            else:
+                turn.answered()
             return Reply(report, caller.key_id, quota, turn)
 
     @contextlib.contextmanager
