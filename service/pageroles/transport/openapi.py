@@ -192,8 +192,8 @@ def _document() -> dict[str, Any]:
         "security": [{"key": []}, {"bearer": []}],
         "paths": {
             "/api/v1/pages": {
-                "get": _get_pages(parameters["PagesBody"]),
                 "post": _asked("pages", "PagesBody", parameters, _PAGES_TEXTS, _PAGES_EXAMPLES, _report_response()),
+                "get": _get_pages(parameters["PagesBody"]),
             },
             "/api/v1/pages/sessions": {
                 "post": _asked(
