@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+# Stands for the tag of whatever answer there is (RFC 9110, 13.1.2).
+ANY_ANSWER = "*"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Origin:
     """Where a request comes from: what is known of every one, also of one that can't be read.

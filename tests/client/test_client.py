@@ -121,8 +121,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         found.append(seconds)
 
-    monkeypatch.setattr("pageroles.client.blocking.time.sleep", found.append)
-    monkeypatch.setattr("pageroles.client.asynchronous.asyncio.sleep", sleep)
+    monkeypatch.setattr("pageroles.client.blocking.sleep", found.append)
+    monkeypatch.setattr("pageroles.client.asynchronous.sleep", sleep)
     return found
 
 
@@ -612,8 +612,8 @@ def test_a_report_that_breaks_off_is_asked_for_again(
     async def mended(_: float) -> None:
         servicer.breaks_with = None
 
-    monkeypatch.setattr("pageroles.client.blocking.time.sleep", lambda _: asyncio.run(mended(0)))
-    monkeypatch.setattr("pageroles.client.asynchronous.asyncio.sleep", mended)
+    monkeypatch.setattr("pageroles.client.blocking.sleep", lambda _: asyncio.run(mended(0)))
+    monkeypatch.setattr("pageroles.client.asynchronous.sleep", mended)
     assert len(ask(target, "report", **JULY).conversion_performance) == 2
     assert len(servicer.calls) == 2
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from pageroles import command
+from pageroles.access.keys import ApiKey, Permission
 from pageroles.client import Conversion, Days, FilterValue, RoleCount, Session
 from pageroles.command import app, comparing, progress, shown, tables
 from pageroles.command.processes import set_up_logs
@@ -290,3 +291,16 @@ def test_only_one_module_makes_consoles() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("Console", "Text.from_markup"))
     ]
     assert [each.split(":")[0] for each in found] == ["shown.py"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 110])
+def test_days_and_ids_stay_whole_at_any_width(width: int) -> None:
+    """They are what one reads a line by, or copies."""
+    message = pages_pb2.PageDaysResponse(days=[pages_pb2.PageDay(date="2025-07-31", roles={}, landing={})])
+    seen = table(tables.days(Days(message, has_page=True), "https://example.com/a"), width=width)
+    assert seen.count("2025-07-31") == 2
+    created = datetime(2025, 7, 31, tzinfo=UTC)
+    key = ApiKey("0123456789ab", "example.com", False, created, None, "a name", None, (Permission.REPORT,), "hash")
+    seen = table(tables.keys([key], {}), width=width)
+    assert "0123456789ab" in seen
+    assert "2025-07-31" in seen

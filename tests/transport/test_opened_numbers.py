@@ -204,7 +204,13 @@ def test_hints_name_what_nearly_matched(rest: str, served: Served) -> None:
     }  # fmt: skip
     rows: list[dict[str, Any]] = [
         {"session_id": "s1", "started_at": "2025-07-05 10:00:00.000", "source": "Google.com", **conversion},
-        {"session_id": "s2", "started_at": "2025-07-06 10:00:00.000", "source": "google.com/"},
+        {
+            "session_id": "s2",
+            "started_at": "2025-07-06 10:00:00.000",
+            "source": "google.com/",
+            "page_views.url": ["https://a.example/start"],
+            "page_views.viewed_at": ["2025-07-06 10:00:00.000"],
+        },
         {"session_id": "s3", "started_at": "2025-05-05 10:00:00.000", "source": "bing.com"},
     ]
     served.insert("".join(json.dumps(row | {"domain": domain, "user_id": "u"}) + "\n" for row in rows).encode())
@@ -235,6 +241,14 @@ def test_hints_name_what_nearly_matched(rest: str, served: Served) -> None:
     assert short(hints(conversion_page="https://a.example/buy")) == [
         ("conversion_page", "https://a.example/buy?plan=pro", 1)
     ]
+    # Several that are wrong at once leave none.
+    assert short(hints(source="google.com", meta_id="f1")) == [
+        ("meta_id", "F1", 0), ("source", "Google.com", 0), ("source", "google.com/", 0),
+    ]  # fmt: skip
+    # A page without its site.
+    assert short(hints(conversion_page="/buy")) == [("conversion_page", "https://a.example/buy?plan=pro", 1)]
+    assert short(hints(landing_page="/start")) == [("landing_page", "https://a.example/start", 1)]
+    assert short(hints(landing_page="a.example/START")) == [("landing_page", "https://a.example/start", 1)]
     (elsewhere,) = hints(source="bing.com")
     assert (elsewhere["value"], elsewhere["sessions"]) == ("bing.com", 0)
     assert "2025-05-05" in elsewhere["sentence"]

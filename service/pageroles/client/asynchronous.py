@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
+from asyncio import sleep
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import grpc
@@ -133,7 +133,7 @@ class AsyncClient:
                 return await ask(tries.seconds)
             except grpc.RpcError as error:
                 pause = tries.pause(error)
-            await asyncio.sleep(pause)
+            await sleep(pause)
 
 
 class AsyncSessions:
@@ -148,10 +148,21 @@ class AsyncSessions:
         self.data = data_state(first)
         self._call = more
         self._timeout = timeout
+        self._is_read = False
         self._given = self._sessions(first)
 
+    def __repr__(self) -> str:
+        """Return what it is."""
+        return f"{type(self).__name__}(total={self.total}, data={self.data})"
+
     def __aiter__(self) -> Self:
-        """Return the iterator itself."""
+        """Return the iterator itself.
+
+        Raises:
+            ValueError: It was read to its end: it gives each session once.
+        """
+        if self._is_read:
+            raise ValueError(calls.READ_ONCE)
         return self
 
     async def __anext__(self) -> Session:
@@ -192,3 +203,4 @@ class AsyncSessions:
                 message = await self._call.read()
             except grpc.RpcError as error:
                 raise refused(error, self._timeout) from error
+        self._is_read = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
+from time import sleep
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import grpc
@@ -186,7 +186,7 @@ class Client:
                 return ask(tries.seconds)
             except grpc.RpcError as error:
                 pause = tries.pause(error)
-            time.sleep(pause)
+            sleep(pause)
 
 
 class Sessions:
@@ -206,10 +206,21 @@ class Sessions:
         self.data = data_state(first)
         self._call = more
         self._timeout = timeout
+        self._is_read = False
         self._given = self._sessions(first)
 
+    def __repr__(self) -> str:
+        """Return what it is."""
+        return f"{type(self).__name__}(total={self.total}, data={self.data})"
+
     def __iter__(self) -> Self:
-        """Return the iterator itself."""
+        """Return the iterator itself.
+
+        Raises:
+            ValueError: It was read to its end: it gives each session once.
+        """
+        if self._is_read:
+            raise ValueError(calls.READ_ONCE)
         return self
 
     def __next__(self) -> Session:
@@ -246,6 +257,7 @@ class Sessions:
         try:
             for message in self._call:
                 yield from map(session, message.sessions)
+            self._is_read = True
         except grpc.RpcError as error:
             raise refused(error, self._timeout) from error
 

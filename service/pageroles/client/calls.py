@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Values of filters are long at times: a thousand of them may pass the 4 MiB that gRPC takes by default.
 OPTIONS = [("grpc.max_receive_message_length", 64 << 20)]
+# A second reading would find nothing, which looks like no sessions.
+READ_ONCE = "the sessions were read to their end, and are given once; keep them in a list, or ask again"
 TIMEOUT = 60.0
 RETRIES = 3
 # Seconds: about how long the first pause is, where the server does not say; each next one is twice as long.

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _DOMAIN = "pageroles"
 _STATUS_METADATA = "grpc-status-details-bin"
 _REQUEST_ID_METADATA = "x-request-id"
+# A caller of Python's gives arguments where gRPC has metadata.
+_ARGUMENTS = {"metadata `authentication`": "`key`", "metadata `domain`": "`domain`"}
 
 
 class RequestError(Exception):
@@ -173,6 +175,8 @@ def refused(error: grpc.RpcError, timeout: float | None = None) -> RequestError:
         sentence = f"no answer came within {timeout:g} seconds"
     if code == "unimplemented":
         sentence = "the server does not have this method: it is older than this client"
+    for place, argument in _ARGUMENTS.items():
+        sentence = sentence.replace(place, argument)
     delay = retry.retry_delay
     return _OF_CODES.get(code, RequestError)(
         sentence or status,

@@ -13,7 +13,7 @@ import typer
 
 from pageroles import sentences
 from pageroles.client import Client, RequestError
-from pageroles.command import shown
+from pageroles.command import outputs, shown
 from pageroles.command.options import (
     DEFAULT_GRPC_ADDRESS,
     EXIT_FAULT,
@@ -25,6 +25,8 @@ from pageroles.command.options import (
     client_tls,
     from_file,
 )
+from pageroles.errors import InvalidArgumentError
+from pageroles.question import window
 from pageroles.question.filters import FILTERS
 from pageroles.question.request import SCOPES
 from pageroles.question.window import MAX_SPAN
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pageroles.client import Question
+    from pageroles.question.model import Window
     from pageroles.settings import ClientTls
 
 _DAYS_OF_UNIT = {"d": 1, "w": 7}
@@ -65,6 +68,7 @@ class Asked:
             SettingError: The files of TLS can't be used.
             typer.Exit: The server refused, or can't be reached.
         """
+        self._tell_of_shorter_window()
         tls = client_credentials(self.tls) or False
         with Client(self.target, self.key, domain=self.domain, tls=tls, timeout=self.timeout) as opened:
             try:
@@ -72,6 +76,24 @@ class Asked:
             except RequestError as error:
                 shown.say(_err, (error.code.upper(), "red"), f": {error}")
                 raise typer.Exit(EXIT_FAULT) from None
+
+    def window(self) -> Window | None:
+        """Return the window that the dates stand for now; None where a server will refuse them."""
+        start, end = (str(self.question.get(name) or "") for name in ("start_date", "end_date"))
+        try:
+            return window.resolve(start, end, datetime.now(UTC))
+        except InvalidArgumentError:
+            return None
+
+    def _tell_of_shorter_window(self) -> None:
+        """Say that the window is shorter than the dates are apart, if it is."""
+        start, covered = str(self.question.get("start_date") or ""), self.window()
+        if start and covered and covered.start > window.first_instant("start_date", start):
+            shown.say(
+                _err,
+                f"a window covers at most {MAX_SPAN.days} days and an hour: this one starts at "
+                f"{outputs.instant(covered.start)}, not at {start}",
+            )
 
 
 def _options(

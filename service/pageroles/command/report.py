@@ -72,14 +72,24 @@ def report(
             include.append("hints")
         with asked.client() as client:
             found = client.report(limit=limit, include=include, plan=plan, **asked.question)
-        if csv:
-            outputs.print_rows(found)
-        else:
-            body = outputs.report_json(found)
-            outputs.print_json(body) if json else _out.print(tables.answer(rest_shape.read(body), rows=rows))
+        _print(asked, found, rows, json=json, csv=csv)
         if plan:
             # Beside the answer, which another program may read.
             shown.say(_err, ("plan", "bold"), f": {found.plan or 'the server does not say'}")
+
+
+def _print(asked: Asked, found: Report, rows: int, *, json: bool, csv: bool) -> None:
+    if csv:
+        outputs.print_rows(found)
+        return
+    body = outputs.report_json(found)
+    if json:
+        outputs.print_json(body)
+        return
+    _out.print(tables.answer(rest_shape.read(body), rows=rows))
+    if not found.summary_totals.total_sessions and (covered := asked.window()):
+        ends = (outputs.instant(end) for end in (covered.start, covered.shown_end))
+        shown.say(_out, "asked for sessions from ", " to ".join(ends))
 
 
 def _refuse_together(options: dict[str, bool]) -> None:
@@ -116,6 +126,8 @@ def _compare(asked: Asked, rows: int, *, json: bool, csv: bool) -> None:
         outputs.print_compared(now, before)
     else:
         _out.print(tables.comparison(now, before, dates, rows=rows))
+        if (covered := asked.window()) and covered.end > datetime.now(UTC):
+            shown.say(_err, ("the window is not over", "yellow"), ": what it lacks shows as a loss")
 
 
 def _of(client: Client, asked: Asked, dates: Dates) -> Report:

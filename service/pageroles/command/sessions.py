@@ -64,7 +64,8 @@ def sessions(
         elif csv:
             # Written as they come, some at a time.
             names = [each.name for each in SessionRows([]).columns()]
-            rows = (row for some in iter(lambda: list(islice(found, 1000)), []) for row in SessionRows(some).rows())
+            given = (each for each in found)
+            rows = (row for some in iter(lambda: list(islice(given, 1000)), []) for row in SessionRows(some).rows())
             outputs.print_csv(names, rows)
         else:
             _out.print(tables.sessions(found.total, list(found)))

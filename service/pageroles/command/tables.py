@@ -63,6 +63,11 @@ def answer(body: Answer, *, rows: int) -> RenderableType:
     )
 
 
+# As 2026-07-01, and the id of a key.
+_DAY_WIDTH = 10
+KEY_ID_WIDTH = 12
+
+
 def _hints(hints: list[Hint]) -> Table:
     table = Table(title="What nearly matches", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for column in ("option", "value"):
@@ -78,7 +83,7 @@ def _hints(hints: list[Hint]) -> Table:
 def days(found: Days, url: str) -> RenderableType:
     """Return a table of days, with the roles of a page where its URL is given."""
     table = Table(title="Day by day (UTC)", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    table.add_column("day")
+    table.add_column("day", no_wrap=True, min_width=_DAY_WIDTH)
     for column in ("sessions", "users", "conversions", "users who convert"):
         table.add_column(column, justify="right")
     for day in found:
@@ -87,7 +92,7 @@ def days(found: Days, url: str) -> RenderableType:
     if not url:
         return table
     roles = Table(box=box.SIMPLE_HEAD)
-    roles.add_column("day")
+    roles.add_column("day", no_wrap=True, min_width=_DAY_WIDTH)
     for side, names in (("", CONVERSION_ROLES), ("leave: ", DROP_OFF_ROLES)):
         for name in names:
             roles.add_column(f"{side}{heading(name)}", justify="right")
@@ -237,8 +242,12 @@ def _cell(count: dict[str, int]) -> Text:
 def keys(records: list[ApiKey], last_uses: Mapping[str, datetime]) -> Table:
     """Return a table of keys, in the order given, with when each was last used."""
     table = Table(box=box.SIMPLE_HEAD)
-    for column in ("id", "name", "domain", "may", "created", "last used", "expires", "revoked"):
+    # An id is copied, and a day is read: they stay whole at any width.
+    table.add_column("id", no_wrap=True, min_width=KEY_ID_WIDTH)
+    for column in ("name", "domain", "may"):
         table.add_column(column)
+    for column in ("created", "last used", "expires", "revoked"):
+        table.add_column(column, min_width=_DAY_WIDTH if column == "created" else None)
     for record in records:
         domain = Data("all domains", "italic") if record.all_domains else Data(record.domain)
         instants = (record.created_at, last_uses.get(record.id), record.expires_at, record.revoked_at)
@@ -325,7 +334,8 @@ _DOMAIN_COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
 def settings(found: list[Setting]) -> Table:
     """Return a table of settings, in the order given."""
     table = Table(box=box.SIMPLE_HEAD)
-    for column in ("variable", "option", "value", "from", "commands"):
+    table.add_column("variable", no_wrap=True, min_width=max(len(one.variable) for one in found))
+    for column in ("option", "value", "from", "commands"):
         table.add_column(column)
     for one in found:
         table.add_row(*map(Data, (one.variable, one.option, one.value, one.source, ", ".join(one.commands) or "all")))

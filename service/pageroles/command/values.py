@@ -28,7 +28,7 @@ def values(
         str, typer.Option(help="Only values that contain this text, in any case.", show_default="all")
     ] = "",
     limit: Annotated[
-        int, typer.Option(min=1, max=MOST, help="Most values to ask for, those with most sessions.")
+        int, typer.Option(min=0, max=MOST, help="Most values to ask for, those with most sessions; 0: 100.")
     ] = 100,
     json: Annotated[bool, typer.Option("--json", help="Print them as JSON, in the shape of REST.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print them as CSV.")] = False,

@@ -165,6 +165,8 @@ def to_values_query(request: pages_pb2.FilterValuesRequest, domain: str, now: da
     """
     of = _without_more(request.question, domain, now)
     named = {each.name: each for each in FILTERS}
+    if not request.field:
+        raise InvalidArgumentError("field", f"is missing; give one of {', '.join(named)}")
     if request.field not in named:
         raise InvalidArgumentError("field", sentences.unknown_name("filter", request.field, tuple(named)))
     if len(request.contains.encode()) > MAX_FILTER_BYTES:

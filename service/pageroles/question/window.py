@@ -73,13 +73,17 @@ def resolve(start_date: str, end_date: str, now: datetime) -> Window:
     if start > end.last:
         raise InvalidArgumentError(
             "start_date" if start_date else "end_date",
-            f"the window starts at {start.isoformat()}, after its end at {end.last.isoformat()}; "
-            "give a start_date that is not later than the end_date",
+            f"the window starts at {_shown(start)}, after its end {'at' if end_date else 'now,'} {_shown(end.last)}; "
+            f"give a start_date that is not later than {'the end_date' if end_date else 'now'}",
         )
     if end.last - start > MAX_SPAN:
         start = _before(end.first)
     shown_end = end.last if end.length == _MILLISECOND else end.last.replace(microsecond=0)
     return Window(start=start, end=end.last, shown_end=shown_end)
+
+
+def _shown(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def first_instant(field: str, text: str) -> datetime:

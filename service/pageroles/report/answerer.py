@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from pageroles.incoming import ANY_ANSWER
 from pageroles.question.model import DaysQuery, Include, PagesQuery, SessionsQuery, ValuesQuery
 from pageroles.report import days
 from pageroles.report.answers import Message, Unchanged
@@ -68,14 +69,16 @@ class Answerer:
             call: Ends the queries in time.
             admit_large: Called before much is counted; what it raises ends the answer.
             go_on: Returns a call for what is read when this has returned.
-            known: The tags of answers that the caller has.
+            known: The tags of answers that the caller has; or that it has one, whichever it is.
 
         Raises:
             PagerolesError: The store failed, or the call ended; no query of it keeps running.
         """
         begun = self._begin(query if isinstance(query, PagesQuery) else query.of, call)
-        if isinstance(query, PagesQuery) and known and begun.state and (tag := query.tag(begun.state.version)) in known:
-            return Unchanged(begun.state, tag)
+        if isinstance(query, PagesQuery) and begun.state and known:
+            tag = query.tag(begun.state.version)
+            if tag in known or ANY_ANSWER in known:
+                return Unchanged(begun.state, tag)
         if begun.plan.large:
             admit_large()
         match query:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from typing import TYPE_CHECKING
 
 from pageroles.question.request import canonical
@@ -25,6 +27,8 @@ MOST = 10
 # The values of a filter that are compared: those with most sessions of those that contain the given one.
 _COMPARED = 1000
 _URL_AS_TRACKED = "conversion_page"
+# The scheme and the host of a URL, or a host alone: what has a dot and stands before the first slash.
+_SITE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*|[^/?#]*\.[^/?#]*(?=/)")
 
 
 class HintFinder:
@@ -49,12 +53,22 @@ class HintFinder:
         if isinstance(plan, InMemory) or not plan.large:
             for condition in query.conditions:
                 hints += self._alike(query, condition, plan, call)
+            if not hints and len(query.conditions) > 1:
+                # Several may be wrong at once.
+                for condition in query.conditions:
+                    alone = dataclasses.replace(query, conditions=(condition,))
+                    hints += self._alike(alone, condition, plan, call, is_alone=True)
         for condition in query.conditions:
             hints += self._elsewhere(query, condition, call)
         return hints[:MOST]
 
-    def _alike(self, query: PagesQuery, condition: Condition, plan: Plan, call: Call) -> Iterator[pages_pb2.Hint]:
-        """Give the stored values that differ a little from the given one."""
+    def _alike(
+        self, query: PagesQuery, condition: Condition, plan: Plan, call: Call, *, is_alone: bool = False
+    ) -> Iterator[pages_pb2.Hint]:
+        """Give the stored values that differ a little from the given one.
+
+        `is_alone`: other filters are left out of the question; with them no session is included.
+        """
         asked, given = condition
         core = _core_of(asked, given)
         if not core:
@@ -65,8 +79,9 @@ class HintFinder:
                 yield pages_pb2.Hint(
                     field=asked.name,
                     value=value,
-                    sessions=sessions,
-                    sentence=f"{shown(value)} is stored: it differs from {shown(given)} {differs}",
+                    sessions=0 if is_alone else sessions,
+                    sentence=f"{shown(value)} is stored: it differs from {shown(given)} {differs}"
+                    + (", and the other filters leave none of its sessions" if is_alone else ""),
                 )
 
     def _elsewhere(self, query: PagesQuery, condition: Condition, call: Call) -> Iterator[pages_pb2.Hint]:
@@ -98,6 +113,12 @@ def difference(asked: Filter, given: str, stored: str) -> str | None:
         given.strip().endswith("/") != stored.strip().endswith("/")
     ):
         found.append("in the slash at its end")
+    if asked.name == _URL_AS_TRACKED or asked.is_page:
+        sites = [(_SITE.match(value.strip()) or [""])[0] for value in (given, stored)]
+        if sites[0].casefold() != sites[1].casefold():
+            found.append("in the site before its path")
+        elif sites[0] != sites[1] and _core_of(asked, given) == _core_of(asked, stored):
+            found.append("in upper and lower case")
     if _core_of(asked, given) != _core_of(asked, stored):
         found.append("in upper and lower case")
     return " and ".join(found) or None
@@ -106,7 +127,9 @@ def difference(asked: Filter, given: str, stored: str) -> str | None:
 def _core_of(asked: Filter, value: str) -> str:
     """Return what two values that differ a little have in common, but for upper and lower case."""
     value = value.strip()
-    return (canonical(value) if asked.name == _URL_AS_TRACKED else value).rstrip("/")
+    if asked.name == _URL_AS_TRACKED or asked.is_page:
+        value = _SITE.sub("", canonical(value))
+    return value.rstrip("/")
 
 
 def _tail(url: str) -> str:

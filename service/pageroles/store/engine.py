@@ -211,7 +211,9 @@ def _refuse_folder(path: Path, *, create: bool) -> None:
         raise SettingError(
             f"the store in {path} was not restored to its end: remove the folder, and run `pageroles restore` again"
         )
-    if not any(name in entries for name in _MADE_BY_ENGINE):
+    # A folder of that name may also be that of a whole store within this one.
+    own = [name for name in _MADE_BY_ENGINE if name in entries and not (entries[name] / "metadata").is_dir()]
+    if not own:
         within = sorted(name for name, entry in entries.items() if (entry / "metadata").is_dir())
         hint = f"; {path / within[0]} has one" if within else ""
         if entries:

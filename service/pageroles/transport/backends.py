@@ -13,6 +13,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pageroles.errors import OverloadedError, PagerolesError, Status
+from pageroles.incoming import ANY_ANSWER
 from pageroles.report.answers import Unchanged
 from pageroles.telemetry import methods
 from pageroles.telemetry.record import Telemetry
@@ -252,7 +253,7 @@ class RemoteBackend:
             told = headers.passed_on(await (call.trailing_metadata() if unchanged else call.initial_metadata()))
         except grpc.aio.AioRpcError as error:
             raise RefusedError(faults.from_grpc(error)) from error
-        if unchanged and headers.tags(value for _, value in told).isdisjoint(incoming.known):
+        if unchanged and not any(name == headers.ETAG.metadata for name, _ in told):
             raise RefusedError(faults.Refusal(faults.Code.INTERNAL, "the server gave no answer"))
         return StreamedReply(_messages(first, call), told, unchanged)
 
@@ -312,7 +313,8 @@ class RemoteBackend:
 def _metadata(incoming: Incoming, trace: Mapping[str, str]) -> list[tuple[str, str | bytes]]:
     """Return what a request that is passed on carries."""
     metadata = headers.caller_metadata(incoming.key, incoming.domain)
-    known = [(headers.IF_NONE_MATCH.metadata, f'"{tag}"') for tag in sorted(incoming.known)]
+    tags = (tag if tag == ANY_ANSWER else f'"{tag}"' for tag in sorted(incoming.known))
+    known = [(headers.IF_NONE_MATCH.metadata, tag) for tag in tags]
     return [*metadata, (headers.REQUEST_ID.metadata, incoming.origin.request_id), *known, *trace.items()]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pageroles import sentences
 from pageroles.errors import InvalidArgumentError, QuotaState
+from pageroles.incoming import ANY_ANSWER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,7 +67,7 @@ OF_ANSWERS = (REQUEST_ID, *OF_QUOTAS, *OF_DATA, ETAG, RETRY_AFTER)
 # An answer that a caller may keep, and has to ask for again.
 ASKED_AGAIN = {
     "cache-control": "private, no-cache",
-    "vary": f"{AUTHENTICATION.http}, {AUTHORIZATION.http}, {DOMAIN.http}, Accept-Encoding",
+    "vary": f"{AUTHENTICATION.http}, {AUTHORIZATION.http}, {DOMAIN.http}",
 }
 CLOSE = {"connection": "close"}
 NOT_KEPT = {"cache-control": "no-store"}
@@ -193,7 +194,8 @@ def told(quota: QuotaState | None, answer: Answer) -> tuple[tuple[str, str], ...
 
 def tags(if_none_match: Iterable[str]) -> frozenset[str]:
     """Return the tags of the answers that a caller has, as `If-None-Match` gives them; the encoding is left out."""
-    return frozenset(match[1] for value in if_none_match for match in _TAG.finditer(value))
+    given = [*if_none_match]
+    return frozenset(match[1] for value in given for match in _TAG.finditer(value)) | ({ANY_ANSWER} & {*given})
 
 
 def passed_on(metadata: Iterable[tuple[str, object]]) -> tuple[tuple[str, str], ...]:

@@ -309,8 +309,8 @@ def _json(body: object, more_headers: dict[str, str]) -> Response:
 _SENTENCES = {
     HTTPStatus.NOT_FOUND: f"there is nothing at this path; send questions with POST {PATH} (no slash at the end) and "
     f"sessions with POST {rest_sessions.PATH}, and see /docs",
-    HTTPStatus.METHOD_NOT_ALLOWED: f"this path does not take this method; send questions with POST {PATH} and "
-    f"sessions with POST {rest_sessions.PATH}",
+    HTTPStatus.METHOD_NOT_ALLOWED: "this path does not take this method; the header `Allow` says which it takes: "
+    f"questions come with POST, those of {PATH} with GET as well, and sessions with POST {rest_sessions.PATH}",
 }
 
 
