@@ -13,12 +13,15 @@ import requests
 
 from pageroles.access.keys import KeyStore, Permission
 from pageroles.access.quotas import QuotaStore
-from pageroles.report import opened
+from pageroles.report import opened, statements
 from pageroles.transport import rest_schema
 from pageroles.v1 import pages_pb2, pages_pb2_grpc
 from support import worked
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pageroles.store.statement import Statement
     from support.served import Served
 
 JULY = {"start_date": "2025-07-01", "end_date": "2025-07-31"}
@@ -194,6 +197,33 @@ def test_many_sessions_come_in_parts_and_all_of_them_once(
     for limit in (6, 7, 8, 27, 30, 99, 100, 101):
         some = post(rest, key, "sessions", JULY | {"limit": limit}).json()
         assert some["sessions"] == found["sessions"][:limit], limit
+
+
+def test_a_query_lists_a_bounded_number_of_pages(
+    rest: str, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    page_names = statements.page_names
+
+    def seen(domain: str, page_keys: Sequence[int] | None, *, whole_keys: bool) -> Statement:
+        asked.append(len(page_keys or ()))
+        return page_names(domain, page_keys, whole_keys=whole_keys)
+
+    domain, views = f"pages-{next(_numbers)}.example.com", 4_000
+    row = {"domain": domain, "user_id": "u", "started_at": "2025-07-05 10:00:00.000"}
+    sessions = [
+        row | {"session_id": name, "page_views.url": [f"/{name}/{number}" for number in range(views)],
+               "page_views.viewed_at": [row["started_at"]] * views}
+        for name in ("s1", "s2", "s3")
+    ]  # fmt: skip
+    served.insert("".join(json.dumps(each) + "\n" for each in sessions).encode())
+    key = key_for(served, domain, Permission.SESSIONS)
+    monkeypatch.setattr(statements, "page_names", seen)
+    found = post(rest, key, "sessions", JULY).json()["sessions"]
+    pages = {each["session_id"]: each["pages"] for each in found}
+    assert pages == {each["session_id"]: each["page_views.url"] for each in sessions}
+    assert sum(asked) == 3 * views
+    assert max(asked) <= opened.LISTED
 
 
 def test_hints_name_what_nearly_matched(rest: str, served: Served) -> None:

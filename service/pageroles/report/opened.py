@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pageroles.report.plan import Plan
     from pageroles.report.walks import Walks
     from pageroles.store.call import Call
+    from pageroles.store.statement import Statement
     from pageroles.store.store import Store
 
 
@@ -37,6 +38,9 @@ _TRIES = 3
 AT_ONCE = 1000
 # The most that one walk chooses: in memory, where it costs little; and where it reads the domain again.
 _OF_A_WALK, _OF_A_READING = 100_000, 1_000_000
+# A query lists at most so many page keys, which is some 100 KB: a server takes no field of a form above 128 KiB, and the
+# embedded engine does not come back from lists of several MB.
+LISTED = 5000
 # A message that has so many bytes takes no further session.
 _MESSAGE_BYTES = 512 << 10
 
@@ -174,12 +178,17 @@ class Opener:
 
     def _names(self, query: PagesQuery, keys: set[int], call: Call) -> dict[int, str]:
         """Return the names of pages by their keys."""
-        rows: Any = self._store.rows(statements.page_names(query.domain, sorted(keys), whole_keys=True), call)
-        names: dict[int, str] = {key: str(name) for key, name in rows}
-        if missing := sorted(keys - names.keys()):
-            # A writer that ended between the sessions and the names left some out: the sessions have them.
-            rows = self._store.rows(statements.page_names_in_sessions(query, missing, whole_keys=True), call)
-            names |= {key: str(name) for key, name in rows}
+        names: dict[int, str] = {}
+
+        def read(missing: Sequence[int], of: Callable[[Sequence[int]], Statement]) -> None:
+            for start in range(0, len(missing), LISTED):
+                rows: Any = self._store.rows(of(missing[start : start + LISTED]), call)
+                names.update((key, str(name)) for key, name in rows)
+
+        read(sorted(keys), lambda listed: statements.page_names(query.domain, listed, whole_keys=True))
+        # A writer that ended between the sessions and the names left some out: the sessions have them.
+        missing = sorted(keys - names.keys())
+        read(missing, lambda listed: statements.page_names_in_sessions(query, listed, whole_keys=True))
         if not names.keys() >= keys:
             raise StoreChangedError(_CHANGED)
         return names
