@@ -13,6 +13,7 @@ import requests
 
 from pageroles.access.keys import KeyStore, Permission
 from pageroles.access.quotas import QuotaStore
+from pageroles.client import Client
 from pageroles.report import opened, statements
 from pageroles.transport import rest_schema
 from pageroles.v1 import pages_pb2, pages_pb2_grpc
@@ -224,6 +225,23 @@ def test_a_query_lists_a_bounded_number_of_pages(
     assert pages == {each["session_id"]: each["page_views.url"] for each in sessions}
     assert sum(asked) == 3 * views
     assert max(asked) <= opened.LISTED
+
+
+def test_a_session_of_many_megabytes_opens(rest: str, served: Served) -> None:
+    domain, views = f"large-{next(_numbers)}.example.com", 10_000
+    row = {
+        "domain": domain, "session_id": "s1", "user_id": "u", "started_at": "2025-07-05 10:00:00.000",
+        "page_views.url": [f"/{number}/{'x' * 1000}" for number in range(views)],
+        "page_views.viewed_at": ["2025-07-05 10:00:00.000"] * views,
+    }  # fmt: skip
+    served.insert(json.dumps(row).encode())
+    key = key_for(served, domain, Permission.SESSIONS)
+    answer = post(rest, key, "sessions", JULY)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["sessions"][0]["pages"] == row["page_views.url"]
+    with Client(served.target, key) as client:
+        (session,) = client.sessions(start_date=JULY["start_date"], end_date=JULY["end_date"])
+    assert len(session.pages) == views
 
 
 def test_hints_name_what_nearly_matched(rest: str, served: Served) -> None:
