@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -20,8 +21,9 @@ from pageroles.v1 import pages_pb2, pages_pb2_grpc
 from support import worked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from pageroles.store.call import Call
     from pageroles.store.statement import Statement
     from support.served import Served
 
@@ -242,6 +244,40 @@ def test_a_session_of_many_megabytes_opens(rest: str, served: Served) -> None:
     with Client(served.target, key) as client:
         (session,) = client.sessions(start_date=JULY["start_date"], end_date=JULY["end_date"])
     assert len(session.pages) == views
+
+
+def test_what_is_read_for_a_caller_who_is_gone_ends(
+    rest: str, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opened, "AT_ONCE", 1)
+    domain, views = f"gone-{next(_numbers)}.example.com", 100
+    row = {
+        "domain": domain, "user_id": "u", "started_at": "2025-07-05 10:00:00.000",
+        "page_views.url": [f"/{number}/{'x' * 2000}" for number in range(views)],
+        "page_views.viewed_at": ["2025-07-05 10:00:00.000"] * views,
+    }  # fmt: skip
+    sessions = [row | {"session_id": f"s{number}"} for number in range(10)]
+    served.insert("".join(json.dumps(each) + "\n" for each in sessions).encode())
+    key = key_for(served, domain, Permission.SESSIONS)
+    show, shown = opened.Opener.show, itertools.count(1)
+    reached, cancelled = threading.Event(), threading.Event()
+
+    def slow(self: opened.Opener, query: Any, places: Any, call: Call) -> Iterator[pages_pb2.PageSession]:
+        if next(shown) == 6:
+            reached.set()
+            call.on_cancel(cancelled.set)
+            cancelled.wait(call.remaining())
+        return show(self, query, places, call)
+
+    monkeypatch.setattr(opened.Opener, "show", slow)
+    with requests.post(
+        f"{rest}/api/v1/pages/sessions", json=JULY, timeout=30, stream=True,
+        headers={"Authentication": key, "Accept-Encoding": "identity"},
+    ) as answer:  # fmt: skip
+        assert answer.status_code == 200
+        assert reached.wait(30)
+    # Nobody cancels a call whose time is over.
+    assert cancelled.wait(60)
 
 
 def test_hints_name_what_nearly_matched(rest: str, served: Served) -> None:

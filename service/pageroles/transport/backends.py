@@ -145,7 +145,7 @@ class LocalBackend:
         except asyncio.CancelledError:
             cancellation.cancel()
             raise
-        messages = self._messages(incoming, reply, begun, rest)
+        messages = self._messages(incoming, reply, begun, rest, cancellation)
         return StreamedReply(messages, headers.told(reply.quota, reply.report), isinstance(reply.report, Unchanged))
 
     def _begin(
@@ -163,9 +163,11 @@ class LocalBackend:
             reply.turn.leave()
 
     async def _messages(
-        self, incoming: Incoming, reply: Reply, begun: list[bytes], rest: Iterator[bytes]
+        self, incoming: Incoming, reply: Reply, begun: list[bytes], rest: Iterator[bytes], cancellation: _Cancellation
     ) -> AsyncIterator[bytes]:
         with contextlib.ExitStack() as held:
+            # What is read for a caller who is gone ends; where all was read, this does nothing.
+            held.callback(cancellation.cancel)
             try:
                 held.enter_context(self._service.admission.answer(reply.key_id, reply.report.bytes))
             except PagerolesError as error:
