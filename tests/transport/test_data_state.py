@@ -15,6 +15,8 @@ import requests
 import urllib3
 
 from pageroles.access.quotas import QuotaStore
+from pageroles.report import plan
+from pageroles.report.residents import Residents
 from pageroles.v1 import pages_pb2, pages_pb2_grpc
 from support import worked
 
@@ -195,6 +197,24 @@ def test_grpc_tells_it_in_metadata_and_where_asked_in_the_answer(served: Served,
     assert first.data == whole.data
     assert not any(message.HasField("data") for message in rest)
     assert not bare.HasField("data")
+
+
+def test_hints_that_are_left_out_have_a_version_of_their_own(
+    rest: str, served: Served, domain: str, its_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"domain": domain, "session_id": "s", "user_id": "u", "started_at": "2025-07-05 10:00:00.000"}
+    served.insert(json.dumps(row | {"utm_term": "Shoes"}).encode())
+    asked = JULY | {"include": "hints,data", "term": "shoes"}
+    with monkeypatch.context() as patched:
+        # As a large domain that is not in memory.
+        patched.setattr(Residents, "fresh", lambda *_: None)
+        patched.setattr(plan, "SMALL_ROWS", 0)
+        few = get(rest, its_key, asked)
+    all_of_them = get(rest, its_key, asked)
+    assert "hints" not in few.json()
+    assert [hint["value"] for hint in all_of_them.json()["hints"]] == ["Shoes"]
+    assert few.headers["x-data-version"] != all_of_them.headers["x-data-version"]
+    assert get(rest, its_key, asked, If_None_Match=few.headers["etag"]).status_code == 200
 
 
 def test_an_empty_answer_says_it_too(rest: str, its_key: str) -> None:
