@@ -92,7 +92,7 @@ impl Values {
     /// texts, byte by byte. Values without a name are left out.
     #[must_use]
     pub fn top(&self, names: &Names, contains: &str, limit: usize) -> Vec<(String, u64)> {
-        let contains = contains.to_lowercase();
+        let contains = without_case(contains);
         let texts = names.read();
         let mut all: Vec<(u64, u64)> = self
             .0
@@ -110,7 +110,7 @@ impl Values {
                 .iter()
                 .filter_map(|&(sessions, key)| Some((texts.get(&key)?, sessions)));
             let mut found: Vec<_> = with_text
-                .filter(|(text, _)| contains.is_empty() || text.to_lowercase().contains(&contains))
+                .filter(|(text, _)| contains.is_empty() || without_case(text).contains(&contains))
                 .collect();
             found.sort_unstable();
             top.extend(
@@ -122,6 +122,18 @@ impl Values {
         top.truncate(limit);
         top
     }
+}
+
+/// A text as it is compared without its case, character by character: what a part of a text becomes does not depend on
+/// where it stands, as the lower case of a sigma does.
+fn without_case(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    text.chars()
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// Sessions by a number that each of them has.
@@ -247,6 +259,25 @@ impl<'a> ByConversion<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_part_of_a_text_is_in_it_in_any_case() {
+        for (text, part) in [
+            ("ΟΔΟΣΑ", "ΟΔΟΣ"),
+            ("οδος", "ΟΔΟΣ"),
+            ("Οδοσα", "οδος"),
+            ("straße", "STRASSE"),
+            ("STRASSE", "aße"),
+            ("İstanbul", "İSTAN"),
+            ("Google", "GOO"),
+        ] {
+            assert!(
+                without_case(text).contains(&without_case(part)),
+                "{part} in {text}"
+            );
+        }
+        assert!(!without_case("google").contains(&without_case("bing")));
+    }
 
     #[test]
     fn fields_are_those_of_the_contract_in_its_order() {

@@ -129,7 +129,7 @@ class Answering(pages_pb2_grpc.PageRolesServiceServicer):
         counted = {
             value: self._total(asked | {request.field: value})
             for value in stored
-            if value and request.contains.lower() in value.lower()
+            if value and reference.without_case(request.contains) in reference.without_case(value)
         }
         values = [
             {"value": value, "sessions": sessions}

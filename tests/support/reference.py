@@ -675,10 +675,15 @@ def values(
     counts = {
         text: len(question(deliveries, domain, {**request, field: text}, now).included)
         for text in stored
-        if text and contains.lower() in text.lower()
+        if text and without_case(contains) in without_case(text)
     }
     ranked = sorted(((text, count) for text, count in counts.items() if count), key=lambda it: (-it[1], it[0].encode()))
     return {"values": [{"value": text, "sessions": count} for text, count in ranked[:limit]]}
+
+
+def without_case(text: str) -> str:
+    """Return a text as `contains` compares it: each character by itself, so that a part stays one."""
+    return "".join(each.lower() for each in text.upper())
 
 
 def _count(visits: Iterable[Visit]) -> dict[str, int]:

@@ -165,6 +165,8 @@ def test_what_may_be_a_secret_of_a_sites_users_is_left_out() -> None:
         "campaign": "x" * 200 + "…",
         "touch_scope": "TOUCH_SCOPE_FIRST",
     }
+    values = pages_pb2.FilterValuesRequest(field="conversion_page", contains="/reset?token=abc")
+    assert shown(values) == {"field": "conversion_page", "contains": "/reset?…"}
     assert shown(pages_pb2.PagesRequest(landing_page="https://[broken?token=abc")) == {"landing_page": "…"}
     assert shown(pages_pb2.PagesRequest(touch_scope=77)) == {"touch_scope": 77}  # type: ignore[arg-type]
     assert shown(pages_pb2.PagesRequest()) == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -13,12 +14,17 @@ import requests
 
 from pageroles.access.keys import KeyStore, Permission
 from pageroles.access.quotas import QuotaStore
-from pageroles.report import opened
+from pageroles.client import Client
+from pageroles.report import opened, statements
 from pageroles.transport import rest_schema
 from pageroles.v1 import pages_pb2, pages_pb2_grpc
 from support import worked
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pageroles.store.call import Call
+    from pageroles.store.statement import Statement
     from support.served import Served
 
 JULY = {"start_date": "2025-07-01", "end_date": "2025-07-31"}
@@ -194,6 +200,80 @@ def test_many_sessions_come_in_parts_and_all_of_them_once(
     for limit in (6, 7, 8, 27, 30, 99, 100, 101):
         some = post(rest, key, "sessions", JULY | {"limit": limit}).json()
         assert some["sessions"] == found["sessions"][:limit], limit
+
+
+def test_a_query_lists_a_bounded_number_of_pages(rest: str, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    page_names = statements.page_names
+
+    def seen(domain: str, page_keys: Sequence[int] | None, *, whole_keys: bool) -> Statement:
+        asked.append(len(page_keys or ()))
+        return page_names(domain, page_keys, whole_keys=whole_keys)
+
+    domain, views = f"pages-{next(_numbers)}.example.com", 4_000
+    row = {"domain": domain, "user_id": "u", "started_at": "2025-07-05 10:00:00.000"}
+    sessions = [
+        row | {"session_id": name, "page_views.url": [f"/{name}/{number}" for number in range(views)],
+               "page_views.viewed_at": [row["started_at"]] * views}
+        for name in ("s1", "s2", "s3")
+    ]  # fmt: skip
+    served.insert("".join(json.dumps(each) + "\n" for each in sessions).encode())
+    key = key_for(served, domain, Permission.SESSIONS)
+    monkeypatch.setattr(statements, "page_names", seen)
+    found = post(rest, key, "sessions", JULY).json()["sessions"]
+    pages = {each["session_id"]: each["pages"] for each in found}
+    assert pages == {each["session_id"]: each["page_views.url"] for each in sessions}
+    assert sum(asked) == 3 * views
+    assert max(asked) <= opened.LISTED
+
+
+def test_a_session_of_many_megabytes_opens(rest: str, served: Served) -> None:
+    domain, views = f"large-{next(_numbers)}.example.com", 10_000
+    row = {
+        "domain": domain, "session_id": "s1", "user_id": "u", "started_at": "2025-07-05 10:00:00.000",
+        "page_views.url": [f"/{number}/{'x' * 1000}" for number in range(views)],
+        "page_views.viewed_at": ["2025-07-05 10:00:00.000"] * views,
+    }  # fmt: skip
+    served.insert(json.dumps(row).encode())
+    key = key_for(served, domain, Permission.SESSIONS)
+    answer = post(rest, key, "sessions", JULY)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["sessions"][0]["pages"] == row["page_views.url"]
+    with Client(served.target, key) as client:
+        (session,) = client.sessions(start_date=JULY["start_date"], end_date=JULY["end_date"])
+    assert len(session.pages) == views
+
+
+def test_what_is_read_for_a_caller_who_is_gone_ends(rest: str, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opened, "AT_ONCE", 1)
+    domain, views = f"gone-{next(_numbers)}.example.com", 100
+    row = {
+        "domain": domain, "user_id": "u", "started_at": "2025-07-05 10:00:00.000",
+        "page_views.url": [f"/{number}/{'x' * 2000}" for number in range(views)],
+        "page_views.viewed_at": ["2025-07-05 10:00:00.000"] * views,
+    }  # fmt: skip
+    sessions = [row | {"session_id": f"s{number}"} for number in range(10)]
+    served.insert("".join(json.dumps(each) + "\n" for each in sessions).encode())
+    key = key_for(served, domain, Permission.SESSIONS)
+    show, shown = opened.Opener.show, itertools.count(1)
+    reached, cancelled = threading.Event(), threading.Event()
+
+    def slow(self: opened.Opener, query: Any, places: Any, call: Call) -> Iterator[pages_pb2.PageSession]:
+        if next(shown) == 6:
+            reached.set()
+            call.on_cancel(cancelled.set)
+            cancelled.wait(call.remaining())
+        return show(self, query, places, call)
+
+    monkeypatch.setattr(opened.Opener, "show", slow)
+    with requests.post(
+        f"{rest}/api/v1/pages/sessions", json=JULY, timeout=30, stream=True,
+        headers={"Authentication": key, "Accept-Encoding": "identity"},
+    ) as answer:  # fmt: skip
+        assert answer.status_code == 200
+        assert reached.wait(30)
+    # Nobody cancels a call whose time is over.
+    assert cancelled.wait(60)
 
 
 def test_hints_name_what_nearly_matched(rest: str, served: Served) -> None:

@@ -83,6 +83,12 @@ def test_other_origins_ask_only_where_allowed(served: Served, rest: str) -> None
         url = f"http://127.0.0.1:{server.port}/api/v1/pages"
         allowed = requests.options(url, headers=preflight, timeout=PATIENCE)
         assert allowed.headers["access-control-allow-origin"] == origin
+        # What scripts may send to ask again for an answer that they have.
+        again = {
+            "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": "authentication,if-none-match",
+        }
+        assert requests.options(url, headers=preflight | again, timeout=PATIENCE).status_code == 200
         other = requests.options(url, headers={**preflight, "Origin": "https://evil.example"}, timeout=PATIENCE)
         assert "access-control-allow-origin" not in other.headers
         asked = requests.post(url, headers={"Origin": origin}, timeout=PATIENCE)

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from pageroles.v1 import pages_pb2
 
-# Values of filters are long at times: a thousand of them may pass the 4 MiB that gRPC takes by default.
-OPTIONS = [("grpc.max_receive_message_length", 64 << 20)]
+# A message has whole sessions, and a session that can be stored may have far more than the 4 MiB that gRPC takes by
+# default; a thousand values of a filter may, too.
+OPTIONS = [("grpc.max_receive_message_length", 128 << 20)]
 # A second reading would find nothing, which looks like no sessions.
 READ_ONCE = "the sessions were read to their end, and are given once; keep them in a list, or ask again"
 TIMEOUT = 60.0

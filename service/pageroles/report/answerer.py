@@ -8,7 +8,7 @@ from pageroles.incoming import ANY_ANSWER
 from pageroles.question.model import DaysQuery, Include, PagesQuery, SessionsQuery, ValuesQuery
 from pageroles.report import days
 from pageroles.report.answers import Message, Unchanged
-from pageroles.report.hints import HintFinder
+from pageroles.report.hints import HintFinder, finds_all
 from pageroles.report.opened import Opener
 from pageroles.report.plan import InMemory
 from pageroles.report.values import ValueFinder
@@ -102,9 +102,14 @@ class Answerer:
 
     def _report(self, query: PagesQuery, begun: Begun, call: Call) -> Report:
         report = self._reporter.carry_out(query, begun.plan, call)
+        is_whole = True
         if Include.HINTS in query.include and not report.total_sessions:
             report.hints = self._hints.find(query, begun.plan, call)
+            is_whole = finds_all(begun.plan)
         report.state = self._counted(begun, call)
+        if report.state is not None and not is_whole:
+            # The same data has more hints once the domain is in memory.
+            report.state = self._states.alone(report.state.complete_through)
         return report
 
     def _counted(self, begun: Begun, call: Call) -> DataState | None:

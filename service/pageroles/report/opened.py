@@ -38,6 +38,9 @@ _TRIES = 3
 AT_ONCE = 1000
 # The most that one walk chooses: in memory, where it costs little; and where it reads the domain again.
 _OF_A_WALK, _OF_A_READING = 100_000, 1_000_000
+# A query lists at most so many page keys, which is some 100 KB: a server takes no field of a form above 128 KiB, and the
+# embedded engine does not come back from lists of several MB.
+LISTED = 5000
 # A message that has so many bytes takes no further session.
 _MESSAGE_BYTES = 512 << 10
 
@@ -176,10 +179,10 @@ class Opener:
     def _names(self, query: PagesQuery, keys: set[int], call: Call) -> dict[int, str]:
         """Return the names of pages by their keys."""
         names: dict[int, str] = {}
-        for some in _batched(sorted(keys)):
+        for some in _listed(sorted(keys)):
             names |= self._read_names(statements.page_names(query.domain, some, whole_keys=True), call)
         # A writer that ended between the sessions and the names left some out: the sessions have them.
-        for some in _batched(sorted(keys - names.keys())):
+        for some in _listed(sorted(keys - names.keys())):
             names |= self._read_names(statements.page_names_in_sessions(query, some, whole_keys=True), call)
         if not names.keys() >= keys:
             raise StoreChangedError(_CHANGED)
@@ -190,9 +193,9 @@ class Opener:
         return {key: str(name) for key, name in rows}
 
 
-def _batched(keys: Sequence[int]) -> Iterator[Sequence[int]]:
+def _listed(keys: Sequence[int]) -> Iterator[Sequence[int]]:
     """Give keys in lists that a query may have."""
-    return (keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE))
+    return (keys[start : start + LISTED] for start in range(0, len(keys), LISTED))
 
 
 def in_messages(sessions: Iterator[pages_pb2.PageSession]) -> Iterator[pages_pb2.PageSessionsResponse]:

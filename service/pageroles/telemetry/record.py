@@ -33,7 +33,8 @@ _OK = "OK"
 _HANDLER_AND_CALL = 2
 # A value of a question is cut here; what a caller sends may be long.
 _LONGEST_VALUE = 200
-_URLS = frozenset({"conversion_page", "landing_page", "url"})
+# What is contained in values may be a part of a URL.
+_URLS = frozenset({"conversion_page", "landing_page", "url", "contains"})
 _LEFT_OUT = "…"
 
 

@@ -42,6 +42,8 @@ _RPCS = {
     pages_pb2.FilterValuesRequest: methods.FILTER_VALUES,
 }
 _HEALTH_SECONDS = 2.0
+# More than the largest session that can be stored: 10,000 pages of 8 KiB, and 1,000 conversions.
+MOST_MESSAGE_BYTES = 128 << 20
 # Messages that are asked for before an answer begins. A small report has two, its totals and its rows: so its end is
 # known at once.
 _BEGUN = 3
@@ -144,7 +146,7 @@ class LocalBackend:
         except asyncio.CancelledError:
             cancellation.cancel()
             raise
-        messages = self._messages(incoming, reply, begun, rest)
+        messages = self._messages(incoming, reply, begun, rest, cancellation)
         return StreamedReply(messages, headers.told(reply.quota, reply.report), isinstance(reply.report, Unchanged))
 
     def _begin(
@@ -162,9 +164,11 @@ class LocalBackend:
             reply.turn.leave()
 
     async def _messages(
-        self, incoming: Incoming, reply: Reply, begun: list[bytes], rest: Iterator[bytes]
+        self, incoming: Incoming, reply: Reply, begun: list[bytes], rest: Iterator[bytes], cancellation: _Cancellation
     ) -> AsyncIterator[bytes]:
         with contextlib.ExitStack() as held:
+            # What is read for a caller who is gone ends; where all was read, this does nothing.
+            held.callback(cancellation.cancel)
             try:
                 held.enter_context(self._service.admission.answer(reply.key_id, reply.report.bytes))
             except PagerolesError as error:
@@ -284,7 +288,7 @@ class RemoteBackend:
 
     def _connected(self) -> grpc.aio.Channel:
         if self._channel is None:
-            options = [("grpc.max_receive_message_length", 8 << 20)]
+            options = [("grpc.max_receive_message_length", MOST_MESSAGE_BYTES)]
             if self._credentials is None:
                 self._channel = grpc.aio.insecure_channel(self._target, options=options)
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import re
 import secrets
@@ -77,6 +78,9 @@ DOMAIN_IN_UTF8 = f"{DOMAIN.metadata}-bin"
 # The scheme is compared without its case (RFC 9110).
 _BEARER = re.compile(r"bearer +(?P<key>.+)", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r'"([0-9a-f]{32})(?:-gzip)?"')
+_NO_GZIP = re.compile(r"\bgzip\s*;\s*q\s*=\s*0(\.0*)?\s*(,|$)", re.IGNORECASE)
+# A gateway passes tags on, and gRPC takes some 8 KiB of metadata.
+_MOST_TAGS = 32
 _UNSENDABLE = re.compile(r"[^ -~]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -193,9 +197,33 @@ def told(quota: QuotaState | None, answer: Answer) -> tuple[tuple[str, str], ...
 
 
 def tags(if_none_match: Iterable[str]) -> frozenset[str]:
-    """Return the tags of the answers that a caller has, as `If-None-Match` gives them; the encoding is left out."""
+    """Return the tags of the answers that a caller has, as `If-None-Match` gives them; the encoding is left out.
+
+    Of very many, the first ones: an answer is sent again for the others.
+    """
     given = [*if_none_match]
-    return frozenset(match[1] for value in given for match in _TAG.finditer(value)) | ({ANY_ANSWER} & {*given})
+    found = (match[1] for value in given for match in _TAG.finditer(value))
+    return frozenset(itertools.islice(found, _MOST_TAGS)) | ({ANY_ANSWER} & {*given})
+
+
+def tag_as_sent(tag: str, if_none_match: Iterable[str]) -> str:
+    """Return an answer's tag in the form in which its caller has it: as it is, or that of its bytes in gzip.
+
+    A cache updates what it stored under this very tag (RFC 9111, 4.3.4).
+    """
+    packed = in_gzip(tag)
+    sent = ",".join(if_none_match)
+    return packed if packed in sent and tag not in sent else tag
+
+
+def in_gzip(tag: str) -> str:
+    """Return the tag of an answer that goes out in gzip: a tag stands for the very bytes (RFC 9110, 8.8.3)."""
+    return f'{tag[:-1]}-gzip"'
+
+
+def refuses_gzip(accept_encoding: str) -> bool:
+    """Tell whether a caller says that it takes no answers in gzip, as `gzip;q=0` does."""
+    return _NO_GZIP.search(accept_encoding) is not None
 
 
 def passed_on(metadata: Iterable[tuple[str, object]]) -> tuple[tuple[str, str], ...]:

@@ -18,7 +18,6 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
@@ -30,7 +29,7 @@ from pageroles.telemetry import log
 from pageroles.telemetry.record import Telemetry
 from pageroles.transport import faults, headers, openapi, rest_answers, rest_body, rest_sessions
 from pageroles.transport.backends import RefusedError
-from pageroles.transport.rest_middleware import CommonHeaders
+from pageroles.transport.rest_middleware import CommonHeaders, Packed
 from pageroles.transport.rest_watch import Watched
 
 if TYPE_CHECKING:
@@ -74,14 +73,14 @@ def application(
     gateway = _Gateway(backend, max_seconds, telemetry)
     middleware = [
         Middleware(CommonHeaders),
-        Middleware(GZipMiddleware, minimum_size=_GZIP_FROM_BYTES, compresslevel=_GZIP_LEVEL),
+        Middleware(Packed, minimum_size=_GZIP_FROM_BYTES, compresslevel=_GZIP_LEVEL),
     ]
     if allowed_origins:
         cors = Middleware(
             CORSMiddleware,
             allow_origins=list(allowed_origins),
             allow_methods=["GET", "POST"],
-            allow_headers=["Content-Type", *(header.http for header in headers.OF_REQUESTS)],
+            allow_headers=["Content-Type", *(each.http for each in (*headers.OF_REQUESTS, headers.IF_NONE_MATCH))],
             expose_headers=[header.http for header in headers.OF_ANSWERS],
             max_age=600,
         )
@@ -265,6 +264,8 @@ async def _respond(request: Request, reply: StreamedReply, as_json: _AsJson, kep
     """
     response_headers = dict(reply.metadata) | kept
     if reply.unchanged:
+        tag = response_headers[headers.ETAG.metadata]
+        response_headers[headers.ETAG.metadata] = headers.tag_as_sent(tag, _all(request, headers.IF_NONE_MATCH))
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=response_headers)
     chunks = as_json(reply.messages)
     buffer = bytearray()
@@ -279,10 +280,10 @@ async def _respond(request: Request, reply: StreamedReply, as_json: _AsJson, kep
 
 
 def _tell_encoding(response_headers: dict[str, str], request: Request, size: int) -> None:
-    """Give an answer that goes out in gzip a tag of its own: a tag stands for the very bytes (RFC 9110, 8.8.3)."""
+    """Give an answer that goes out in gzip a tag of its own."""
     tag = response_headers.get(headers.ETAG.metadata)
     if tag and size >= _GZIP_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
-        response_headers[headers.ETAG.metadata] = f'{tag[:-1]}-gzip"'
+        response_headers[headers.ETAG.metadata] = headers.in_gzip(tag)
 
 
 async def _continued(start: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
 
 from pageroles.transport import faults, headers
 
@@ -85,6 +86,16 @@ def _refusal(scope: Scope) -> faults.Refusal | None:
     size = len(scope["raw_path"]) + len(scope["query_string"])
     size += sum(len(name) + len(value) for name, value in scope["headers"])
     return HEAD_TOO_LARGE if size > MOST_HEAD_BYTES else None
+
+
+class Packed(GZipMiddleware):
+    """Packs answers for callers who take gzip; starlette's own does for those, too, who say that they don't."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request."""
+        if scope["type"] == "http" and headers.refuses_gzip(Headers(scope=scope).get("accept-encoding", "")):
+            scope = {**scope, "headers": [each for each in scope["headers"] if each[0] != b"accept-encoding"]}
+        await super().__call__(scope, receive, send)
 
 
 class OnlyHealth:
