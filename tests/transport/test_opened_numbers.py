@@ -211,7 +211,7 @@ def test_a_query_lists_a_bounded_number_of_pages(rest: str, served: Served, monk
         return page_names(domain, page_keys, whole_keys=whole_keys)
 
     domain, views = f"pages-{next(_numbers)}.example.com", 4_000
-    row = {"domain": domain, "user_id": "u", "started_at": "2025-07-05 10:00:00.000"}
+    row: dict[str, Any] = {"domain": domain, "user_id": "u", "started_at": "2025-07-05 10:00:00.000"}
     sessions = [
         row | {"session_id": name, "page_views.url": [f"/{name}/{number}" for number in range(views)],
                "page_views.viewed_at": [row["started_at"]] * views}

@@ -38,8 +38,8 @@ _TRIES = 3
 AT_ONCE = 1000
 # The most that one walk chooses: in memory, where it costs little; and where it reads the domain again.
 _OF_A_WALK, _OF_A_READING = 100_000, 1_000_000
-# A query lists at most so many page keys, which is some 100 KB: a server takes no field of a form above 128 KiB, and the
-# embedded engine does not come back from lists of several MB.
+# A query lists at most so many page keys, which is some 100 KB: a server takes no field of a form above 128 KiB, and
+# the embedded engine does not come back from lists of several MB.
 LISTED = 5000
 # A message that has so many bytes takes no further session.
 _MESSAGE_BYTES = 512 << 10
