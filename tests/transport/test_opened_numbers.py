@@ -276,6 +276,31 @@ def test_what_is_read_for_a_caller_who_is_gone_ends(rest: str, served: Served, m
     assert cancelled.wait(60)
 
 
+@pytest.mark.usefixtures("streaming")
+def test_what_is_written_meanwhile_takes_no_place_in_the_list(
+    rest: str, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opened, "AT_ONCE", 2)
+    domain = f"meanwhile-{next(_numbers)}.example.com"
+    row = {"domain": domain, "user_id": "u"}
+    sessions = [row | {"session_id": f"s{day}", "started_at": f"2025-07-{day:02} 10:00:00.000"} for day in range(1, 9)]
+    served.insert("".join(json.dumps(each) + "\n" for each in sessions).encode())
+    key = key_for(served, domain, Permission.SESSIONS)
+    before = post(rest, key, "sessions", JULY).json()
+    further = opened.Opener._further
+
+    def written(*given: Any) -> Iterator[bytes]:
+        served.insert(json.dumps(row | {"session_id": "new", "started_at": "2025-07-03 11:00:00.000"}).encode())
+        return further(*given)
+
+    monkeypatch.setattr(opened.Opener, "_further", written)
+    assert post(rest, key, "sessions", JULY).json() == before
+    assert post(rest, key, "sessions", JULY).json()["total"]["sessions"] == len(sessions) + 1
+    monkeypatch.setattr(opened, "_OF_A_READING", 4)
+    served.insert(json.dumps(row | {"session_id": "other", "started_at": "2025-07-01 11:00:00.000"}).encode())
+    assert len(post(rest, key, "sessions", JULY).json()["sessions"]) == len(sessions) + 2
+
+
 def test_hints_name_what_nearly_matched(rest: str, served: Served) -> None:
     domain = f"hints-{next(_numbers)}.example.com"
     conversion = {

@@ -36,7 +36,7 @@ _CHANGED = "the sessions changed while they were read; ask again"
 _TRIES = 3
 # The sessions that are looked up at once.
 AT_ONCE = 1000
-# The most that one walk chooses: in memory, where it costs little; and where it reads the domain again.
+# The most that one walk chooses: in memory, where it costs little; and where it reads the domain.
 _OF_A_WALK, _OF_A_READING = 100_000, 1_000_000
 # A query lists at most so many page keys, which is some 100 KB: a server takes no field of a form above 128 KiB, and
 # the embedded engine does not come back from lists of several MB.
@@ -50,7 +50,7 @@ class Chosen(NamedTuple):
 
     Attributes:
         total: How many there are behind the number, and of how many users.
-        places: The latest ones of them, or those after the ones before.
+        places: The latest ones of them, or those after the ones before, as many as a walk chooses.
     """
 
     total: tuple[int, int]
@@ -88,11 +88,12 @@ class Opener:
             StoreChangedError: The sessions change again and again.
             PagerolesError: The store failed, or the call ended.
         """
-        limit = min(query.limit or AT_ONCE, AT_ONCE)
         for tries_left in reversed(range(_TRIES)):
-            chosen = self.choose(query, begun.plan, call, limit)
+            # Where a walk reads the domain, it chooses what comes later, too: another one might find it changed.
+            most = AT_ONCE if isinstance(begun.plan, InMemory) else _OF_A_READING
+            chosen = self.choose(query, begun.plan, call, min(query.limit or most, most))
             try:
-                first = list(in_messages(self.show(query, chosen.places, call)))
+                first = list(in_messages(self.show(query, chosen.places[:AT_ONCE], call)))
             except StoreChangedError:
                 if not tries_left:
                     raise
@@ -105,8 +106,7 @@ class Opener:
         head = pages_pb2.PageSessionsResponse(data=None if state is None else state.message())
         head.total.sessions, head.total.users = chosen.total
         head.MergeFrom(first.pop(0) if first else pages_pb2.PageSessionsResponse())
-        left = min(chosen.total[0], query.limit or chosen.total[0]) - len(chosen.places)
-        rest = self._further(query, begun.plan, chosen.places[-1], left, go_on) if left > 0 else iter(())
+        rest = self._further(query, begun.plan, chosen, go_on)
         messages = [message.SerializeToString() for message in (head, *first)]
         return Opened(chosen.total[0], messages, rest, begun.plan, state)
 
@@ -114,24 +114,29 @@ class Opener:
         self,
         query: SessionsQuery,
         plan: Plan,
-        last: Place,
-        left: int,
+        chosen: Chosen,
         go_on: Callable[[], AbstractContextManager[Call]],
     ) -> Iterator[bytes]:
-        """Give the messages of the sessions after the first ones. Nothing is held while their caller reads one."""
+        """Give the messages of the sessions after the first ones. No place is held while their caller reads one."""
         most = _OF_A_WALK if isinstance(plan, InMemory) else _OF_A_READING
-        while left > 0:
-            with go_on() as call:
-                places = self.choose(query, plan, call, min(left, most), last).places
-            if not places:
-                raise StoreChangedError(_CHANGED)
-            left -= len(places)
-            last = places[-1]
+        total, places = chosen
+        left = min(total[0], query.limit or total[0]) - len(places)
+        last, places = places[-1:], places[AT_ONCE:]
+        while True:
             for start in range(0, len(places), AT_ONCE):
                 with go_on() as call:
                     shown = list(in_messages(self.show(query, places[start : start + AT_ONCE], call)))
                 for message in shown:
                     yield message.SerializeToString()
+            if left <= 0:
+                return
+            with go_on() as call:
+                again = self.choose(query, plan, call, min(left, most), *last)
+            places = again.places
+            if not places or again.total != total:
+                raise StoreChangedError(_CHANGED)
+            left -= len(places)
+            last = places[-1:]
 
     def choose(self, query: SessionsQuery, plan: Plan, call: Call, limit: int, before: Place | None = None) -> Chosen:
         """Return the latest sessions behind a number.
