@@ -132,7 +132,8 @@ def test_a_gateway_writes_lines_of_its_own_with_its_callers_address(server: Watc
 def test_a_gateway_writes_lines_of_what_is_written_through_it(server: Watched) -> None:
     key, _ = KeyStore(server.store).create("written.example.com", permissions=[Permission.WRITE])
     rows = [
-        {**json.loads(session(name)), "domain": domain} for name, domain in (("w", "written.example.com"), ("x", "other.com"))
+        {**json.loads(session(name)), "domain": domain}
+        for name, domain in (("w", "written.example.com"), ("x", "other.com"))
     ]
     body = "\n".join(json.dumps(each) for each in rows)
     settings = ServerSettings(http_address="127.0.0.1:0", grace=1)

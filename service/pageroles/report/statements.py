@@ -289,15 +289,16 @@ def opened(query: PagesQuery, chosen: Sequence[tuple[int, int, int]]) -> Stateme
     """
     in_order = "arraySort((value, at, position) -> (at, position), {column}, {at}, arrayEnumerate({at}))".format
     conversions = ("s.conversions.url", "s.conversions.type", "s.conversions.id")
+    texts = (f"arrayMap(text -> toValidUTF8(text), {column})" for column in conversions)
     matches = _all(_conditions(query.conditions_of(Of.CONVERSION)))
     columns = (
-        *conversions,
+        *texts,
         "arrayMap(at -> toUnixTimestamp64Milli(at), s.conversions.occurred_at)",
         f"arrayMap((url, type, id) -> {matches}, {', '.join(conversions)})",
     )
     ordered = ", ".join(in_order(column=column, at="s.conversions.occurred_at") for column in columns)
     return Statement(
-        f"SELECT {_STARTED_AT}, {_SESSION_KEY}, s.user_key, s.session_id, s.user_id, "
+        f"SELECT {_STARTED_AT}, {_SESSION_KEY}, s.user_key, toValidUTF8(s.session_id), toValidUTF8(s.user_id), "
         f"s.page_keys, {ordered} FROM sessions AS s FINAL "
         "PREWHERE s.user_key IN {users:Array(UInt64)} WHERE s.domain = {domain:String} "
         "AND s.user_sixteenth IN {sixteenths:Array(UInt8)} AND s.day IN {days:Array(Date)} "

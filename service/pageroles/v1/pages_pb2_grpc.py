@@ -90,7 +90,9 @@ class PageRolesServiceServicer:
     def PageSessions(self, request, context):
         """Answers with the sessions behind a number of a report, the latest first. Needs a key that may `sessions`.
 
-        The first message carries `total` and `data`, and the first sessions; more follow in further messages.
+        The first message carries `total` and `data`, and the first sessions; more follow in further messages, of half a MiB
+        or a little more. A session is in one message, and one of very many page views may pass the 4 MiB that gRPC
+        receivers accept by default: raise the receiver's limit, to 128 MiB for any session that can be stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
