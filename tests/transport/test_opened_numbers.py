@@ -182,6 +182,7 @@ def test_limit_and_include_of_a_question_within_another_are_refused(served: Serv
 def test_many_sessions_come_in_parts_and_all_of_them_once(
     rest: str, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(opened, "AT_FIRST", 5)
     monkeypatch.setattr(opened, "AT_ONCE", 7)
     monkeypatch.setattr(opened, "_OF_A_WALK", 20)
     monkeypatch.setattr(opened, "_MESSAGE_BYTES", 300)
@@ -245,6 +246,7 @@ def test_a_session_of_many_megabytes_opens(rest: str, served: Served) -> None:
 
 
 def test_what_is_read_for_a_caller_who_is_gone_ends(rest: str, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opened, "AT_FIRST", 1)
     monkeypatch.setattr(opened, "AT_ONCE", 1)
     domain, views = f"gone-{next(_numbers)}.example.com", 100
     row = {
@@ -280,6 +282,7 @@ def test_what_is_read_for_a_caller_who_is_gone_ends(rest: str, served: Served, m
 def test_what_is_written_meanwhile_takes_no_place_in_the_list(
     rest: str, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(opened, "AT_FIRST", 2)
     monkeypatch.setattr(opened, "AT_ONCE", 2)
     domain = f"meanwhile-{next(_numbers)}.example.com"
     row = {"domain": domain, "user_id": "u"}

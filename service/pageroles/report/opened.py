@@ -36,8 +36,10 @@ _CHANGED = "the sessions changed while they were read; ask again"
 _TRIES = 3
 # The sessions that are looked up at once.
 AT_ONCE = 1000
+# The first of them are sent before the others are looked up: a look-up takes longer the more days and users it touches.
+AT_FIRST = 100
 # The most that one walk chooses: in memory, where it costs little; and where it reads the domain.
-_OF_A_WALK, _OF_A_READING = 100_000, 1_000_000
+_OF_A_WALK, _OF_A_READING = 100_000, 200_000
 # A query lists at most so many page keys, which is some 100 KB: a server takes no field of a form above 128 KiB, and
 # the embedded engine does not come back from lists of several MB.
 LISTED = 5000
@@ -93,7 +95,7 @@ class Opener:
             most = AT_ONCE if isinstance(begun.plan, InMemory) else _OF_A_READING
             chosen = self.choose(query, begun.plan, call, min(query.limit or most, most))
             try:
-                first = list(in_messages(self.show(query, chosen.places[:AT_ONCE], call)))
+                first = list(in_messages(self.show(query, chosen.places[:AT_FIRST], call)))
             except StoreChangedError:
                 if not tries_left:
                     raise
@@ -121,7 +123,7 @@ class Opener:
         most = _OF_A_WALK if isinstance(plan, InMemory) else _OF_A_READING
         total, places = chosen
         left = min(total[0], query.limit or total[0]) - len(places)
-        last, places = places[-1:], places[AT_ONCE:]
+        last, places = places[-1:], places[AT_FIRST:]
         while True:
             for start in range(0, len(places), AT_ONCE):
                 with go_on() as call:
