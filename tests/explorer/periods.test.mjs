@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { before, beforeFrame, datesOf, PERIODS, shownDay, shownFrame, shownTime } from "../../service/pageroles/web/periods.js";
+import { before, beforeFrame, datesOf, PERIODS, shownDates, shownDay, shownFrame, shownTime } from "../../service/pageroles/web/periods.js";
 
 function ready(instant) {
   return Object.fromEntries(PERIODS.map(({ name }) =>
@@ -53,6 +53,8 @@ test("windows read as people write them", () => {
   assert.equal(frame("2025-07-01T00:00:00Z", "2025-07-01T23:59:59Z"), "1 Jul 2025");
   assert.equal(frame("2025-07-01T09:30:00Z", "2025-07-01T10:29:59Z"), "1 Jul 2025, 09:30 – 10:29");
   assert.equal(frame("2025-07-01T09:30:00Z", "2025-07-02T10:29:59Z"), "1 Jul 2025, 09:30 – 2 Jul 2025, 10:29");
+  assert.equal(shownDates({ start_date: "2025-07-01", end_date: "2025-07-31" }), "1 – 31 Jul 2025");
+  assert.equal(shownDates({ start_date: "", end_date: "" }), "30 days to now");
   assert.equal(shownDay("2025-07-01", { weekday: true }), "Tue 1 Jul");
   assert.equal(shownTime("2025-07-01T09:30:15.250Z"), "1 Jul 2025, 09:30");
 });

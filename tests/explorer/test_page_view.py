@@ -68,7 +68,7 @@ def test_the_sessions_behind_a_number(fresh: Callable[..., Page], stub: Stub) ->
     explorer.the("ol.sessions").wait_for()
     assert stub.asked[-1].body == {
         "start_date": "2025-07-01", "end_date": "2025-07-31", "touch_scope": "any",
-        "url": SIGNUP, "role": "conversion", "limit": 25,
+        "url": SIGNUP, "role": "conversion", "limit": 10,
     }  # fmt: skip
     assert explorer.the("#sessions-said").inner_text() == "The latest 1 of 1,591, of 1,526 users. Times are UTC."
     assert explorer.texts(".sessions b") == ["31 Jul 2025, 22:10"]
@@ -132,5 +132,5 @@ def test_real_sessions_are_those_of_the_number(real: Explorer, real_key: str, se
     number = next(row[1] for row in real.cells("#roles") if row[0].startswith("Converted here"))
     real.page.get_by_role("button", name="Sessions: Converted here").click()
     expect(real.the("#sessions-said")).to_contain_text(f"of {number}, of")
-    assert real.the(".sessions > li").count() == 25
-    assert real.the(".sessions .here").count() >= 25
+    assert real.the(".sessions > li").count() == 10
+    assert real.the(".sessions .here").count() >= 10

@@ -61,7 +61,7 @@ export async function loadScopes({ answered, url, scopes, key, signal }) {
 
 export async function loadSessions({ answered, url, role, key, signal }) {
   const { question, window } = answered;
-  const body = { ...toBody(question, window), url, role, limit: 25 };
+  const body = { ...toBody(question, window), url, role, limit: 10 };
   return ask({ path: "/sessions", key, domain: question.domain, body, signal });
 }
 

@@ -8,7 +8,7 @@ import { LISTS } from "./lists.js";
 import { showList } from "./list.js";
 import { showOverview } from "./overview.js";
 import { showPage } from "./page.js";
-import { datesOf } from "./periods.js";
+import { datesOf, shownDates } from "./periods.js";
 import { describe, waiting } from "./problem.js";
 import { Bar } from "./question.js";
 import { emptyState, holdsKey, isNarrowed, readLink, sameQuestion, withoutFilters, writeLink } from "./state.js";
@@ -107,9 +107,7 @@ function goTo() {
 function showAnswer() {
   if (answered.now.message !== undefined) {
     byId("empty-text").textContent = answered.now.message;
-    byId("empty-asked").replaceChildren(
-      ...[answered.dates.start_date || "30 days", answered.dates.end_date || "now"].map((text, at) =>
-        make("span", { textContent: `${at === 0 ? "from" : "to"} ${text}` })), ...asked(answered.question));
+    byId("empty-asked").replaceChildren(make("span", { textContent: shownDates(answered.dates) }), ...asked(answered.question));
     byId("hints").replaceChildren(...(answered.now.hints ?? []).map(hint));
     byId("loosen").hidden = !isNarrowed(answered.question);
     document.title = "pageroles explorer";

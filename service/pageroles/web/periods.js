@@ -81,6 +81,14 @@ export function shownFrame({ start, end }) {
   return `${first} – ${date(to)}`;
 }
 
+// Returns dates asked for as people write them, where there is no answer that tells its window.
+export function shownDates({ start_date, end_date }) {
+  if (ONE_DAY.test(start_date) && ONE_DAY.test(end_date)) {
+    return shownFrame({ start: `${start_date}T00:00:00Z`, end: `${end_date}T23:59:59Z` });
+  }
+  return `${start_date || "30 days"} to ${end_date || "now"}`;
+}
+
 const shortDay = (at) => `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]}`;
 const date = (at) => `${shortDay(at)} ${at.getUTCFullYear()}`;
 const clock = (at) => at.toISOString().slice(11, 16);
