@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).parent
-_WIDTH, _HEIGHT = 1280, 864
+_WIDTH, _HEIGHT = 1200, 864
 _COLOURS = 256
 _WARM_UP, _RUNS = 5, 20
 
