@@ -33,7 +33,7 @@ def test_a_row_leads_to_its_page_and_back(explorer: Explorer, stub: Stub) -> Non
     assert f"page={SIGNUP}" in explorer.address()
     assert explorer.page.title() == "/signup – pageroles"  # noqa: RUF001
     explorer.the("#roles svg").nth(6).wait_for()
-    assert [one.path for one in stub.asked[3:]] == ["/days", ""]
+    assert sorted(one.path for one in stub.asked[3:]) == ["", "/days"]
     explorer.page.go_back()
     explorer.the("#totals").wait_for()
     explorer.the("#list-leave tbody tr").nth(1).click()  # anywhere on the row

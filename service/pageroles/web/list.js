@@ -83,7 +83,7 @@ export function showList(place, context) {
     const most = Object.fromEntries(columns.map((name) =>
       [name, name === "landing_rate" ? 0 : rows.reduce((top, page) => Math.max(top, page[name].sessions), 0)]));
     const next = rows.slice(shown, shown + STEP).map((page) => make("tr", {},
-      pageCell(page.url, labels.get(page.url), linkTo({ page: page.url })),
+      pageCell(page.url, labels.get(page.url), linkTo({ page: page.url, search: context.state.search, sort: context.state.sort })),
       ...columns.map((name) => (name === "landing_rate" ? rateCell(page, question) : countCell(name, page[name].sessions, most[name]))),
       hasChange ? changeCell(page[first].sessions, pageOf(earlier, page.url)[first].sessions, { neutral: list.name === "leave" }) : null));
     body.append(...next);

@@ -28,7 +28,7 @@ export function showPage(place, context) {
   const earlier = answered.earlier === null ? null : pageOf(answered.earlier, url);
   const title = (labels.get(url) ?? labelled([url]).get(url)).path;
   const has = ALL.some((name) => page[name].sessions > 0);
-  const back = make("a", { className: "back", href: linkTo({ page: "" }), textContent: state.list === "" ? "‹ Overview" : "‹ List" });
+  const back = make("a", { className: "back", href: linkTo({ page: "", search: state.search, sort: state.sort }), textContent: state.list === "" ? "‹ Overview" : "‹ List" });
   const parts = make("div", { className: "page-view" });
   const days = { rows: [] };
   place.replaceChildren(
