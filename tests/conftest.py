@@ -31,6 +31,8 @@ from support.served import Served
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytest_plugins = ["support.browsing"]
+
 # A command's consoles, and typer's, take their width and colours from the environment when they are imported: here, for
 # all tests alike, not by whichever test runs a command first.
 os.environ |= {"COLUMNS": "200", "NO_COLOR": "1"}

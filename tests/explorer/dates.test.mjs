@@ -1,27 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { fromInput, otherKind, presets, shown, toInput } from "../../service/pageroles/web/dates.js";
-
-function ready(instant) {
-  return Object.fromEntries(presets(Date.parse(instant)).map(({ label, start, end }) => [label, [start, end]]));
-}
-
-test("ready-made dates are days of UTC", () => {
-  assert.deepEqual(ready("2025-03-30T23:30:00Z"), {
-    Yesterday: ["2025-03-29", "2025-03-29"],
-    "7 days": ["2025-03-24", "2025-03-30"],
-    "30 days": ["2025-03-01", "2025-03-30"],
-    "This month": ["2025-03-01", "2025-03-30"],
-    "Last month": ["2025-02-01", "2025-02-28"],
-  });
-});
-
-test("a month of another year, and a leap day", () => {
-  assert.deepEqual(ready("2025-01-01T00:00:00Z")["Last month"], ["2024-12-01", "2024-12-31"]);
-  assert.deepEqual(ready("2025-01-01T00:00:00Z").Yesterday, ["2024-12-31", "2024-12-31"]);
-  assert.deepEqual(ready("2024-03-31T12:00:00Z")["Last month"], ["2024-02-01", "2024-02-29"]);
-});
+import { fromInput, otherKind, toInput } from "../../service/pageroles/web/dates.js";
 
 test("an input holds a day or a moment", () => {
   assert.deepEqual(toInput("2025-07-01"), { type: "date", value: "2025-07-01" });
@@ -62,8 +42,4 @@ test("with times a day becomes its first or last moment; without, a moment becom
   assert.equal(otherKind(day, true), "2025-07-01T23:59:59.999");
   assert.equal(otherKind({ type: "datetime-local", value: "2025-07-01T09:30" }, true), "2025-07-01");
   assert.equal(otherKind({ type: "date", value: "" }, true), "");
-});
-
-test("people read a moment without its signs", () => {
-  assert.equal(shown("2025-07-01T00:00:00Z"), "2025-07-01 00:00:00");
 });

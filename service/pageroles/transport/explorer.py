@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from pageroles.question import terms
 from pageroles.question.filters import FILTERS
 from pageroles.question.request import SCOPES
-from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES, heading
+from pageroles.question.roles import CONVERSION_ROLES, DROP_OFF_ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,24 +19,31 @@ _HEAD = "// Written by `make proto` from the contract and the table of filters. 
 def contract_module() -> str:
     """Return the ES module that gives the explorer its filters, scopes and roles.
 
-    It exports `FILTERS` (name, of, label, example, hint; in the order of the contract), `SCOPES` (names, the default
-    first) and `ROLES` (name and heading of each role, by side).
+    It exports `FILTERS` (name, of, label, example, hint; in the order of the contract), `SCOPES` (the default first),
+    `ROLES` (by side) and `TERMS` (totals and rates), each of these with name, label and meaning.
     """
     filters = (
         {"name": each.name, "of": each.of.value, "label": each.label, "example": each.example, "hint": each.hint}
         for each in FILTERS
     )
+    scopes = (_said(name, terms.of_scope(name)) for name in SCOPES)
     sides = {"conversion": CONVERSION_ROLES, "drop_off": DROP_OFF_ROLES}
     roles = "".join(
-        f"  {side}: [\n{_lines(({'name': role, 'heading': heading(role)} for role in named), 4)}  ],\n"
+        f"  {side}: [\n{_lines((_said(role, terms.of_role(role)) for role in named), 4)}  ],\n"
         for side, named in sides.items()
     )
+    words = (_said(name, term) for name, term in terms.TERMS.items())
     return (
         f"{_HEAD}\n"
         f"export const FILTERS = [\n{_lines(filters, 2)}];\n\n"
-        f"export const SCOPES = {_text(SCOPES)};\n\n"
-        f"export const ROLES = {{\n{roles}}};\n"
+        f"export const SCOPES = [\n{_lines(scopes, 2)}];\n\n"
+        f"export const ROLES = {{\n{roles}}};\n\n"
+        f"export const TERMS = [\n{_lines(words, 2)}];\n"
     )
+
+
+def _said(name: str, term: terms.Term) -> dict[str, str]:
+    return {"name": name, "label": term.label, "meaning": term.meaning}
 
 
 def _lines(objects: Iterable[Mapping[str, str]], margin: int) -> str:

@@ -8,14 +8,22 @@ export class Refusal extends Error {
   }
 }
 
+// What an answer must have, by its path below `/api/v1/pages`.
+const SHAPES = {
+  "": isReport,
+  "/days": (found) => Array.isArray(found?.days),
+  "/values": (found) => Array.isArray(found?.values),
+  "/sessions": (found) => Array.isArray(found?.sessions) && Boolean(found.total),
+};
+
 // Asks, and returns the answer as it came. Throws a Refusal, or an AbortError when `signal` aborts.
 //
 // `domain` is empty, except for a key that reads all domains.
-export async function ask({ key, domain, body, signal }) {
+export async function ask({ path = "", key, domain, body, signal }) {
   let response;
   let text;
   try {
-    response = await fetch("/api/v1/pages", {
+    response = await fetch(`/api/v1/pages${path}`, {
       method: "POST",
       headers: { Authentication: key, "Content-Type": "application/json", ...(domain !== "" && { Domain: asUtf8(domain) }) },
       body: JSON.stringify(body),
@@ -41,7 +49,7 @@ export async function ask({ key, domain, body, signal }) {
       retrySeconds: retrySeconds(response.headers.get("Retry-After")),
     });
   }
-  if (!isAnswer(found)) throw new Refusal("unreadable", { requestId });
+  if (!SHAPES[path](found)) throw new Refusal("unreadable", { requestId });
   return found;
 }
 
@@ -58,7 +66,7 @@ function parsed(text) {
   }
 }
 
-function isAnswer(found) {
+function isReport(found) {
   if (typeof found?.message === "string") return true;
   return Boolean(found?.time_frame && found.summary_totals)
     && Array.isArray(found.conversion_performance) && Array.isArray(found.drop_off_performance);

@@ -1,23 +1,6 @@
-// Dates as the API takes them and as the two kinds of input hold them, and ready-made ones. All in UTC. Pure.
-
-const DAY = 86_400_000;
+// Dates as the API takes them and as the two kinds of input hold them. All in UTC. Pure.
 
 const day = (instant) => new Date(instant).toISOString().slice(0, 10);
-const monthStart = (year, month) => day(Date.UTC(year, month, 1));
-
-// Returns the ready-made dates at an instant: label, start and end of each.
-export function presets(now) {
-  const today = new Date(now);
-  const [year, month] = [today.getUTCFullYear(), today.getUTCMonth()];
-  return [
-    { label: "Yesterday", start: day(now - DAY), end: day(now - DAY) },
-    { label: "7 days", start: day(now - 6 * DAY), end: day(now) },
-    { label: "30 days", start: day(now - 29 * DAY), end: day(now) },
-    { label: "This month", start: monthStart(year, month), end: day(now) },
-    { label: "Last month", start: monthStart(year, month - 1), end: day(Date.UTC(year, month, 0)) },
-  ];
-}
-
 // Returns the kind of input and the value that hold a date of the API, or null where neither kind can.
 export function toInput(text) {
   if (/^\d{4}-\d\d-\d\d$/.test(text)) {
@@ -41,9 +24,4 @@ export function otherKind({ type, value }, isEnd) {
   if (value === "") return "";
   if (type === "date") return `${value}T${isEnd ? "23:59:59.999" : "00:00:00"}`;
   return value.slice(0, 10);
-}
-
-// Returns `2025-07-01T00:00:00Z` as people read it.
-export function shown(text) {
-  return text.replace("T", " ").replace(/Z$/, "");
 }

@@ -1,35 +1,50 @@
-// The page: asks, shows the answer, and keeps the address in step with it.
+// The page: keeps what is asked, the address and the answer in step.
 
-import { ask, Refusal } from "./api.js";
-import { showChart } from "./chart.js";
-import { presets, shown } from "./dates.js";
-import { byId, make } from "./dom.js";
-import { Form } from "./form.js";
+import { Refusal } from "./api.js";
+import { load, loadValues } from "./asking.js";
+import { byId, make, markField, unmarkFields } from "./dom.js";
+import { asked } from "./header.js";
+import { LISTS } from "./lists.js";
+import { showList } from "./list.js";
+import { showOverview } from "./overview.js";
+import { showPage } from "./page.js";
+import { datesOf, shownDates } from "./periods.js";
 import { describe, waiting } from "./problem.js";
-import { arrange, haveOneOrigin } from "./rows.js";
-import {
-  emptyView, filtersSet, isNarrowed, readLink, sameQuestion, SCOPES, SIDES, toBody, writeLink,
-} from "./state.js";
-import { PagesTable } from "./table.js";
-import { number } from "./texts.js";
+import { Bar } from "./question.js";
+import { emptyState, holdsKey, isNarrowed, readLink, sameQuestion, withoutFilters, writeLink } from "./state.js";
+import { counted } from "./texts.js";
+import { labels } from "./urls.js";
+import { filterLabel } from "./words.js";
 
-const PANELS = ["intro", "loading", "problem", "empty", "report"];
-const NARROW = matchMedia("(max-width: 56rem)");
+const STORED = "pageroles.key"; // the API reference reads it, too
+const PLAIN = /^[\x21-\x7e]*$/; // what a header can carry
+const PANELS = ["problem", "empty", "view"];
 
-const form = new Form(markChanged);
-const table = new PagesTable(sortBy);
-let view = emptyView();
-let answered = null; // the question and the answer on show
+let state = emptyState();
+let key = sessionStorage.getItem(STORED) ?? "";
+let answered = null; // the answer on show, and what was asked
+let names = new Map();
 let asking = null; // the controller that can cancel the question under way
+let parts = new Map(); // what views asked besides, by name, for the answer on show
+let partsController = new AbortController();
 let countdown = 0;
 
-// Showing
+const bar = new Bar({
+  changed: (question) => go({ question }),
+  compared: (compare) => go({ compare }),
+  values: (question, field, contains, signal) => loadValues({ question, field, contains, key, signal }),
+  key: () => key,
+});
 
-function showPanel(name) {
-  for (const panel of PANELS) byId(panel).hidden = panel !== name;
-  byId("answer").setAttribute("aria-busy", String(name === "loading"));
-  if (name !== "problem") clearInterval(countdown);
-}
+// What views may use.
+const context = {
+  get state() { return state; },
+  get answered() { return answered; },
+  get labels() { return names; },
+  key: () => key,
+  linkTo: (changes) => `#${writeLink({ ...state, search: "", sort: null, ...changes }, key)}`,
+  go, say, note, part, copy, copyLink,
+};
 
 function say(text) {
   byId("said").textContent = text;
@@ -40,150 +55,127 @@ function note(text) {
   byId("note").hidden = text === "";
 }
 
-function goTo(element) {
-  element.focus({ preventScroll: !NARROW.matches });
-  if (NARROW.matches) element.scrollIntoView({ block: "start" });
+function show(panel) {
+  for (const name of PANELS) byId(name).hidden = name !== panel;
+  if (panel !== "problem") clearInterval(countdown);
 }
 
-function markChanged() {
-  byId("changed").hidden = answered === null || !form.differsFrom(answered.question);
+// Asks for a part of a view once for an answer; a newer answer gives it up.
+function part(name, ask) {
+  if (!parts.has(name)) {
+    const asked_ = ask(partsController.signal);
+    parts.set(name, asked_);
+    asked_.catch(() => parts.delete(name));
+  }
+  return parts.get(name);
+}
+
+// Changes what is asked or looked at. The address follows; a new question is asked at once.
+function go(changes, { push = true, render = true } = {}) {
+  state = { ...state, ...changes };
+  const link = `#${writeLink(state, key)}`;
+  if (link !== location.hash) history[push ? "pushState" : "replaceState"](null, "", link);
+  if (render) follow({ moves: false });
+}
+
+// Shows what the state says: asks where the answer on show is not that of its question.
+function follow({ moves }) {
+  bar.show(state.question, state.compare);
+  if (key === "") {
+    welcome();
+    return;
+  }
+  if (answered !== null && isAnswered()) {
+    stop();
+    showAnswer();
+    if (moves) goTo();
+  } else ask();
+}
+
+function isAnswered() {
+  const dates = datesOf(state.question, Date.now());
+  return sameQuestion(answered.question, state.question) && state.compare === answered.compare
+    && dates.start_date === answered.dates.start_date && dates.end_date === answered.dates.end_date;
+}
+
+function goTo() {
+  const heading = byId("empty").hidden ? byId("frame") : byId("empty-text");
+  heading?.focus({ preventScroll: true });
+  scrollTo(0, 0);
 }
 
 function showAnswer() {
-  const { question, answer } = answered;
-  document.querySelectorAll(".asked").forEach((place) => place.replaceChildren(...asked(question)));
-  if (answer.message !== undefined) {
-    byId("empty").querySelector(".asked").prepend(make("span", {
-      textContent: `${shown(question.start_date) || "30 days"} to ${shown(question.end_date) || "now"}` }));
-    byId("empty-text").textContent = answer.message;
-    byId("loosen").hidden = !isNarrowed(question);
-    showPanel("empty");
+  if (answered.now.message !== undefined) {
+    byId("empty-text").textContent = answered.now.message;
+    byId("empty-asked").replaceChildren(make("span", { textContent: shownDates(answered.dates) }), ...asked(answered.question));
+    byId("hints").replaceChildren(...(answered.now.hints ?? []).map(hint));
+    byId("loosen").hidden = !isNarrowed(answered.question);
+    document.title = "pageroles explorer";
+    show("empty");
     return;
   }
-  byId("frame").replaceChildren(...[shown(answer.time_frame.start), `to ${shown(answer.time_frame.end)} UTC`]
-    .flatMap((text) => [make("span", { textContent: text }), " "]));
-  byId("cut").hidden = !(Date.parse(question.start_date) < Date.parse(answer.time_frame.start));
-  const totals = answer.summary_totals;
-  for (const [name, count] of Object.entries(totals)) {
-    const place = byId("totals").querySelector(`[id="${name}"]`);
-    if (place !== null) place.textContent = number(count);
-  }
-  const share = (100 * totals.total_conversion_users) / Math.max(1, totals.total_users);
-  byId("share").textContent = `${share.toFixed(share < 10 ? 1 : 0)}%`;
-  answered.oneOrigin = haveOneOrigin(Object.values(SIDES).flatMap(({ list }) => answer[list]));
-  showTabs();
-  showSide();
-  showPanel("report");
-}
-
-// Makes a short form of the question that was asked; the form may have changed since.
-function asked(question) {
-  return [
-    ...(question.domain === "" ? [] : [make("b", { textContent: question.domain })]),
-    make("span", { textContent: question.touch_scope === SCOPES[0] ? "any session" : `${question.touch_scope} sessions` }),
-    ...filtersSet(question).map((name) => make("span", {}, `${name} `, make("b", { textContent: question[name] }))),
-  ];
-}
-
-function showTabs() {
-  const tabs = Object.entries(SIDES).map(([side, { title, list }]) => {
-    const tab = make("button", { type: "button", id: `tab-${side}`, attributes: { role: "tab", "aria-controls": "side" } },
-      title, " ", make("span", { className: "count", textContent: number(answered.answer[list].length) }));
-    tab.addEventListener("click", () => choose({ tab: side }));
-    return tab;
-  });
-  byId("tabs").replaceChildren(...tabs);
-}
-
-function showSide() {
-  const side = view.tab;
-  for (const tab of byId("tabs").children) {
-    const isOn = tab.id === `tab-${side}`;
-    tab.setAttribute("aria-selected", String(isOn));
-    tab.tabIndex = isOn ? 0 : -1;
-  }
-  byId("side").setAttribute("aria-labelledby", `tab-${side}`);
-  if (byId("search").value !== view.search) byId("search").value = view.search;
-  const all = answered.answer[SIDES[side].list];
-  const rows = arrange(all, view.search, view.sort[side]);
-  const { oneOrigin } = answered;
-  showChart(side, rows, view.top[side], { oneOrigin, chosen: (role) => choose({ top: { ...view.top, [side]: role } }) });
-  table.show(side, rows, view.sort[side], { oneOrigin });
-  byId("chart").hidden = rows.length === 0;
-  const among = view.search === "" ? "" : `${number(rows.length)} of `;
-  byId("found").textContent = `${among}${number(all.length)} ${all.length === 1 ? "page" : "pages"}`;
-  byId("none").hidden = rows.length > 0;
-  byId("none").textContent = all.length === 0 ? SIDES[side].none : "No page has these words in its URL.";
-}
-
-// Choosing what to see of an answer
-
-function choose(changes) {
-  view = { ...view, ...changes };
-  showSide();
-  history.replaceState(null, "", address());
-}
-
-function sortBy(column) {
-  const before = view.sort[view.tab];
-  const descending = before.column === column ? !before.descending : column !== "url";
-  choose({ sort: { ...view.sort, [view.tab]: { column, descending } } });
-  say(`Sorted, ${descending ? "most" : "least"} first`.replace(/most|least/, (word) =>
-    column !== "url" ? word : descending ? "Z" : "A"));
-}
-
-byId("tabs").addEventListener("keydown", (event) => {
-  const sides = Object.keys(SIDES);
-  const at = sides.indexOf(view.tab);
-  const to = { ArrowRight: at + 1, ArrowLeft: at - 1 + sides.length, Home: 0, End: sides.length - 1 }[event.key];
-  if (to === undefined) return;
-  event.preventDefault();
-  choose({ tab: sides[to % sides.length] });
-  byId(`tab-${view.tab}`).focus();
-});
-
-byId("search").addEventListener("input", () => {
-  choose({ search: byId("search").value });
-  say(byId("found").textContent);
-});
-
-byId("more").addEventListener("click", () => say(`${number(table.shownCount)} pages shown`));
-
-// Asking
-
-async function start({ push = true } = {}) {
   note("");
-  if (!form.check()) return;
+  const view = state.page !== "" ? showPage : state.list !== "" ? showList : showOverview;
+  view(byId("view"), context);
+  document.title = state.page === "" ? "pageroles explorer" : `${byId("frame").textContent} – pageroles`;
+  show("view");
+}
+
+function hint({ field, value, sessions }) {
+  const use = make("button", { type: "button", textContent: `${filterLabel(field)}: ${value}` });
+  use.addEventListener("click", () => go({ question: { ...state.question, [field]: value } }));
+  return sessions > 0
+    ? make("li", {}, "Nearly the same: ", use, ` has ${counted(sessions, "session")}`)
+    : make("li", { textContent: `${filterLabel(field)} ${value} has sessions in other periods.` });
+}
+
+// Asking. The old answer stays, dimmed and out of reach, until the new one is there.
+
+function stop() {
   asking?.abort();
+  asking = null;
+  byId("loading").hidden = true;
+  byId("answer").setAttribute("aria-busy", "false");
+  for (const name of PANELS) byId(name).inert = false;
+}
+
+async function ask() {
+  stop();
   const controller = new AbortController();
   asking = controller;
-  const question = form.read();
-  form.keepKey();
-  showPanel("loading");
-  if (NARROW.matches) byId("loading").scrollIntoView({ block: "nearest" });
+  note("");
+  byId("question").hidden = false;
+  byId("change-key").hidden = !byId("key-form").hidden;
+  byId("loading").hidden = false;
+  byId("answer").setAttribute("aria-busy", "true");
+  for (const name of PANELS) byId(name).inert = true;
   say("Asking…");
   const stopClock = showElapsed();
+  const { question, compare } = state;
+  const isFirst = answered === null;
   try {
-    const answer = await ask({
-      key: form.keyText(), domain: question.domain, body: toBody(question), signal: controller.signal,
-    });
+    const found = await load({ question, compare, key, signal: controller.signal, at: Date.now(), had: answered });
     if (asking !== controller) return;
-    const isNew = answered === null || !sameQuestion(answered.question, question);
-    answered = { question, answer };
+    answered = { ...found, compare };
+    names = labels([...found.pages.keys()]);
+    partsController.abort();
+    partsController = new AbortController();
+    parts = new Map();
+    stop();
+    keepKey();
     showAnswer();
-    history[push && isNew ? "pushState" : "replaceState"](null, "", address());
-    const isEmpty = answer.message !== undefined;
-    say(isEmpty ? answer.message : `${number(answer.summary_totals.total_sessions)} sessions counted`);
-    goTo(byId(isEmpty ? "empty-text" : "frame"));
+    const isEmpty = found.now.message !== undefined;
+    say(isEmpty ? found.now.message : `${counted(found.now.summary_totals.total_sessions, "session")} counted`);
+    if (isFirst || document.activeElement === document.body) goTo();
   } catch (error) {
     if (asking !== controller) return;
+    stop();
+    controller.abort(); // what else was asked for this screen
     if (!(error instanceof Refusal)) throw error;
     answered = null;
     showProblem(error);
   } finally {
     stopClock();
-    if (asking === controller) asking = null;
-    markChanged();
   }
 }
 
@@ -198,28 +190,33 @@ function showElapsed() {
 
 function cancel() {
   if (asking === null) return;
-  asking.abort();
-  asking = null;
-  if (answered !== null) showAnswer();
-  else showPanel("intro");
+  stop();
   say("Cancelled");
-  byId("ask").focus();
-  markChanged();
+  if (answered === null) {
+    welcome();
+    return;
+  }
+  // Back to the question of the answer on show, and its link.
+  state = { ...state, question: answered.question, compare: answered.compare };
+  history.replaceState(null, "", `#${writeLink(state, key)}`);
+  follow({ moves: false });
 }
 
 function showProblem(refusal) {
-  const { title, text, hint } = describe(refusal);
+  const { title, text, hint: next } = describe(refusal);
   byId("problem-title").textContent = title;
   byId("problem-text").textContent = text;
-  byId("problem-hint").textContent = hint ?? "";
+  byId("problem-hint").textContent = next ?? "";
   byId("problem-id").hidden = refusal.requestId === "";
   byId("problem-id").querySelector("code").textContent = refusal.requestId;
   say("");
-  showPanel("problem");
-  if (refusal.status === 401) form.forgetKey();
+  show("problem");
   const isKey = refusal.status === 401 || refusal.status === 403;
-  const isMarked = isKey ? form.mark("key", `${title}.`) : refusal.field !== null && form.mark(refusal.field, text);
-  if (!isMarked) goTo(byId("again"));
+  if (refusal.status === 401) sessionStorage.removeItem(STORED);
+  if (isKey || refusal.field === "domain") {
+    showKeyForm(true);
+    mark(isKey ? "key" : "domain", isKey ? `${title}.` : text);
+  } else if (refusal.field === null || !bar.mark(refusal.field, text)) byId("again").focus();
   if (refusal.status === 429 && refusal.retrySeconds !== null) countDown(refusal);
 }
 
@@ -233,88 +230,117 @@ function countDown({ retrySeconds, quota }) {
   }, 1000);
 }
 
-form.element.addEventListener("submit", (event) => {
+// The key
+
+function welcome() {
+  stop();
+  show("");
+  showKeyForm(true);
+  byId("key").focus();
+}
+
+function showKeyForm(isShown) {
+  byId("key-form").hidden = !isShown;
+  byId("question").hidden = key === "";
+  byId("change-key").hidden = isShown;
+  byId("domain-field").hidden = byId("domain-field").hidden && state.question.domain === "";
+  if (isShown) {
+    byId("key").value = key;
+    byId("domain").value ||= state.question.domain;
+  }
+}
+
+function keepKey() {
+  if (byId("remember").checked) sessionStorage.setItem(STORED, key);
+  showKeyForm(false);
+}
+
+function mark(name, text) {
+  unmark();
+  if (name === "domain") byId("domain-field").hidden = false;
+  markField(byId(name), name, text);
+}
+
+function unmark() {
+  unmarkFields(byId("key-form"));
+}
+
+byId("questions").append(...LISTS.filter(({ role }) => role !== "").map(({ title, says, role }) =>
+  make("div", { className: role }, make("dt", { textContent: title }), make("dd", { textContent: says }))));
+byId("key-form").addEventListener("input", unmark);
+byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  start();
+  unmark();
+  const given = byId("key").value.trim();
+  const domain = byId("domain").value.trim();
+  if (given === "") mark("key", "Give your API key.");
+  else if (!PLAIN.test(given)) mark("key", "A key has no spaces and only plain letters, digits and signs.");
+  else if (holdsKey(domain, given)) mark("domain", "This holds your API key. Give the key in its own field only.");
+  else {
+    if (given !== key) answered = null;
+    key = given;
+    byId("question").hidden = false;
+    if (answered !== null && domain === state.question.domain) keepKey();
+    go({ question: { ...state.question, domain } }, { push: answered !== null });
+  }
 });
-byId("again").addEventListener("click", () => start());
+byId("remember").checked = true;
+byId("remember").addEventListener("change", () => {
+  if (!byId("remember").checked) sessionStorage.removeItem(STORED);
+});
+byId("change-key").addEventListener("click", () => {
+  showKeyForm(true);
+  byId("key").select();
+});
+// A browser may keep a page that a person leaves. The key must not stay in it.
+addEventListener("pagehide", () => {
+  if (byId("remember").checked) return;
+  key = "";
+  byId("key").value = "";
+});
+
+// Taking along
+
+async function copy(text, pressed) {
+  try {
+    await navigator.clipboard.writeText(text);
+    const label = pressed.textContent;
+    pressed.textContent = "Copied";
+    setTimeout(() => (pressed.textContent = label), 2000);
+    return true;
+  } catch {
+    return false; // a page that came over plain HTTP has no clipboard
+  }
+}
+
+async function copyLink() {
+  const link = new URL(`#${writeLink(state, key)}`, location.href).href;
+  const isCopied = await copy(link, byId("copy"));
+  byId("link").hidden = isCopied;
+  if (isCopied) say("Link copied, without the key");
+  else {
+    byId("link").value = link;
+    byId("link").select();
+  }
+}
+
 byId("cancel").addEventListener("click", cancel);
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") cancel();
 });
-byId("clear").addEventListener("click", () => {
-  form.clearFilters();
-  markChanged();
-  say("Filters cleared");
-});
-byId("loosen").addEventListener("click", () => {
-  form.clearFilters();
-  start();
-});
-
-// The link
-
-function address() {
-  const { question, answer } = answered;
-  return `#${writeLink(question, view, { frame: answer.time_frame, key: form.keyText() })}`;
-}
-
-byId("copy").addEventListener("click", async () => {
-  const link = new URL(address(), location.href).href;
-  try {
-    await navigator.clipboard.writeText(link);
-    byId("link").hidden = true;
-    say("Link copied, without the key");
-    byId("copy").textContent = "Copied";
-    setTimeout(() => (byId("copy").textContent = "Copy link"), 2000);
-  } catch {
-    // A page that came over plain HTTP has no clipboard. It shows the link, to copy by hand.
-    byId("link").value = link;
-    byId("link").hidden = false;
-    byId("link").select();
-  }
-});
-
-// Shows what the address says: the answer that is there, a question to ask, or the start.
-function followAddress() {
-  asking?.abort();
-  asking = null;
-  note("");
-  const { question, view: linked, asks } = readLink(location.hash);
-  view = linked;
-  if (!asks) [question.start_date, question.end_date] = lastDays();
-  if (answered !== null && sameQuestion(answered.question, question)) {
-    form.write(question);
-    showAnswer();
-    markChanged();
-    return;
-  }
-  answered = null;
-  showPanel("intro");
-  const unread = form.write(question);
-  markChanged();
-  if (NARROW.matches) byId("filters").open = filtersSet(question).length > 0;
-  if (unread.length > 0) note(unreadable(unread));
-  else if (asks && form.keyText() !== "") start({ push: false });
-  else if (asks) {
-    note("The form has the question of the link. Give your API key and ask.");
-    form.key.focus();
-  }
-}
-
-function unreadable(names) {
-  const is = names.length === 1 ? "is not a date, so it was" : "are not dates, so they were";
-  return `The ${names.join(" and the ")} in the link ${is} left empty.`;
-}
-
-function lastDays() {
-  const { start: first, end } = presets(Date.now()).find(({ label }) => label === "30 days");
-  return [first, end];
-}
-
+byId("again").addEventListener("click", () => ask());
+byId("loosen").addEventListener("click", () => go({ question: withoutFilters(state.question) }));
 byId("skip").addEventListener("click", (event) => {
   event.preventDefault(); // the address stands for the question
   byId("answer").focus();
 });
-addEventListener("popstate", followAddress);
-followAddress();
+
+// Shows what the address says.
+function followAddress({ moves = true } = {}) {
+  const { state: linked, unread } = readLink(location.hash);
+  state = linked;
+  follow({ moves });
+  if (unread.length > 0) note(`The ${unread.join(" and the ")} in the link can’t be read as a date, so you see the last 30 days.`);
+}
+addEventListener("popstate", () => followAddress());
+followAddress({ moves: false });
