@@ -37,7 +37,7 @@ class Stage(NamedTuple):
 _IN = Stage("transport", "HTTP and JSON to a PagesRequest")
 _COUNT = Stage("report/run", "count: ClickHouse streams, the core counts")
 _NAME = Stage("report/run", "name: the pages of the answer")
-_ANSWER = Stage("report/run", "answer: counts to messages")
+_ANSWER = Stage("report/answers", "counts to messages")
 _OUT = Stage("transport", "messages to JSON and HTTP")
 # By module, in the order of a request.
 STAGES = {
@@ -203,7 +203,9 @@ class _Thread:
             return Doing(now.stage, "")
         stage = STAGES.get(module) or STAGES.get(module.partition("/")[0])
         if stage is _COUNT and now is not None and function != "run":
-            stage = _NAME if function == "_name" else None
+            stage = _NAME if function == "_is_named" else None
+        if module == "report/answers":
+            stage = _ANSWER
         if stage is _IN and self._tracer.is_answered:
             stage = _OUT
         is_further = now is not None and stage is not None and _ORDER.index(now.stage) > _ORDER.index(stage)

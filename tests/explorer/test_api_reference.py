@@ -31,8 +31,14 @@ def _sent(page: Page) -> Request:
     return caught.value
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (360, "light"),
+        (1280, "dark"),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in ((360, "dark"), (1280, "light"))),
+    ],
+)
 def test_axe_finds_nothing_in_the_reference(
     fresh: Callable[..., Page], rest_in_process: str, width: int, scheme: Any
 ) -> None:

@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 SIGNUP = "https://example.com/signup"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (360, "dark"),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in ((360, "light"), (1280, "dark"))),
+    ],
+)
 def test_every_view_and_state_fits_and_reads_well(  # noqa: PLR0915
     fresh: Callable[..., Page], stub: Stub, tmp_path: Path, width: int, scheme: Any
 ) -> None:

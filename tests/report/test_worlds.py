@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 WORLDS = 1000
 # So many share a store, one after the other.
-GROUP = 100
+GROUP = 50
 FAST_GROUPS = 1
 ERASURES = 5
 REQUESTS = 2

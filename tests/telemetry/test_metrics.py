@@ -118,7 +118,7 @@ def test_an_rpc_is_measured_once_whatever_ends_first(first: str) -> None:
 def test_http_requests_count_by_route_and_status_and_no_caller_makes_series(server: Watched) -> None:
     assert server.post().status_code == requests.codes.ok
     assert server.post(body={"no_such_field": 1}).status_code == requests.codes.bad_request
-    for path in ("/livez", "/nowhere", "/explorer/chart.js", "/explorer/nowhere", "/docs/", "/%20"):
+    for path in ("/livez", "/nowhere", "/explorer/explorer.js", "/explorer/nowhere", "/docs/", "/%20"):
         requests.get(server.http + path, timeout=SECONDS)
     requests.request("BREW", server.http + "/livez", timeout=SECONDS)
     name = "http_server_request_duration_seconds"

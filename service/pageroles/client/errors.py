@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
+from pageroles import sentences
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
 _DOMAIN = "pageroles"
 _STATUS_METADATA = "grpc-status-details-bin"
 _REQUEST_ID_METADATA = "x-request-id"
-# A caller of Python's gives arguments where gRPC has metadata.
-_ARGUMENTS = {"metadata `authentication`": "`key`", "metadata `domain`": "`domain`"}
+# Python's callers give arguments there.
+_ARGUMENTS = {sentences.KEY_PLACE: "`key`", sentences.DOMAIN_PLACE: "`domain`"}
 
 
 class RequestError(Exception):
