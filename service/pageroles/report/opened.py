@@ -37,7 +37,7 @@ _TRIES = 3
 # The sessions that are looked up at once.
 AT_ONCE = 1000
 # The first of them are sent before the others are looked up: a look-up takes longer the more days and users it touches.
-AT_FIRST = 100
+AT_FIRST = 20
 # The most that one walk chooses: in memory, where it costs little; and where it reads the domain.
 _OF_A_WALK, _OF_A_READING = 100_000, 200_000
 # A query lists at most so many page keys, which is some 100 KB: a server takes no field of a form above 128 KiB, and
