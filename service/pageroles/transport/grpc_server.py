@@ -133,7 +133,7 @@ class _Servicer:
         with _handling(rpc, context, self._service.telemetry) as received:
             reply = self._reply(rpc, kind, requests, received)
             if reply.report.bytes < COUNTED_BYTES:
-                received.begin(reply)
+                received.begin(reply, with_tag=False)
                 # The next one goes on when this one is sent. Before that, its sending would wait for theirs.
                 if not context.add_callback(reply.turn.leave):
                     reply.turn.leave()
@@ -276,9 +276,12 @@ class _Received:
         if not self.context.add_callback(call.cancel):
             call.cancel()
 
-    def begin(self, reply: Reply) -> None:
+    def begin(self, reply: Reply, *, with_tag: bool = True) -> None:
         """Send what goes ahead of an answer, and say what goes behind it."""
-        answered = ((headers.REQUEST_ID.metadata, self.request_id), *headers.told(reply.quota, reply.report))
+        answered = (
+            (headers.REQUEST_ID.metadata, self.request_id),
+            *headers.told(reply.quota, reply.report, with_tag=with_tag),
+        )
         # Also ahead of the answer: a gateway needs them before it passes on the first byte.
         self.context.send_initial_metadata(answered)
         if self._texts(headers.PLAN):

@@ -186,13 +186,17 @@ def quota_metadata(quota: QuotaState | None) -> tuple[tuple[str, str], ...]:
     return tuple((header.metadata, str(value)) for header, value in zip(OF_QUOTAS, values, strict=True))
 
 
-def told(quota: QuotaState | None, answer: Answer) -> tuple[tuple[str, str], ...]:
-    """Return what is told beside an answer, as metadata, which REST sends as headers: quota, data, and tag."""
+def told(quota: QuotaState | None, answer: Answer, *, with_tag: bool = True) -> tuple[tuple[str, str], ...]:
+    """Return what is told beside an answer, as metadata, which REST sends as headers: quota, data, and tag.
+
+    A tag is a hash, which takes time; only REST sends it.
+    """
     if answer.state is None:
         return quota_metadata(quota)
     through = answer.state.complete_through.astimezone(UTC).isoformat(timespec="milliseconds")
     data = zip(OF_DATA, (answer.state.version, through.replace("+00:00", "Z")), strict=True)
-    tag = () if answer.tag is None else ((ETAG.metadata, f'"{answer.tag}"'),)
+    name = answer.tag if with_tag else None
+    tag = () if name is None else ((ETAG.metadata, f'"{name}"'),)
     return (*quota_metadata(quota), *((header.metadata, value) for header, value in data), *tag)
 
 
