@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 # Where a caller puts what is no field of the request, in gRPC's words. REST replaces them by its own.
 KEY_PLACE = "metadata `authentication`"
@@ -105,3 +106,8 @@ def unknown_name(what: str, name: str, known: Sequence[str], prefix: str = "") -
     if close := difflib.get_close_matches(name[:_LONGEST_COMPARED], known, 1):
         return f"{given}; did you mean {prefix}{close[0]}?"
     return f"{given}; known are {', '.join(known)}"
+
+
+def instant(at: datetime) -> str:
+    """Return an instant in UTC as answers have it: in whole seconds, or milliseconds where there are any."""
+    return at.isoformat(timespec="milliseconds" if at.microsecond else "seconds").replace("+00:00", "Z")

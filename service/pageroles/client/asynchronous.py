@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 
 from pageroles.client import calls, questions
-from pageroles.client.answers import Days, Report, Session, SessionRows, Values, data_state, role_count, session
+from pageroles.client.answers import Days, Report, Session, SessionRows, Values, session
 from pageroles.client.errors import refused
 from pageroles.v1 import pages_pb2, pages_pb2_grpc
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
     from typing import Unpack
 
-    from pageroles.client.answers import DataState, RoleCount
     from pageroles.client.questions import Field, Include, Question, Role
 
 _T = TypeVar("_T")
@@ -136,24 +135,13 @@ class AsyncClient:
             await sleep(pause)
 
 
-class AsyncSessions:
+class AsyncSessions(calls.Opening):
     """The sessions behind a number: an asynchronous iterator, which gives each once; see `Sessions`."""
-
-    total: RoleCount
-    data: DataState | None
 
     def __init__(self, first: pages_pb2.PageSessionsResponse, more: Any, timeout: float | None) -> None:
         """Keep the first message, and the call that brings more."""
-        self.total = role_count(first.total)
-        self.data = data_state(first)
-        self._call = more
-        self._timeout = timeout
-        self._is_read = False
+        super().__init__(first, more, timeout)
         self._given = self._sessions(first)
-
-    def __repr__(self) -> str:
-        """Return what it is."""
-        return f"{type(self).__name__}(total={self.total}, data={self.data})"
 
     def __aiter__(self) -> Self:
         """Return the iterator itself.
@@ -161,8 +149,7 @@ class AsyncSessions:
         Raises:
             ValueError: It was read to its end: it gives each session once.
         """
-        if self._is_read:
-            raise ValueError(calls.READ_ONCE)
+        self._refuse_again()
         return self
 
     async def __anext__(self) -> Session:

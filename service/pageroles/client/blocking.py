@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import grpc
 
 from pageroles.client import calls, questions
-from pageroles.client.answers import Days, Report, Session, SessionRows, Values, data_state, role_count, session
+from pageroles.client.answers import Days, Report, Session, SessionRows, Values, session
 from pageroles.client.errors import refused
 from pageroles.v1 import pages_pb2, pages_pb2_grpc
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from typing import Unpack
 
-    from pageroles.client.answers import DataState, RoleCount
     from pageroles.client.questions import Field, Include, Question, Role
 
 _T = TypeVar("_T")
@@ -189,7 +188,7 @@ class Client:
             sleep(pause)
 
 
-class Sessions:
+class Sessions(calls.Opening):
     """The sessions behind a number: an iterator, which gives each once. As a context manager it ends the request.
 
     Attributes:
@@ -197,21 +196,10 @@ class Sessions:
         data: What the answer was made from; None where the server does not say.
     """
 
-    total: RoleCount
-    data: DataState | None
-
     def __init__(self, first: pages_pb2.PageSessionsResponse, more: Any, timeout: float | None) -> None:
         """Keep the first message, and the call that brings more."""
-        self.total = role_count(first.total)
-        self.data = data_state(first)
-        self._call = more
-        self._timeout = timeout
-        self._is_read = False
+        super().__init__(first, more, timeout)
         self._given = self._sessions(first)
-
-    def __repr__(self) -> str:
-        """Return what it is."""
-        return f"{type(self).__name__}(total={self.total}, data={self.data})"
 
     def __iter__(self) -> Self:
         """Return the iterator itself.
@@ -219,8 +207,7 @@ class Sessions:
         Raises:
             ValueError: It was read to its end: it gives each session once.
         """
-        if self._is_read:
-            raise ValueError(calls.READ_ONCE)
+        self._refuse_again()
         return self
 
     def __next__(self) -> Session:

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from pageroles.client.answers import data_state, role_count
 from pageroles.client.errors import InternalError, RequestError, refused
 from pageroles.transport import headers
 
 if TYPE_CHECKING:
     import os
 
+    from pageroles.client.answers import DataState, RoleCount
     from pageroles.v1 import pages_pb2
 
-# A message has whole sessions, and a session that can be stored may have far more than the 4 MiB that gRPC takes by
-# default; a thousand values of a filter may, too.
-OPTIONS = [("grpc.max_receive_message_length", 128 << 20)]
+OPTIONS = [("grpc.max_receive_message_length", headers.MOST_MESSAGE_BYTES)]
 # A second reading would find nothing, which looks like no sessions.
-READ_ONCE = "the sessions were read to their end, and are given once; keep them in a list, or ask again"
+_READ_ONCE = "the sessions were read to their end, and are given once; keep them in a list, or ask again"
 TIMEOUT = 60.0
 RETRIES = 3
 # Seconds: about how long the first pause is, where the server does not say; each next one is twice as long.
@@ -102,6 +102,34 @@ class Tries:
         self._left -= 1
         self._pause *= 2
         return wait
+
+
+class Opening:
+    """What both kinds of opened sessions are: a number, and a call that brings its sessions, each once.
+
+    Attributes:
+        total: The number, as a report of the same data has it.
+        data: What the answer was made from; None where the server does not say.
+    """
+
+    total: RoleCount
+    data: DataState | None
+
+    def __init__(self, first: pages_pb2.PageSessionsResponse, more: Any, timeout: float | None) -> None:
+        """Keep what the first message tells, and the call that brings more."""
+        self.total = role_count(first.total)
+        self.data = data_state(first)
+        self._call = more
+        self._timeout = timeout
+        self._is_read = False
+
+    def __repr__(self) -> str:
+        """Return what it is."""
+        return f"{type(self).__name__}(total={self.total}, data={self.data})"
+
+    def _refuse_again(self) -> None:
+        if self._is_read:
+            raise ValueError(_READ_ONCE)
 
 
 def whole(messages: list[pages_pb2.PagesResponse]) -> pages_pb2.PagesResponse:

@@ -13,7 +13,7 @@ import typer
 
 from pageroles import sentences
 from pageroles.client import Client, RequestError
-from pageroles.command import outputs, shown
+from pageroles.command import shown
 from pageroles.command.options import (
     DEFAULT_GRPC_ADDRESS,
     EXIT_FAULT,
@@ -92,7 +92,7 @@ class Asked:
             shown.say(
                 _err,
                 f"a window covers at most {MAX_SPAN.days} days and an hour: this one starts at "
-                f"{outputs.instant(covered.start)}, not at {start}",
+                f"{sentences.instant(covered.start)}, not at {start}",
             )
 
 

@@ -6,9 +6,9 @@ import dataclasses
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from pageroles.command.outputs import instant
 from pageroles.errors import InvalidArgumentError
 from pageroles.question import window
+from pageroles.sentences import instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -18,7 +18,7 @@ import msgspec
 
 from pageroles import rest_shape
 from pageroles.client.answers import CONVERSION_ROLES, DROP_OFF_ROLES, ROLES
-from pageroles.sentences import escaped, escaped_json
+from pageroles.sentences import escaped, escaped_json, instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,11 +48,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: plain(found) for name, found in value.items()}
     return value
-
-
-def instant(at: datetime) -> str:
-    """Return an instant in UTC as answers have it: in whole seconds, or milliseconds where there are any."""
-    return at.isoformat(timespec="milliseconds" if at.microsecond else "seconds").replace("+00:00", "Z")
 
 
 def print_json(body: bytes) -> None:

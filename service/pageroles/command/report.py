@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pageroles import rest_shape, settings
+from pageroles import rest_shape, sentences, settings
 from pageroles.command import comparing, outputs, shown, tables
 from pageroles.command.asking import Asked, asks
 from pageroles.errors import InvalidArgumentError
@@ -88,7 +88,7 @@ def _print(asked: Asked, found: Report, rows: int, *, json: bool, csv: bool) -> 
         return
     _out.print(tables.answer(rest_shape.read(body), rows=rows))
     if not found.summary_totals.total_sessions and (covered := asked.window()):
-        ends = (outputs.instant(end) for end in (covered.start, covered.shown_end))
+        ends = (sentences.instant(end) for end in (covered.start, covered.shown_end))
         shown.say(_out, "asked for sessions from ", " to ".join(ends))
 
 

@@ -7,7 +7,7 @@ import enum
 import hashlib
 from datetime import UTC, datetime, timedelta
 
-from pageroles.question.filters import FILTERS, Condition, Filter, Of
+from pageroles.question.filters import Condition, Filter, Of
 
 
 class TouchScope(enum.IntEnum):
@@ -93,11 +93,6 @@ class PagesQuery:
             self, conditions=tuple(each for each in self.conditions if each.filter is not left_aside)
         )
 
-    def having(self, condition: Condition) -> PagesQuery:
-        """Return the question with a value of one filter, in place of its own."""
-        others = self.without(condition.filter).conditions
-        return dataclasses.replace(self, conditions=tuple(sorted((*others, condition), key=_in_order)))
-
     @property
     def filters_conversions(self) -> bool:
         """Tell whether "conversion" means "matching conversion" in journeys, roles and totals."""
@@ -171,10 +166,6 @@ class ValuesQuery:
 
 
 Query = PagesQuery | SessionsQuery | DaysQuery | ValuesQuery
-
-
-def _in_order(condition: Condition) -> int:
-    return FILTERS.index(condition.filter)
 
 
 _MILLISECONDS_OF_A_DAY = 86_400_000

@@ -42,8 +42,6 @@ _RPCS = {
     pages_pb2.FilterValuesRequest: methods.FILTER_VALUES,
 }
 _HEALTH_SECONDS = 2.0
-# More than the largest session that can be stored: 10,000 pages of 8 KiB, and 1,000 conversions.
-MOST_MESSAGE_BYTES = 128 << 20
 # Messages that are asked for before an answer begins. A small report has two, its totals and its rows: so its end is
 # known at once.
 _BEGUN = 3
@@ -288,7 +286,7 @@ class RemoteBackend:
 
     def _connected(self) -> grpc.aio.Channel:
         if self._channel is None:
-            options = [("grpc.max_receive_message_length", MOST_MESSAGE_BYTES)]
+            options = [("grpc.max_receive_message_length", headers.MOST_MESSAGE_BYTES)]
             if self._credentials is None:
                 self._channel = grpc.aio.insecure_channel(self._target, options=options)
             else:

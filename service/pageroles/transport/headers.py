@@ -70,6 +70,9 @@ ASKED_AGAIN = {
     "cache-control": "private, no-cache",
     "vary": f"{AUTHENTICATION.http}, {AUTHORIZATION.http}, {DOMAIN.http}",
 }
+# Of one message of an answer, for those who receive it. A message has whole sessions, and this is more than the largest
+# one that can be stored: 10,000 pages of 8 KiB, and 1,000 conversions.
+MOST_MESSAGE_BYTES = 128 << 20
 CLOSE = {"connection": "close"}
 NOT_KEPT = {"cache-control": "no-store"}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pageroles import sentences
 from pageroles._core import JsonAnswer
 from pageroles.transport import rest_schema
 from pageroles.v1 import pages_pb2
@@ -82,7 +84,4 @@ def _day(day: pages_pb2.PageDay) -> rest_schema.PageDay:
 
 
 def _instant(at: Timestamp) -> str:
-    """Return an instant as reports have it: without a fraction where there is none, else in milliseconds."""
-    milliseconds = at.nanos // 1_000_000
-    whole = at.ToDatetime().replace(microsecond=0).isoformat()
-    return f"{whole}.{milliseconds:03}Z" if milliseconds else f"{whole}Z"
+    return sentences.instant(at.ToDatetime(UTC))
