@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import threading
 from typing import TYPE_CHECKING, NoReturn
@@ -27,7 +28,7 @@ from pageroles.telemetry.record import Telemetry
 from pageroles.transport import metrics_server, rest_sessions
 from pageroles.v1 import pages_pb2
 from support import worked
-from support.endless import until
+from support.endless import PATIENCE, until
 from support.fakes import session
 from support.watched import JULY, SECONDS, watched
 from support.wire import Asked
@@ -73,14 +74,25 @@ def test_rpcs_count_by_method_and_status(server: Watched) -> None:
 
 def test_an_rpc_ends_when_its_answer_is_sent(server: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     message = pages_pb2.PagesResponse(message="x" * (1 << 20)).SerializeToString()
-    # More than what lies between a server and a caller who does not read.
-    monkeypatch.setattr(Report, "messages", lambda _: iter([message] * 64))
+    further = threading.Event()
+
+    def in_parts() -> Iterator[bytes]:
+        yield message
+        assert further.wait(PATIENCE)
+        yield from [message] * 3
+
+    # How much lies between a server and a caller who does not read grows with the delay: the second has no end.
+    answers = iter([in_parts(), itertools.repeat(message)])
+    monkeypatch.setattr(Report, "messages", lambda _: next(answers))
     with Asked(server.grpc, server.key) as asked:
-        reading, leaving = (asked.stream_call() for _ in range(2))
-        assert len(next(reading).message) == len(next(leaving).message) == 1 << 20
+        reading = asked.stream_call()
+        assert len(next(reading).message) == 1 << 20
+        leaving = asked.stream_call()
+        assert len(next(leaving).message) == 1 << 20
         assert server.value("grpc_server_started_total") == 2
-        assert server.value("grpc_server_handled_total") == 0, "the reports are made, and most of them is not read"
-        assert sum(1 for _ in reading) == 63
+        assert server.value("grpc_server_handled_total") == 0, "both reports are made, and neither is sent"
+        further.set()
+        assert sum(1 for _ in reading) == 3
         assert until(lambda: server.value("grpc_server_handled_total", grpc_code="OK") == 1)
         leaving.cancel()
         assert until(lambda: server.value("grpc_server_handled_total", grpc_code="CANCELLED") == 1)

@@ -7,16 +7,21 @@ import itertools
 import json
 import time
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 import requests
 import urllib3
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pageroles.access.quotas import QuotaStore
 from pageroles.report import plan
+from pageroles.report.data_state import DataState
 from pageroles.report.residents import Residents
+from pageroles.transport import headers
 from pageroles.v1 import pages_pb2, pages_pb2_grpc
 from support import worked
 
@@ -56,6 +61,14 @@ def get(rest: str, key: str, question: dict[str, Any], **headers: str) -> reques
 def instant(text: str) -> datetime:
     assert text.endswith("Z")
     return datetime.fromisoformat(text)
+
+
+@given(st.integers(0, 10**9), st.one_of(st.just(0), st.integers(0, 999_999)))
+def test_an_instant_is_written_in_one_form(second: int, microsecond: int) -> None:
+    state = DataState("a-1", datetime.fromtimestamp(second, UTC).replace(microsecond=microsecond))
+    answer: Any = SimpleNamespace(state=state)
+    told = dict(headers.told(None, answer, with_tag=False))
+    assert told["x-complete-through"] == state.message().complete_through.ToJsonString()
 
 
 def one_more(served: Served, domain: str, name: str) -> None:
@@ -192,8 +205,7 @@ def test_grpc_tells_it_in_metadata_and_where_asked_in_the_answer(served: Served,
         )
     metadata = {each.key: each.value for each in call.initial_metadata()}
     assert whole.data.version == metadata["x-data-version"]
-    through = whole.data.complete_through.ToDatetime(UTC).isoformat(timespec="milliseconds")
-    assert through.replace("+00:00", "Z") == metadata["x-complete-through"]
+    assert whole.data.complete_through.ToJsonString() == metadata["x-complete-through"]
     assert first.data == whole.data
     assert not any(message.HasField("data") for message in rest)
     assert not bare.HasField("data")

@@ -196,8 +196,8 @@ def told(quota: QuotaState | None, answer: Answer, *, with_tag: bool = True) -> 
     """
     if answer.state is None:
         return quota_metadata(quota)
-    through = answer.state.complete_through.astimezone(UTC).isoformat(timespec="milliseconds")
-    data = zip(OF_DATA, (answer.state.version, through.replace("+00:00", "Z")), strict=True)
+    through = sentences.instant(answer.state.complete_through)
+    data = zip(OF_DATA, (answer.state.version, through), strict=True)
     name = answer.tag if with_tag else None
     tag = () if name is None else ((ETAG.metadata, f'"{name}"'),)
     return (*quota_metadata(quota), *((header.metadata, value) for header, value in data), *tag)
