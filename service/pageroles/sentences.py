@@ -110,4 +110,5 @@ def unknown_name(what: str, name: str, known: Sequence[str], prefix: str = "") -
 
 def instant(at: datetime) -> str:
     """Return an instant in UTC as answers have it: in whole seconds, or milliseconds where there are any."""
-    return at.isoformat(timespec="milliseconds" if at.microsecond >= 1000 else "seconds").replace("+00:00", "Z")
+    milliseconds = at.microsecond // 1000
+    return at.isoformat(timespec="milliseconds" if milliseconds else "seconds").replace("+00:00", "Z")

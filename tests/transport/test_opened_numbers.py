@@ -203,6 +203,35 @@ def test_many_sessions_come_in_parts_and_all_of_them_once(
         assert some["sessions"] == found["sessions"][:limit], limit
 
 
+@pytest.mark.parametrize(
+    ("sessions", "pages", "at_once"),
+    [(250, 0, [20, 80, 150]), (60, 50, [20, 10, 10, 10, 10])],
+)
+def test_what_is_in_memory_at_once_is_bounded_in_bytes(
+    rest: str, served: Served, monkeypatch: pytest.MonkeyPatch, sessions: int, pages: int, at_once: list[int]
+) -> None:
+    show, read = opened.Opener.show, list[int]()
+
+    def shown(self: opened.Opener, query: Any, places: Any, call: Call) -> Iterator[pages_pb2.PageSession]:
+        read.append(len(places))
+        return show(self, query, places, call)
+
+    monkeypatch.setattr(opened.Opener, "show", shown)
+    monkeypatch.setattr(opened, "BYTES_AT_ONCE", 56_000)
+    domain = f"sized-{next(_numbers)}.example.com"
+    row: dict[str, Any] = {
+        "domain": domain, "user_id": "u", "started_at": "2025-07-05 10:00:00.000",
+        "page_views.url": [f"/{number:02}/{'x' * 96}" for number in range(pages)],
+        "page_views.viewed_at": ["2025-07-05 10:00:00.000"] * pages,
+    }  # fmt: skip
+    rows = [row | {"session_id": f"s{number:03}"} for number in range(sessions)]
+    served.insert("".join(json.dumps(each) + "\n" for each in rows).encode())
+    key = key_for(served, domain, Permission.SESSIONS)
+    found = post(rest, key, "sessions", JULY | {"limit": sessions}).json()["sessions"]
+    assert len({each["session_id"] for each in found}) == sessions
+    assert read == at_once
+
+
 def test_a_query_lists_a_bounded_number_of_pages(rest: str, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     page_names = statements.page_names

@@ -167,17 +167,26 @@ class Opened:
         total: int,
         first: Sequence[_Bytes],
         rest: Iterator[_Bytes],
+        size: int,
         plan: Plan,
         state: DataState | None,
     ) -> None:
-        """Take its messages: the first ones, and those that are made when they are asked for."""
+        """Take its messages: the first ones, and those that are made when they are asked for.
+
+        Args:
+            total: How many sessions there are.
+            first: The first messages.
+            rest: The further ones.
+            size: About how many bytes of them are in memory at one time.
+            plan: How the sessions were chosen.
+            state: What the answer was made from.
+        """
         self.total_sessions = total
         self._first = first
         self._rest = rest
         self.plan = plan
         self.state = state
-        # What comes later is made message by message.
-        self.bytes = sum(map(len, first))
+        self.bytes = size
 
     def message(self) -> _Bytes:
         """Return all of it as one message: messages behind each other are one."""

@@ -34,8 +34,9 @@ Place = tuple[int, int, int]
 _CHANGED = "the sessions changed while they were read; ask again"
 # How often sessions are chosen anew that changed while they were read.
 _TRIES = 3
-# The sessions that are looked up at once.
-AT_ONCE = 1000
+# The most sessions that are looked up at once, and about how many bytes their messages may take: a session may have
+# thousands of pages, and what was looked up is in memory until its caller has read it.
+AT_ONCE, BYTES_AT_ONCE = 1000, 4 << 20
 # The first of them are sent before the others are looked up: a look-up takes longer the more days and users it touches.
 AT_FIRST = 20
 # The most that one walk chooses: in memory, where it costs little; and where it reads the domain.
@@ -108,28 +109,42 @@ class Opener:
         head = pages_pb2.PageSessionsResponse(data=None if state is None else state.message())
         head.total.sessions, head.total.users = chosen.total
         head.MergeFrom(first.pop(0) if first else pages_pb2.PageSessionsResponse())
-        rest = self._further(query, begun.plan, chosen, go_on)
         messages = [message.SerializeToString() for message in (head, *first)]
-        return Opened(chosen.total[0], messages, rest, begun.plan, state)
+        size = sum(map(len, messages))
+        rest = self._further(query, begun.plan, chosen, size, go_on)
+        left = min(chosen.total[0], query.limit or chosen.total[0]) - len(chosen.places[:AT_FIRST])
+        at_one_time = size + min(BYTES_AT_ONCE, size * left // AT_FIRST)
+        return Opened(chosen.total[0], messages, rest, at_one_time, begun.plan, state)
 
     def _further(
         self,
         query: SessionsQuery,
         plan: Plan,
         chosen: Chosen,
+        size: int,
         go_on: Callable[[], AbstractContextManager[Call]],
     ) -> Iterator[bytes]:
-        """Give the messages of the sessions after the first ones. No place is held while their caller reads one."""
+        """Give the messages of the sessions after the first ones. No place is held while their caller reads one.
+
+        Args:
+            query: The number.
+            plan: Where the sessions come from.
+            chosen: The sessions; the first `AT_FIRST` are read.
+            size: The bytes of the messages of these.
+            go_on: Returns a call for what is read.
+        """
         most = _OF_A_WALK if isinstance(plan, InMemory) else _OF_A_READING
         total, places = chosen
         left = min(total[0], query.limit or total[0]) - len(places)
         last, places = places[-1:], places[AT_FIRST:]
+        at_once = _at_once(AT_FIRST, size)
         while True:
-            for start in range(0, len(places), AT_ONCE):
+            while places:
                 with go_on() as call:
-                    shown = list(in_messages(self.show(query, places[start : start + AT_ONCE], call)))
-                for message in shown:
-                    yield message.SerializeToString()
+                    shown = in_messages(self.show(query, places[:at_once], call))
+                    messages = [message.SerializeToString() for message in shown]
+                yield from messages
+                places, at_once = places[at_once:], _at_once(len(places[:at_once]), sum(map(len, messages)))
             if left <= 0:
                 return
             with go_on() as call:
@@ -171,17 +186,15 @@ class Opener:
             StoreChangedError: A session has changed since it was chosen.
             PagerolesError: The store failed, or the call ended.
         """
-        for start in range(0, len(places), AT_ONCE):
-            chosen = places[start : start + AT_ONCE]
-            call.let_others()
-            found: dict[Any, Any] = {
-                tuple(row[:3]): row for row in self._store.rows(statements.opened(query.of, chosen), call)
-            }
-            if not found.keys() >= set(chosen):
-                raise StoreChangedError(_CHANGED)
-            pages = self._names(query.of, {key for place in chosen for key in found[place][5]}, call)
-            for place in chosen:
-                yield _session(found[place], pages)
+        call.let_others()
+        found: dict[Any, Any] = {
+            tuple(row[:3]): row for row in self._store.rows(statements.opened(query.of, places), call)
+        }
+        if not found.keys() >= set(places):
+            raise StoreChangedError(_CHANGED)
+        pages = self._names(query.of, {key for place in places for key in found[place][5]}, call)
+        for place in places:
+            yield _session(found.pop(place), pages)
 
     def _names(self, query: PagesQuery, keys: set[int], call: Call) -> dict[int, str]:
         """Return the names of pages by their keys."""
@@ -198,6 +211,14 @@ class Opener:
     def _read_names(self, statement: Statement, call: Call) -> dict[int, str]:
         rows: Any = self._store.rows(statement, call)
         return {key: str(name) for key, name in rows}
+
+
+def _at_once(sessions: int, size: int) -> int:
+    """Return how many sessions to look up next, after some whose messages took `size` bytes.
+
+    Of at most four times as many the size may be guessed from theirs.
+    """
+    return max(1, min(AT_ONCE, 4 * sessions, BYTES_AT_ONCE * sessions // size))
 
 
 def _listed(keys: Sequence[int]) -> Iterator[Sequence[int]]:
