@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import grpc
 import pandas as pd
@@ -52,7 +52,7 @@ from support.endless import PATIENCE
 from support.wire import Asked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from google.protobuf.message import Message
@@ -682,10 +682,28 @@ def test_a_role_that_there_is_not_is_refused_here() -> None:
         questions.sessions_request({}, "/", "exit", None)
 
 
-@pytest.mark.parametrize(("given", "more"), [({"sauce": "x"}, {}), ({}, {"include": "balance"})])
-def test_mistakes_of_the_program_are_type_errors(given: Any, more: Any) -> None:
-    with pytest.raises(TypeError):
-        questions.pages_request(given, **more)
+@pytest.mark.parametrize(
+    ("named", "ask"),
+    [
+        ("sauce", lambda: questions.pages_request({"sauce": "x"})),
+        ("include", lambda: questions.pages_request({}, include="balance")),
+        ("include", lambda: questions.pages_request({}, include=[cast("str", 1)])),
+        ("source", lambda: questions.pages_request({"source": 5})),
+        ("start_date", lambda: questions.pages_request({"start_date": 20250701})),
+        ("touch_scope", lambda: questions.pages_request({"touch_scope": 1})),
+        ("limit", lambda: questions.pages_request({}, cast("int", 5.0))),
+        ("limit", lambda: questions.pages_request({}, cast("int", "5"))),
+        ("limit", lambda: questions.pages_request({}, True)),
+        ("url", lambda: questions.days_request({}, cast("str", b"/"))),
+        ("url", lambda: questions.sessions_request({}, cast("str", None), None, None)),
+        ("role", lambda: questions.sessions_request({}, "/", cast("str", 1), None)),
+        ("field", lambda: questions.values_request(cast("str", 1), {}, "", None)),
+        ("contains", lambda: questions.values_request("source", {}, cast("str", 1), None)),
+    ],
+)
+def test_mistakes_of_the_program_are_type_errors_that_name_the_parameter(named: str, ask: Callable[[], object]) -> None:
+    with pytest.raises(TypeError, match=named):
+        ask()
 
 
 def test_what_is_none_is_not_set() -> None:

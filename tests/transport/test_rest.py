@@ -107,6 +107,8 @@ def test_an_empty_body_asks_with_all_defaults(rest: str, key: str, body: bytes |
         ({"medium": ["cpc"]}, "medium", "not a list"),
         ({"touch_scope": "last"}, "touch_scope", "there is no scope 'last'; give one of any, first"),
         ({"touch_scope": 1}, "touch_scope", "must be a string, not a number"),
+        ({"limit": "5"}, "limit", "must be a whole number, not a string"),
+        ({"limit": 1.0}, "limit", "must be a whole number, not 1.0"),
         ({"touch_scope": "ANY"}, "touch_scope", "there is no scope 'ANY'"),
         ({"start_date": "01.07.2025"}, "start_date", "give a date (2025-07-01)"),
         ({"end_date": "2025-02-30"}, "end_date", "there is no date"),

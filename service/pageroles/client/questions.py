@@ -71,11 +71,14 @@ def pages_request(
         TypeError: A parameter that there is not, or of a wrong type.
     """
     values = {name: value for name, value in question.items() if value is not None}
-    if unknown := values.keys() - Question.__annotations__.keys():
-        raise TypeError(f"a question has no parameter {min(unknown)!r}")
+    known = Question.__annotations__
+    if unknown := values.keys() - known.keys():
+        raise TypeError(f"a question has no parameter {min(unknown)!r}; known are {', '.join(known)}")
     for name in ("start_date", "end_date"):
         if isinstance(given := values.get(name), date):
-            values[name] = _text(name, given)
+            values[name] = _written(name, given)
+    for name, given in values.items():
+        _text(name, given)
     if "touch_scope" in values:
         values["touch_scope"] = _member("touch_scope", "TOUCH_SCOPE_", pages_pb2.TouchScope, values["touch_scope"])
     if isinstance(include, str):
@@ -89,29 +92,44 @@ def sessions_request(
 ) -> pages_pb2.PageSessionsRequest:
     """Return the request for the sessions behind a number; raises as `pages_request` does."""
     number: Any = 0 if role is None else _member("role", "ROLE_", pages_pb2.Role, role)
-    return pages_pb2.PageSessionsRequest(question=pages_request(question), url=url, role=number, limit=_limit(limit))
+    return pages_pb2.PageSessionsRequest(
+        question=pages_request(question), url=_text("url", url), role=number, limit=_limit(limit)
+    )
 
 
 def days_request(question: Mapping[str, Any], url: str) -> pages_pb2.PageDaysRequest:
     """Return the request for a window day by day; raises as `pages_request` does."""
-    return pages_pb2.PageDaysRequest(question=pages_request(question), url=url)
+    return pages_pb2.PageDaysRequest(question=pages_request(question), url=_text("url", url))
 
 
 def values_request(
     field: str, question: Mapping[str, Any], contains: str, limit: int | None
 ) -> pages_pb2.FilterValuesRequest:
     """Return the request for the values of a filter; raises as `pages_request` does."""
-    asked = pages_request(question)
-    return pages_pb2.FilterValuesRequest(question=asked, field=field, contains=contains, limit=_limit(limit))
+    return pages_pb2.FilterValuesRequest(
+        question=pages_request(question),
+        field=_text("field", field),
+        contains=_text("contains", contains),
+        limit=_limit(limit),
+    )
 
 
-def _text(name: str, given: date) -> str:
+def _text(name: str, given: object) -> str:
+    """Return a text as it is. Protobuf, too, refuses what is none, but does not say what it is about."""
+    if not isinstance(given, str):
+        raise TypeError(f"{name} must be a str, not {type(given).__name__}")
+    return given
+
+
+def _written(name: str, given: date) -> str:
     if isinstance(given, datetime) and given.utcoffset() is None:
         raise InvalidArgumentError(f"{name}: a datetime needs a time zone, such as tzinfo=datetime.UTC", field=name)
     return given.isoformat()
 
 
 def _limit(limit: int | None) -> int:
+    if not isinstance(limit, int | None) or isinstance(limit, bool):
+        raise TypeError(f"limit must be an int, not {type(limit).__name__}")
     if not 0 <= (limit or 0) <= _MOST:
         raise InvalidArgumentError(f"limit: must be from 0, which is no limit, to {_MOST:,}", field="limit")
     return limit or 0
@@ -119,6 +137,7 @@ def _limit(limit: int | None) -> int:
 
 def _member(field: str, prefix: str, enum: Any, name: str) -> Any:
     """Return the number of an enum's member by its short name."""
+    _text(field, name)
     names = [each.removeprefix(prefix).lower() for each, number in enum.items() if number]
     if name not in names:
         raise InvalidArgumentError(f"{field}: there is no {name!r}; known are {', '.join(names)}", field=field)

@@ -72,7 +72,9 @@ def read(kind: Kind[R], query: bytes, body: bytes) -> R:
         wanted, is_right = _KINDS.get(name, _TEXT)
         if not is_right(value):
             advice = "; leave it out" if value is None else ""
-            raise InvalidArgumentError(name, f"must be {wanted}, not {sentences.kind_of(value)}{advice}")
+            # Of a number it tells more than its kind: 1.0 is no whole number.
+            given = str(value) if isinstance(value, float) else sentences.kind_of(value)
+            raise InvalidArgumentError(name, f"must be {wanted}, not {given}{advice}")
     return kind.to_request(parameters)
 
 
