@@ -10,6 +10,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -639,6 +640,29 @@ def test_a_timeout_is_told_in_seconds(ask: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(DeadlineExceededError) as caught:
         ask(f"127.0.0.1:{silent.getsockname()[1]}", "report", timeout=0.2, retries=0)
     assert str(caught.value) == "no answer came within 0.2 seconds"
+
+
+@pytest.mark.parametrize(
+    "says", [b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", b"<html>no such thing</html>\n" * 10]
+)
+def test_a_port_of_another_protocol_is_told(ask: Any, says: bytes) -> None:
+    """Such as that of REST."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def answer() -> None:
+            while True:
+                try:
+                    connection, _ = other.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(says)
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(UnavailableError, match="does not speak gRPC; give the address of the server's gRPC port"):
+            ask(f"127.0.0.1:{other.getsockname()[1]}", "report", timeout=10, retries=0)
+        other.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_client_that_is_closed_ends_what_is_under_way(served_here: tuple[Answering, str]) -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _DOMAIN = "pageroles"
 _STATUS_METADATA = "grpc-status-details-bin"
+# How grpc tells that it met another protocol, such as the REST port's.
+_SPEAKS_NO_GRPC = ("Failed parsing HTTP/2", "http1.x server")
 _REQUEST_ID_METADATA = "x-request-id"
 # Python's callers give arguments there.
 _ARGUMENTS = {sentences.KEY_PLACE: "`key`", sentences.DOMAIN_PLACE: "`domain`"}
@@ -175,6 +177,8 @@ def refused(error: grpc.RpcError, timeout: float | None = None) -> RequestError:
         code = status.lower()
     if code == DeadlineExceededError.CODE and reason.domain != _DOMAIN and timeout is not None:
         sentence = f"no answer came within {timeout:g} seconds"
+    if code == UnavailableError.CODE and any(words in sentence for words in _SPEAKS_NO_GRPC):
+        sentence = "what listens at this address does not speak gRPC; give the address of the server's gRPC port"
     if code == "unimplemented":
         sentence = "the server does not have this method: it is older than this client"
     for place, argument in _ARGUMENTS.items():
