@@ -6,15 +6,16 @@ import contextlib
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 import pytest
 import requests
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from pageroles.errors import OverloadedError
 from pageroles.report.answers import Report
-from pageroles.transport import grpc_server, patience, rest_app, rest_server
+from pageroles.transport import grpc_server, grpc_sessions, patience, rest_app, rest_server
 from pageroles.transport.addresses import of_peer
 from pageroles.transport.backends import LocalBackend
 from pageroles.transport.patience import Patience
@@ -28,6 +29,7 @@ from support.wire import Asked
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pageroles.service import PagesService
     from support.served import Served
 
 SERVICE = "/pageroles.v1.PageRolesService"
@@ -158,6 +160,34 @@ def test_answers_that_are_not_read_are_bounded_for_each_key(served: Served, key:
         assert until(lambda: service.admission.unread_bytes == 0)
 
 
+@contextlib.contextmanager
+def full(service: PagesService, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a service refuse everything because of load; refusals have to be held back meanwhile."""
+
+    def refuse(*_: object) -> NoReturn:
+        raise OverloadedError("busy", 1.0)
+
+    monkeypatch.setattr(patience, "REFUSAL_SECONDS", 0.3)
+    monkeypatch.setattr(service.admission, "place", refuse)
+    monkeypatch.setattr(service.sessions, "delivery", refuse)
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began >= patience.REFUSAL_SECONDS
+
+
+@pytest.mark.parametrize(
+    "method", [f"{SERVICE}/Pages", f"{SERVICE}/StreamPages", f"/{grpc_sessions.SERVICE}/{grpc_sessions.METHOD}"]
+)
+def test_refusals_because_of_load_are_held_back(
+    served: Served, key: str, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    with serving_with(served.store) as (target, service, _), grpc.insecure_channel(target) as channel:
+        call: Any = channel.stream_stream(method)
+        with full(service, monkeypatch), pytest.raises(grpc.RpcError) as error:
+            list(call(iter([b""]), metadata=[("authentication", key)], timeout=SECONDS))
+        assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 # ---- keys that do not work ----
 
 
@@ -202,6 +232,17 @@ def http(served: Served) -> Iterator[HttpServer]:
     server = HttpServer(application(LocalBackend(served.service), max_seconds=SECONDS), "127.0.0.1:0", grace=1)
     yield server
     server.stop()
+
+
+@pytest.mark.parametrize("path", ["pages", "pages/days", "sessions"])
+def test_refusals_because_of_load_are_held_back_over_rest(
+    served: Served, http: HttpServer, key: str, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    with full(served.service, monkeypatch):
+        answer = requests.post(
+            f"http://127.0.0.1:{http.port}/api/v1/{path}", headers={"Authentication": key}, timeout=SECONDS
+        )
+    assert answer.status_code == requests.codes.too_many_requests
 
 
 def connected(server: HttpServer) -> socket.socket:

@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pageroles.errors import OverloadedError, PagerolesError, Status
+from pageroles.errors import PagerolesError, Status
 from pageroles.incoming import ANY_ANSWER
 from pageroles.report.answers import Unchanged
 from pageroles.telemetry import methods
@@ -138,8 +138,7 @@ class LocalBackend:
                 self._pool, self._begin, incoming, question, cancellation.started
             )
         except PagerolesError as error:
-            if isinstance(error, OverloadedError):
-                await asyncio.sleep(patience.REFUSAL_SECONDS)
+            await patience.hold_back(error)
             raise RefusedError(faults.to_refusal(error, incoming.origin.request_id)) from error
         except asyncio.CancelledError:
             cancellation.cancel()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import threading
 import time
 from typing import TYPE_CHECKING
 
+from pageroles.errors import OverloadedError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from pageroles.errors import PagerolesError
 
 # A request has to come within this time.
 MESSAGE_SECONDS = 10.0
@@ -25,6 +30,12 @@ _LOOK_SECONDS = 0.5
 def seconds_to_read(size: int) -> float:
     """Return how long a caller may take to read some bytes."""
     return READ_SECONDS + size / READ_BYTES_PER_SECOND
+
+
+async def hold_back(error: PagerolesError) -> None:
+    """Hold a refusal because of load back, so that who tries again at once does so seldom."""
+    if isinstance(error, OverloadedError):
+        await asyncio.sleep(REFUSAL_SECONDS)
 
 
 class Patience:

@@ -27,7 +27,7 @@ from pageroles.errors import InternalError, PagerolesError
 from pageroles.incoming import Incoming, Origin
 from pageroles.telemetry import log
 from pageroles.telemetry.record import Telemetry
-from pageroles.transport import faults, headers, openapi, rest_answers, rest_body, rest_sessions
+from pageroles.transport import faults, headers, openapi, patience, rest_answers, rest_body, rest_sessions
 from pageroles.transport.backends import RefusedError
 from pageroles.transport.rest_middleware import CommonHeaders, Packed
 from pageroles.transport.rest_watch import Watched
@@ -155,6 +155,7 @@ class _Gateway:
                 incoming = _incoming(request, origin, self._max_seconds)
             return await rest_sessions.write(request, self._backend, incoming, self._max_seconds)
         except PagerolesError as error:
+            await patience.hold_back(error)
             return faults.to_response(faults.to_refusal(error, origin.request_id))
         except RefusedError as error:
             return faults.to_response(error.refusal)
