@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ("performance.md", "scaling.md")
+PAGES = ("performance.md", "scaling.md", "../README.md")
 _BLOCK = re.compile(r"(<!-- figures: ([a-z ]+) -->\n\n).*?(\n<!-- end of figures -->)", re.DOTALL)
 _BILLION = 1_000_000_000
 _TARGET_SECONDS = (30, 10, 5, 3, 1)
@@ -60,6 +60,18 @@ class Figures:
     def counting_ns(self) -> float:
         """Return the nanoseconds of one core for each of many sessions in memory, for `any`."""
         return self.many.threads * self.many.median("any") * 1e9 / self.many.sessions
+
+
+def in_short(found: Figures) -> str:
+    """Return what a reader wants to know first."""
+    ours, streamed, sql = (found.of(found.sizes.large, name).median() for name in ("pageroles", "streamed", "sql"))
+    text = (
+        f"On two cores, a question about {_millions(found.size)} sessions takes {ours * 1000:.0f} ms where they are in "
+        f"memory, and {streamed:.1f} s where they stream from ClickHouse; the best SQL takes {sql:.1f} s. "
+        f"Questions about small domains are answered {found.load['served'][-1]['per_second']:,.0f} times a second. "
+        "The [benchmarks](docs/benchmarks.md) check each answer before its time counts."
+    )
+    return textwrap.fill(text, 120) + "\n"
 
 
 def where_the_time_goes(found: Figures) -> str:
@@ -163,6 +175,7 @@ def a_billion(found: Figures) -> str:
 
 
 SECTIONS: dict[str, Callable[[Figures], str]] = {
+    "in short": in_short,
     "where the time goes": where_the_time_goes,
     "stages": stages,
     "rates": rates,
