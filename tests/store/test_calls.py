@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ from support.served import serving_with
 from support.wire import Asked
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pageroles.store.call import Call
     from pageroles.store.store import Store
     from support.served import Served
 
@@ -101,6 +105,87 @@ def test_a_call_tells_why_it_ended(store: Store) -> None:
         cancelled.remaining()
     with pytest.raises(DeadlineError):
         store.call(0).remaining()
+
+
+class Stopped:
+    """A client, or what it streams from, whose call is cancelled when the last of an answer comes."""
+
+    def __init__(self, real: Any, call: Call) -> None:
+        self._real = real
+        self._call = call
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._real, name)
+        if not callable(value) or name == "close":
+            return value
+
+        def run(*args: Any, **more: Any) -> Any:
+            found = value(*args, **more)
+            if name == "raw_stream":
+                return Stopped(found, self._call)
+            if name != "read" or not found:
+                self._call.cancel()
+            return found
+
+        return run
+
+
+def rows_of(store: Store, name: str, call: Call) -> object:
+    """Ask for five numbers in one of the ways that a store has."""
+    one = Statement("SELECT number FROM numbers(5)", {})
+    if name == "stream":
+        with store.stream(one, call) as chunks:
+            return list(chunks)
+    if name == "broken_parts":
+        return store.broken_parts("sessions", call)
+    return getattr(store, name)(one, call)
+
+
+@pytest.mark.parametrize("name", ["rows", "scan", "value", "stream", "broken_parts"])
+def test_what_a_stopped_query_answers_is_not_taken_for_whole(
+    store: Store, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    assert rows_of(store, name, store.call(PATIENCE)) is not None
+    reader = store._engine.reader
+
+    @contextlib.contextmanager
+    def lent(seconds: float) -> Iterator[Any]:
+        with reader(seconds) as client:
+            yield Stopped(client, call)
+
+    monkeypatch.setattr(store._engine, "reader", lent)
+    call = store.call(PATIENCE)
+    with pytest.raises(CancelledError):
+        rows_of(store, name, call)
+
+
+def test_chdb_may_answer_a_stopped_query_as_if_it_was_whole(store: Store) -> None:
+    """About one in twenty of these had no rows, and none may be taken for whole."""
+    one = Statement("SELECT count(), max(number) FROM numbers(200000) WHERE sipHash64(number) % 3 = 0", {})
+    whole = store.rows(one, store.call(PATIENCE))
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            store.rows(one, store.call(PATIENCE))
+
+    beside = [threading.Thread(target=work) for _ in range(2)]
+    for thread in beside:
+        thread.start()
+    rng, stopped = random.Random(1), 0
+    for _ in range(150):
+        call = store.call(PATIENCE)
+        timer = threading.Timer(rng.uniform(0, 0.012), call.cancel)
+        timer.start()
+        try:
+            assert store.rows(one, call) == whole
+        except CancelledError:
+            stopped += 1
+        timer.join()
+    over.set()
+    for thread in beside:
+        thread.join()
+    assert stopped
 
 
 def test_a_finished_call_stops_nothing(store: Store) -> None:

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,7 +26,9 @@ from pageroles.errors import (
     StoreUnavailableError,
 )
 from pageroles.store import erasure, held, lock, recovery, socket_file, writes
+from pageroles.store.changes import Changes
 from pageroles.store.erasure import Erasure
+from pageroles.store.interface import Interface
 from pageroles.store.statement import Statement
 from pageroles.store.store import Store
 from support.commands import dsn, run, serving
@@ -269,6 +272,29 @@ def test_a_server_stops_while_a_command_reads_and_another_writes(tmp_path: Path)
         assert [type(error) for error in failed] == [StoreUnavailableError]
         assert process.wait(PATIENCE) == 0
     assert not (tmp_path / "store" / "server.sock").exists()
+
+
+def test_what_is_stopped_with_the_server_is_no_answer() -> None:
+    """The engine may end it as if there were no more rows."""
+
+    class Connection:
+        def query(self, text: str, *_: object) -> Any:
+            if text.startswith("SELECT"):
+                closing.start()
+                assert until(killed.is_set)
+            elif text.startswith("KILL"):
+                killed.set()
+            return SimpleNamespace(bytes=lambda: b"")
+
+        def close(self) -> None:
+            """Do nothing: nothing is open."""
+
+    killed = threading.Event()
+    interface = Interface(Connection, Changes())
+    closing = threading.Thread(target=interface.close)
+    answer = interface.query({}, "", b"SELECT count() FROM sessions").run()
+    closing.join()
+    assert answer.status == 503
 
 
 def test_a_folder_whose_holder_does_not_listen(store: Store, tmp_path: Path) -> None:

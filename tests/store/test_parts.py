@@ -552,6 +552,21 @@ def test_to_cancel_a_call_cancels_its_part() -> None:
         part.remaining()
 
 
+def test_a_part_knows_that_it_is_cancelled_before_its_queries_are_stopped() -> None:
+    call, known = Call(60), list[type[Exception]]()
+
+    def stop() -> None:
+        try:
+            its_part.remaining()
+        except CancelledError as error:
+            known.append(type(error))
+
+    call.on_cancel(stop)
+    its_part = call.part(30)
+    call.cancel()
+    assert known == [CancelledError]
+
+
 def test_an_embedded_store_that_did_not_change_is_not_looked_at() -> None:
     changes = Changes()
     store: Any = FakeStore(lambda _: [row(part(1))], changes=changes)

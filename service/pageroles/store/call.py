@@ -161,7 +161,8 @@ class Call:
                 return
             self._cancelled = True
             stops, self._stops = self._stops, []
-        for stop in stops:
+        # The parts first: whoever reads has to know before a query is stopped, since that may look as if it was whole.
+        for stop in reversed(stops):
             stop()
 
     def finish(self) -> None:

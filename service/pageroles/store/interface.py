@@ -133,6 +133,7 @@ class Query:
         self._interface = interface
         self._label = str(uuid.uuid4())
         self._ended = threading.Event()
+        self._is_stopped = False
         self._values = {
             name.removeprefix("param_"): value for name, value in fields.items() if name.startswith("param_")
         }
@@ -163,6 +164,9 @@ class Query:
                 if self.reads:
                     connection.query("SET readonly = 2")
                 body = connection.query(self.sql, self._format, self._values).bytes()
+                if self._is_stopped:
+                    # What was stopped may end as if there were no more rows.
+                    return Answer(503, {}, _STOPPING.encode())
                 # Only what has a result names its format: so the driver knows an empty one.
                 return Answer(200, {"X-ClickHouse-Format": self._format} if self.reads else {}, body)
         except (RuntimeError, OSError) as error:
@@ -181,6 +185,7 @@ class Query:
         """Stop the statement if it only reads, as a server does whose client has left; return when it has ended."""
         if not self.reads:
             return
+        self._is_stopped = True
         with self._interface.connect() as connection:
             # Again and again: it may not have begun in the engine yet.
             while not self._ended.is_set():

@@ -479,6 +479,8 @@ class Store:
             self._sent(self._engine.reader(call.remaining() + _GRACE_SECONDS), call) as client,
         ):
             yield client, query
+        # A query that is stopped may end as one that has no more rows.
+        call.remaining()
 
     @contextlib.contextmanager
     def _sent(self, lent: contextlib.AbstractContextManager[Client], call: Call | None = None) -> Iterator[Client]:
@@ -506,6 +508,8 @@ class Store:
                 last.append(chunk)
                 streamed += len(chunk)
                 yield chunk
+            # Before anybody takes it for whole: a query that is stopped may end as one that has no more rows.
+            call.remaining()
         except urllib3.exceptions.HTTPError as error:
             if (fault := fault_in(b"".join(last))) is not None:
                 raise fault from error

@@ -344,8 +344,8 @@ class Life:
             self.ask()
 
     def ask(self) -> None:
-        asked = self._drawn()
-        self._ask(asked, self.rng.choice((None, 0.3, 5.0, 30.0)), self.rng.choice((None, None, None, 0.002, 1.0)))
+        cancel_after = self.rng.choice((None, None, self.rng.uniform(0, 0.03), 1.0))
+        self._ask(self._drawn(), self.rng.choice((None, 0.3, 5.0, 30.0)), cancel_after)
 
     def ask_at_once(self) -> None:
         """Ask several questions at once."""

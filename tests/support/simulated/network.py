@@ -48,10 +48,14 @@ class _End:
 
 @dataclasses.dataclass
 class _Pause:
-    """Nothing comes for so long; a query that is stopped meanwhile says so, where the server does the waiting."""
+    """Nothing comes for so long; where the server does the waiting, a query that is stopped meanwhile ends.
+
+    Between two blocks it may end as if there were no more of them: chDB was seen to do so.
+    """
 
     seconds: float
     of_server: bool = False
+    between_blocks: bool = False
 
 
 _SILENCE = _Pause(math.inf)
@@ -80,8 +84,10 @@ class Exchange:
     """A request and its answer, of which a part may have been read."""
 
     statement: Statement
+    form: str
     events: deque[_Event]
     began: float
+    is_begun: bool = False
     is_stopped: bool = False
     waiting: _Task | None = None
 
@@ -150,7 +156,7 @@ class Network:
         fault = "refuse" if self.is_cut_off else self._next_fault(statement.text, None)
         self.requests += 1
         self.texts.append(f"{SCHEDULE.seconds:.6f} {fault or '-'} {statement.text[:200]}")
-        made = Exchange(statement, deque(), SCHEDULE.seconds)
+        made = Exchange(statement, form, deque(), SCHEDULE.seconds)
         try:
             made.events.extend(self._spoilt(statement, form, fault))
         except Exception:
@@ -166,6 +172,15 @@ class Network:
                 each.is_stopped = True
                 if each.waiting is not None:
                     SCHEDULE.wake(each.waiting)
+
+    def stopped(self, exchange: Exchange, pause: _Pause) -> list[_Event]:
+        """Return what still comes of a query that is stopped."""
+        how = "stop as whole" if pause.between_blocks and self._rng.random() < 1 / 2 else "stop"
+        self.met[how] = self.met.get(how, 0) + 1
+        if how == "stop as whole":
+            return [_END] if exchange.is_begun else [_head(exchange.form), _END]
+        error = ClickHouseError(394, "QUERY_WAS_CANCELLED")
+        return [_exception(error), _End(reset=False)] if exchange.is_begun else [_failed(error)]
 
     def _next_fault(self, text: str, only: str | None) -> str | None:
         """Return the fault that a request meets, and count it; a connection that is opened can only be refused."""
@@ -189,7 +204,8 @@ class Network:
         answer = self._answer(statement, form)
         if fault is not None:
             return _SPOILT[fault](self, answer, statement, end)
-        return itertools.chain.from_iterable((_Pause(_LATENCY), piece) for piece in answer)
+        pause = _Pause(_LATENCY, of_server=True, between_blocks=True)
+        return itertools.chain.from_iterable((pause, piece) for piece in answer)
 
     def _answer(self, statement: Statement, form: str) -> list[bytes]:
         """Return the pieces of an answer that goes well: its head, its blocks and its end."""
@@ -245,7 +261,7 @@ class Network:
         """Return an answer that takes its time, or what the server says at the limit of the query."""
         seconds = self._rng.choice((1.0, 10.0, 100.0))
         if seconds <= statement.seconds:
-            return [_Pause(seconds, of_server=True), *answer]
+            return [_Pause(seconds, of_server=True, between_blocks=True), *answer]
         return [_Pause(statement.seconds, of_server=True), _failed(ClickHouseError(159, CODES[159]))]
 
     def _die(self, statement: Statement) -> list[_Event]:
@@ -380,6 +396,7 @@ class Socket:
 
     def _taken(self, exchange: Exchange, event: bytes, size: int) -> bytes:
         """Return the beginning of what comes, and keep the rest of it."""
+        exchange.is_begun = True
         exchange.events[0] = event[size:]
         if not exchange.events[0]:
             exchange.events.popleft()
@@ -395,7 +412,7 @@ class Socket:
             SCHEDULE.wait(until)
         exchange.waiting = None
         if pause.of_server and exchange.is_stopped:
-            exchange.events = deque([_exception(ClickHouseError(394, "QUERY_WAS_CANCELLED")), _End(reset=False)])
+            exchange.events = deque(self._network.stopped(exchange, pause))
         elif not self._failed:
             if pause.seconds > patience:
                 raise TimeoutError("timed out")
