@@ -3,8 +3,9 @@
 Each of them works in a thread, at times that are drawn, until all are told to stop. What a caller may not see, such as
 an answer that is not what the reference says, is a fault of the soak.
 
-The traffic lives in a time of its own, in which a minute is a day. Old sessions are erased as new ones come, so that
-the store holds about as much at the end as soon after its beginning.
+The traffic lives in a time of its own, in which a minute is a day. Small domains begin with as many sessions as they
+have later on, since old ones are erased as new ones come; of large ones the sessions change, and none is new. So the
+store holds as much at the end as at the beginning, and memory may not grow with it.
 """
 
 from __future__ import annotations
@@ -47,8 +48,9 @@ _DAY = timedelta(days=1)
 _SECONDS_A_DAY = 60.0
 # Versions that carry a time of their own carry one before all others: they come late.
 _LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
-# Days that are kept of a small domain.
+# Days that are kept of a small domain, and the sessions that it has each day, as drawn by `Site.next`.
 _KEPT_DAYS = 10
+_SESSIONS_A_DAY = 16
 _PAGES = 40
 _RECENT = 300
 _SCOPES = ("any", "first", "converting", "assist", "after")
@@ -101,12 +103,13 @@ class Site:
         deliveries: All that was delivered and acknowledged.
     """
 
-    def __init__(self, name: str, seed: int, *, sessions: int = 0) -> None:
-        """Begin with some sessions of the days before."""
+    def __init__(self, name: str, seed: int, *, sessions: int | None = None) -> None:
+        """Begin with sessions of the days before: a small domain with those that it keeps, a large one with some."""
         self.name = name
         self.lock = threading.Lock()
         self.rng = random.Random(seed)
-        self.is_large = bool(sessions)
+        self.is_large = sessions is not None
+        sessions = _KEPT_DAYS * _SESSIONS_A_DAY if sessions is None else sessions
         self._began = time.monotonic()
         self._made = 0
         self._recent: list[Session] = []
@@ -119,7 +122,7 @@ class Site:
     def next(self) -> list[Session]:
         """Return what is delivered next: sessions that are new, other versions of known ones, the same ones again."""
         number = self.rng.choice((1, 1, 1, 5, 20))
-        if not self._recent or self.rng.random() < 0.4:
+        if not self.is_large and self.rng.random() < 0.4:
             return [self._new(self.rng.random() / 4) for _ in range(number)]
         known = self.rng.sample(self._recent, min(number, len(self._recent)))
         kind = self.rng.random()
@@ -134,13 +137,14 @@ class Site:
         ]
 
     def erasure(self) -> tuple[list[str], Erase]:
-        """Return what is erased next, as options of the command and as the reference takes it."""
+        """Return what somebody wants to be erased, as options of the command and as the reference takes it."""
         one = self.rng.choice(self._recent)
-        kind = self.rng.choice(("user", "session") if self.is_large else ("user", "session", "before", "before"))
-        if kind == "user":
+        if self.rng.random() < 0.5:
             return ["--user", one["user_id"]], Erase(self.name, user_id=one["user_id"])
-        if kind == "session":
-            return ["--session", one["session_id"]], Erase(self.name, session_id=one["session_id"])
+        return ["--session", one["session_id"]], Erase(self.name, session_id=one["session_id"])
+
+    def too_old(self) -> tuple[list[str], Erase]:
+        """Return what is no longer kept, in the same form."""
         day = f"{self.today() - _KEPT_DAYS * _DAY:%Y-%m-%d}"
         return ["--before", day], Erase(self.name, before=day)
 
@@ -225,6 +229,7 @@ class Callers:
             *(self._thread(1.5, self._ask) for _ in range(2)),
             self._thread(0.3, self._misbehave),
             self._thread(1 / 40, self._command),
+            self._thread(1 / 20, self._forget),
             self._thread(1 / 30, self._compare),
         ]
 
@@ -375,12 +380,19 @@ class Callers:
             self._server.command("keys", "create", "--domain", self._sites[0].name, "--name", "soak")
             assert "soak" in self._server.command("keys", "list")
         else:
-            site = self._rng.choice(self._sites)
-            with site.lock:
-                options, erased = site.erasure()
-                self._server.command("erase", "--domain", site.name, *options)
-                site.deliveries.append(erased)
+            self._erase(self._rng.choice(self._sites), Site.erasure)
         self._count(f"command, {kind}")
+
+    def _forget(self) -> None:
+        """Erase what is too old of a small domain, as a job does each night."""
+        self._erase(self._rng.choice([site for site in self._sites if not site.is_large]), Site.too_old)
+        self._count("command, erase what is old")
+
+    def _erase(self, site: Site, what: Callable[[Site], tuple[list[str], Erase]]) -> None:
+        with site.lock:
+            options, erased = what(site)
+            self._server.command("erase", "--domain", site.name, *options)
+            site.deliveries.append(erased)
 
     # ---- what callers should not do ----
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ from benchmarks.figures import MIB
 from benchmarks.tables import Table
 
 _WARM_UP = 1 / 4
+_Look = TypeVar("_Look")
 
 
 class Bound(NamedTuple):
@@ -89,9 +90,7 @@ class Rise(NamedTuple):
 def rise(found: Soak, name: str) -> Rise:
     """Return how a figure rises."""
     size = BOUNDS[name].size
-    looks = [(at, value / size) for at, value in zip(found.seconds, found.figures[name], strict=True)]
-    judged = looks[int(len(looks) * _WARM_UP) :]
-    first, second = judged[: len(judged) // 2], judged[len(judged) // 2 :]
+    first, second = _halves([(at, value / size) for at, value in zip(found.seconds, found.figures[name], strict=True)])
     (at_first, of_first), (at_second, of_second) = (
         (statistics.median(at for at, _ in half), statistics.median(value for _, value in half))
         for half in (first, second)
@@ -121,6 +120,18 @@ def table(found: Soak) -> Table:
         ])  # fmt: skip
     columns = ["", "first half", "second half", "rise an hour between", "within the second", "at most", "flat"]
     return Table("Flat", columns, rows)
+
+
+def rows(found: Soak) -> tuple[float, float]:
+    """Return how many rows of sessions the store had, the medians of both halves."""
+    first, second = _halves(found.figures["rows"])
+    return statistics.median(first), statistics.median(second)
+
+
+def _halves(looks: list[_Look]) -> tuple[list[_Look], list[_Look]]:
+    """Return the looks of both halves, without those of the warm-up."""
+    judged = looks[int(len(looks) * _WARM_UP) :]
+    return judged[: len(judged) // 2], judged[len(judged) // 2 :]
 
 
 def _slope(looks: list[tuple[float, float]]) -> float:

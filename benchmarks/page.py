@@ -147,7 +147,9 @@ def _soak(found: flat.Soak, name: str) -> str:
             f"Written by `make soak` on {found.date}: {found.cores} cores, {found.memory_bytes / 2**30:.0f} GiB. One "
             f"server with an embedded store worked for {found.seconds[-1] / 60:.0f} minutes, on {found.used_cores:.2f} "
             f"cores: {calls:,} calls of those who write and ask, over gRPC and REST, of those who hang up or send what "
-            "they should not, and commands beside it. Old sessions are erased as new ones come. Of the answers, "
+            "they should not, and commands beside it. Old sessions are erased as new ones come: the store had "
+            f"{flat.rows(found)[0]:,.0f} rows of sessions in the first half, and {flat.rows(found)[1]:,.0f} in the "
+            "second. Of the answers, "
             f"{found.done.get('answers compared', 0):,} were compared with the reference; "
             f"{len(found.faults) or 'none'} went wrong."
         ),
