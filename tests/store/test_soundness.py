@@ -317,18 +317,18 @@ def answers_are_right(store: Store, fields: list[Field], seed: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("rows_per_range", "worlds_each", "of_each"),
+    ("rows_per_range", "seed", "worlds_each", "of_each"),
     [
-        (50, 3, 3),
-        pytest.param(1_000_000, 5, 5, marks=pytest.mark.slow),
-        pytest.param(20_000, 0, 1000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
+        (200, 50, 3, 3),
+        pytest.param(1_000_000, 1_000_000, 5, 5, marks=pytest.mark.slow),
+        pytest.param(20_000, 20_000, 0, 1000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
     ],
 )
 def test_what_is_planted_is_counted_and_mended(
-    store: Store, monkeypatch: pytest.MonkeyPatch, rows_per_range: int, worlds_each: int, of_each: int
+    store: Store, monkeypatch: pytest.MonkeyPatch, rows_per_range: int, seed: int, worlds_each: int, of_each: int
 ) -> None:
     monkeypatch.setattr(soundness, "_ROWS_PER_RANGE", rows_per_range)
-    fields = fields_of(store, seed=rows_per_range, worlds_each=worlds_each)
+    fields = fields_of(store, seed=seed, worlds_each=worlds_each)
     assert faults(store) == {}, "a store that the loader has filled is sound"
     planted: Counter[str] = Counter()
     for plant, field in zip(PLANTS, fields, strict=True):

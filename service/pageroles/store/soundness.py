@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import itertools
 import math
 import time
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from pageroles.store.schema.expressions import canonical
 from pageroles.store.statement import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pageroles.store.call import Call
     from pageroles.store.store import Store
@@ -400,7 +401,7 @@ KINDS = tuple(kind for comparison in COMPARISONS for kind in comparison.kinds)
 
 
 # Tables are read one after the other. What is written meanwhile may be in one and not yet in the other: what is wrong
-# is still so after a while.
+# is still so after a while. All that seems wrong is looked at again together, so that they wait once.
 _LOOK_AGAIN_SECONDS: tuple[float, ...] = (0.5, 2.0)
 
 
@@ -424,17 +425,19 @@ def look(store: Store, tell: Callable[[str], None] = lambda _: None) -> list[Fin
     if damaged[0].count:
         return damaged
     sessions = _sessions(store, call)
-    found = [recovery.finding(store)]
-    for comparison in COMPARISONS:
-        tell(comparison.kinds[0].name)
-        for pause in (0.0, *_LOOK_AGAIN_SECONDS):
-            time.sleep(pause)
+    cut_short = recovery.finding(store)
+    found: dict[Comparison, list[Finding]] = {}
+    wrong: Sequence[Comparison] = COMPARISONS
+    for pause in (0.0, *_LOOK_AGAIN_SECONDS):
+        if not wrong:
+            break
+        time.sleep(pause)
+        for comparison in wrong:
+            tell(comparison.kinds[0].name)
             ranges = _suspect_ranges(store, call, comparison, sessions)
-            own = [_find(store, call, kind, ranges) for kind in comparison.kinds]
-            if not any(finding.count for finding in own):
-                break
-        found += own
-    return [*damaged, *found]
+            found[comparison] = [_find(store, call, kind, ranges) for kind in comparison.kinds]
+        wrong = [comparison for comparison in wrong if any(finding.count for finding in found[comparison])]
+    return [*damaged, cut_short, *itertools.chain.from_iterable(found.values())]
 
 
 def mend(store: Store, tell: Callable[[str], None] = lambda _: None) -> None:
@@ -499,8 +502,9 @@ def _suspect_ranges(store: Store, call: Call, comparison: Comparison, sessions: 
     shift, most = _KEY_BITS - bits, max((_ROWS_PER_RANGE << bits) // max(sessions, 1), 1)
     runs: list[tuple[int, int]] = []
     for bucket in sorted(bucket for (bucket,) in _rows(store, call, comparison.suspects, {"shift": shift})):
-        first, after = runs[-1] if runs else (-1, -1)
-        if bucket == after and bucket - first < most:
+        first = runs[-1][0] if runs else -most
+        # What lies between two of them is read, too: that takes less time than another query.
+        if bucket - first < most:
             runs[-1] = (first, bucket + 1)
         else:
             runs.append((bucket, bucket + 1))
