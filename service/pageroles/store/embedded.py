@@ -66,7 +66,8 @@ class Embedded:
             # The engine lives as long as any client; opening and closing it again and again would leak threads.
             self._writer = self._client(path)
             self._control = self._client(path)
-            self._readers: queue.SimpleQueue[Client] = queue.SimpleQueue()
+            # None is one that is opened when it is wanted.
+            self._readers: queue.SimpleQueue[Client | None] = queue.SimpleQueue()
             for _ in range(readers):
                 self._readers.put(self._client(path, mode="ro"))
         except (ClickHouseError, RuntimeError) as error:
@@ -85,12 +86,33 @@ class Embedded:
 
     @contextlib.contextmanager
     def reader(self, _: float = math.inf) -> Iterator[Client]:
-        """Lend a client for one query; wait while all are lent. A query in this process ends at its own limit."""
+        """Lend a client for one query; wait while all are lent. A query in this process ends at its own limit.
+
+        Where the block fails, nobody gets that client again: to the next query, the engine may give what is left of the
+        answer to one that was stopped.
+
+        Raises:
+            StoreUnavailableError: No client can be opened in place of one that was closed.
+        """
         client = self._readers.get()
         try:
+            if client is None:
+                client = self._again()
             yield client
+        except BaseException:
+            if client is not None:
+                self._clients.remove(client)
+                client.close()
+                client = None
+            raise
         finally:
             self._readers.put(client)
+
+    def _again(self) -> Client:
+        try:
+            return self._client(self._path, mode="ro")
+        except (ClickHouseError, RuntimeError) as error:
+            raise StoreUnavailableError(f"can't open the embedded store again: {error}") from error
 
     @contextlib.contextmanager
     def control(self, _: float = math.inf) -> Iterator[Client]:
@@ -106,7 +128,7 @@ class Embedded:
 
     def apart(self, seconds: float) -> _Apart:  # noqa: ARG002 - a query in this process ends at its own limit
         """Return an engine with a client of its own; the store stays open until that is closed, too."""
-        return _Apart(_opened(self._path), self.changes, self._path)
+        return _Apart(self.changes, self._path)
 
     def interface(self) -> Interface | None:
         """Return what answers other processes on this machine, each query on a connection of its own."""
@@ -126,26 +148,31 @@ class Embedded:
 
 
 class _Apart:
-    """One client of an open store, for one thread."""
+    """One client of an open store, for one thread; another one where it may have been stopped."""
 
     embedded = True
     connections = 0
 
-    def __init__(self, client: Client, changes: Changes, folder: Path) -> None:
-        self._client = client
+    def __init__(self, changes: Changes, folder: Path) -> None:
         self.changes = changes
         self.folder = folder
+        self._client: Client | None = _opened(folder)
 
     @contextlib.contextmanager
     def _lend(self, _: float = math.inf) -> Iterator[Client]:
-        yield self._client
+        client = self._client = self._client or _opened(self.folder)
+        try:
+            yield client
+        except BaseException:
+            self.close()
+            raise
 
     reader = control = _lend
 
     @contextlib.contextmanager
     def writer(self, _: float = math.inf) -> Iterator[Client]:
-        with self.changes.one():
-            yield self._client
+        with self.changes.one(), self._lend() as client:
+            yield client
 
     def apart(self, _: float) -> _Apart:
         return self
@@ -157,7 +184,9 @@ class _Apart:
         return True
 
     def close(self) -> None:
-        self._client.close()
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
 
 def _opened(path: Path, **options: str) -> Client:

@@ -479,8 +479,8 @@ class Store:
             self._sent(self._engine.reader(call.remaining() + _GRACE_SECONDS), call) as client,
         ):
             yield client, query
-        # A query that is stopped may end as one that has no more rows.
-        call.remaining()
+            # A query that is stopped may end as one that has no more rows.
+            call.remaining()
 
     @contextlib.contextmanager
     def _sent(self, lent: contextlib.AbstractContextManager[Client], call: Call | None = None) -> Iterator[Client]:
