@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ROLES = (*CONVERSION_ROLES, *DROP_OFF_ROLES, "landing")
 # Worlds that share a store, by what the answers are made from. So many groups make 10,000 cells and more.
-GROUP = {"memory": 16, "store": 6}
+GROUP = {"memory": 10, "store": 6}
 GROUPS = 16
 FAST_REQUESTS, REQUESTS = 2, 6
 CELLS = 40

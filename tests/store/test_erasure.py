@@ -284,14 +284,14 @@ def test_a_date_takes_what_started_before_it_by_the_version_that_counts(store: S
     assert its.column("sessions", "session_id", "dated.com") == {"later", "at"}
 
 
-def test_old_parts_go_and_the_setting_is_as_before(store: Store, reporter: Reporter) -> None:
-    its = Written(store, reporter, NOW)
-    its.write(small("parts.com"))
+def test_old_parts_go_and_the_setting_is_as_before(empty_store: Store) -> None:
+    store = empty_store
+    write(store, small("parts.com"))
     # As a server has it; the embedded engine keeps none.
     for name in erasure.TABLES:
         store.command(f"ALTER TABLE {name} MODIFY SETTING old_parts_lifetime = 480")
     # A part that loses all of its rows goes at once, so some are left.
-    assert its.erase(Erase("parts.com", user_id="ada")) == Erased(4, 2)
+    assert erasure.erase(store, to_erasure(Erase("parts.com", user_id="ada"))) == Erased(4, 2)
     text = (
         "SELECT count() FROM system.tables WHERE name IN {names:Array(String)} "
         "AND position(create_table_query, 'old_parts_lifetime') > 0"

@@ -125,7 +125,7 @@ def test_a_server_that_refuses_many_times_and_recovers_is_asked_again(
     standin: StandIn, target: str, key: str, mode: str
 ) -> None:
     """More refusals than there are connections: none of them may be lost."""
-    for _ in range(3):
+    for _ in range(2):
         standin.faults(mode, match="FROM sessions")
         for _ in range(6):
             refused(target, key)
