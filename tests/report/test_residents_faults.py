@@ -426,6 +426,7 @@ def test_a_question_that_is_cancelled_stops_waiting(kept: Kept) -> None:
 
 def test_a_table_made_anew_has_parts_of_the_same_names(empty_store: Store) -> None:
     """Of these it must not be remembered whose rows they have."""
+    stores.make_anew(empty_store)
     kept = Kept(empty_store, "anew")
     assert kept.is_right() is InMemory
     kept.write(session("s2", domain=OTHER))

@@ -49,8 +49,7 @@ def empty(standin: StandIn) -> Iterator[Store]:
                     opened.command(f"TRUNCATE TABLE {name} SYNC")
             opened.command("SYSTEM START MERGES")
         else:
-            _drop_all(opened)
-            opened.apply_schema()
+            make_anew(opened)
             _latest[:] = _as_made(opened)
         yield opened
 
@@ -59,6 +58,12 @@ def _as_made(store: Store) -> list[object]:
     """Return what tells a schema that nobody has changed since it was made."""
     tables = [(name, made) for name, made, _ in store.rows(_TABLES, store.call(60))]
     return [*tables, *store.rows(_LEFT, store.call(60))]
+
+
+def make_anew(store: Store) -> None:
+    """Make all tables of a store anew: their parts are numbered from the beginning."""
+    _drop_all(store)
+    store.apply_schema()
 
 
 def _drop_all(store: Store) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from support.served import Served
 
 # `make fuzz-rest` asks for 5,000.
-CASES = int(os.environ.get("PAGEROLES_FUZZ_CASES", "250"))
+CASES = int(os.environ.get("PAGEROLES_FUZZ_CASES", "500"))
 
 
 @pytest.mark.timeout(1200)
