@@ -38,7 +38,7 @@ test-rust: ## The core alone
 	cargo test --quiet --locked
 
 test-python: $(STAMP) ## The service, over the wire
-	$(BIN)/python -m pytest -m 'not slow and not registries' --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m 'not slow and not registries' --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 test-web: ## The explorer's modules, without a browser (needs Node 20)
 	@if node --eval 'process.exitCode = Number(parseInt(process.versions.node) < 20)' 2>/dev/null; then \

@@ -85,6 +85,13 @@ class Kept:
         return type(report.plan)
 
 
+@pytest.fixture
+def empty_store(standin: StandIn) -> Iterator[Store]:
+    """An empty store whose parts are all of one test's."""
+    with stores.anew(standin) as opened:
+        yield opened
+
+
 @pytest.fixture(scope="module")
 def patient(standin: StandIn) -> Iterator[Store]:
     """An empty store over connections that end soon where the server sends nothing."""
@@ -426,7 +433,6 @@ def test_a_question_that_is_cancelled_stops_waiting(kept: Kept) -> None:
 
 def test_a_table_made_anew_has_parts_of_the_same_names(empty_store: Store) -> None:
     """Of these it must not be remembered whose rows they have."""
-    stores.make_anew(empty_store)
     kept = Kept(empty_store, "anew")
     assert kept.is_right() is InMemory
     kept.write(session("s2", domain=OTHER))

@@ -15,6 +15,7 @@ import pytest
 
 from pageroles.store.parts import Looks, Lost, New
 from pageroles.store.store import Store
+from support import stores
 from support.clickhouse_standin import FOLDER, StandIn
 from support.kept import Kept
 from support.kept_life import LIGHT_UPDATES, Life, RealTable
@@ -34,6 +35,13 @@ AS_A_SERVER = "old_parts_lifetime = 480"
 
 def seeds() -> list[object]:
     return [*SEEDS, *(pytest.param(seed, marks=pytest.mark.slow) for seed in SLOW_SEEDS)]
+
+
+@pytest.fixture
+def empty_store(standin: StandIn) -> Iterator[Store]:
+    """An empty store whose parts are all of one test's."""
+    with stores.anew(standin) as opened:
+        yield opened
 
 
 @pytest.fixture

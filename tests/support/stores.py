@@ -37,6 +37,14 @@ def bare(standin: StandIn) -> Iterator[Store]:
 
 
 @contextlib.contextmanager
+def anew(standin: StandIn) -> Iterator[Store]:
+    """Open the stand-in's store with the latest schema made anew: not even an old part of another test is in it."""
+    with bare(standin) as opened:
+        opened.apply_schema()
+        yield opened
+
+
+@contextlib.contextmanager
 def empty(standin: StandIn) -> Iterator[Store]:
     """Open the stand-in's store with the latest schema and nothing in it.
 
@@ -49,7 +57,8 @@ def empty(standin: StandIn) -> Iterator[Store]:
                     opened.command(f"TRUNCATE TABLE {name} SYNC")
             opened.command("SYSTEM START MERGES")
         else:
-            make_anew(opened)
+            _drop_all(opened)
+            opened.apply_schema()
             _latest[:] = _as_made(opened)
         yield opened
 
@@ -58,12 +67,6 @@ def _as_made(store: Store) -> list[object]:
     """Return what tells a schema that nobody has changed since it was made."""
     tables = [(name, made) for name, made, _ in store.rows(_TABLES, store.call(60))]
     return [*tables, *store.rows(_LEFT, store.call(60))]
-
-
-def make_anew(store: Store) -> None:
-    """Make all tables of a store anew: their parts are numbered from the beginning."""
-    _drop_all(store)
-    store.apply_schema()
 
 
 def _drop_all(store: Store) -> None:
