@@ -112,7 +112,7 @@ class Opener:
         messages = [message.SerializeToString() for message in (head, *first)]
         size = sum(map(len, messages))
         rest = self._further(query, begun.plan, chosen, size, go_on)
-        left = min(chosen.total[0], query.limit or chosen.total[0]) - len(chosen.places[:AT_FIRST])
+        left = _wanted(query, chosen) - len(chosen.places[:AT_FIRST])
         at_one_time = size + min(BYTES_AT_ONCE, size * left // AT_FIRST)
         return Opened(chosen.total[0], messages, rest, at_one_time, begun.plan, state)
 
@@ -135,7 +135,7 @@ class Opener:
         """
         most = _OF_A_WALK if isinstance(plan, InMemory) else _OF_A_READING
         total, places = chosen
-        left = min(total[0], query.limit or total[0]) - len(places)
+        left = _wanted(query, chosen) - len(places)
         last, places = places[-1:], places[AT_FIRST:]
         at_once = _at_once(AT_FIRST, size)
         while True:
@@ -211,6 +211,11 @@ class Opener:
     def _read_names(self, statement: Statement, call: Call) -> dict[int, str]:
         rows: Any = self._store.rows(statement, call)
         return {key: str(name) for key, name in rows}
+
+
+def _wanted(query: SessionsQuery, chosen: Chosen) -> int:
+    """Return how many sessions are sent: all that there are, or as many as the question's limit."""
+    return min(chosen.total[0], query.limit or chosen.total[0])
 
 
 def _at_once(sessions: int, size: int) -> int:
