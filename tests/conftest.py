@@ -82,9 +82,10 @@ def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def empty_store(standin: StandIn) -> Iterator[Store]:
+def empty_store(request: pytest.FixtureRequest, standin: StandIn) -> Iterator[Store]:
     """An empty store, of one test alone."""
-    with stores.empty(standin) as opened:
+    opening = stores.anew if request.node.get_closest_marker("schema_made_anew") else stores.empty
+    with opening(standin) as opened:
         yield opened
 
 

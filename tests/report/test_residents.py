@@ -10,17 +10,20 @@ import pytest
 
 from pageroles.report import kept, plan, residents
 from pageroles.store.store import Store
-from support import stores, worlds
+from support import worlds
 from support.lives import Life
 from support.residing import Residing
 from support.writing import write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from support.clickhouse_standin import StandIn
     from support.reference import Session
     from support.worlds import World
+
+# They look at parts, and could see what others have left of theirs.
+pytestmark = pytest.mark.schema_made_anew
 
 # Each life takes some seconds. One is lived again with `pytest -m "" -k "NAME and [SEED]"`.
 WORLDS = 3
@@ -30,13 +33,6 @@ LARGE = 1 << 30
 
 def seeds(fast: range, slow: range) -> list[object]:
     return [*fast, *(pytest.param(seed, marks=pytest.mark.slow) for seed in slow)]
-
-
-@pytest.fixture
-def empty_store(standin: StandIn) -> Iterator[Store]:
-    """An empty store whose parts are all of one test's."""
-    with stores.anew(standin) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from support.clickhouse_standin import StandIn
     from support.reference import Session
 
+# They look at parts, and could see what others have left of theirs.
+pytestmark = pytest.mark.schema_made_anew
+
 NOW = datetime(2025, 8, 1, tzinfo=UTC)
 DOMAIN, OTHER = "kept.example", "other.example"
 # What the statements have that bring the places of a domain, and those that parts have.
@@ -83,13 +86,6 @@ class Kept:
     def compared(self, report: Report) -> type[Plan]:
         assert report.message() == expected_answer(self.came, self.name(DOMAIN), {}, NOW)
         return type(report.plan)
-
-
-@pytest.fixture
-def empty_store(standin: StandIn) -> Iterator[Store]:
-    """An empty store whose parts are all of one test's."""
-    with stores.anew(standin) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

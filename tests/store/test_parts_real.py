@@ -15,7 +15,6 @@ import pytest
 
 from pageroles.store.parts import Looks, Lost, New
 from pageroles.store.store import Store
-from support import stores
 from support.clickhouse_standin import FOLDER, StandIn
 from support.kept import Kept
 from support.kept_life import LIGHT_UPDATES, Life, RealTable
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
     from pageroles.store.call import Call
     from pageroles.store.statement import Statement
 
+# They look at parts, and could see what others have left of theirs.
+pytestmark = pytest.mark.schema_made_anew
+
 # Each life takes five seconds or ten. One is lived again with `pytest -m "" -k "NAME and [SEED]"`.
 SEEDS, SLOW_SEEDS = range(1), range(1, 40)
 STEPS = 20
@@ -35,13 +37,6 @@ AS_A_SERVER = "old_parts_lifetime = 480"
 
 def seeds() -> list[object]:
     return [*SEEDS, *(pytest.param(seed, marks=pytest.mark.slow) for seed in SLOW_SEEDS)]
-
-
-@pytest.fixture
-def empty_store(standin: StandIn) -> Iterator[Store]:
-    """An empty store whose parts are all of one test's."""
-    with stores.anew(standin) as opened:
-        yield opened
 
 
 @pytest.fixture
