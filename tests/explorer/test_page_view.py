@@ -58,15 +58,14 @@ def test_six_roles_with_their_change_and_days(fresh: Callable[..., Page], stub: 
     )
     assert "Of 815 sessions that began here, 514 converted: 63 %" in explorer.the("#rate").inner_text()
     assert explorer.texts("#flow h4") == ["Landed here", "Read before converting", "Converted on"]
-    asked = stub.asked[-1] if stub.asked[-1].path == "" else stub.asked[-2]
-    assert asked.body["landing_page"] == SIGNUP
+    assert stub.at("")[-1]["landing_page"] == SIGNUP
 
 
 def test_the_sessions_behind_a_number(fresh: Callable[..., Page], stub: Stub) -> None:
     explorer = opened(fresh, stub)
     explorer.page.get_by_role("button", name="Sessions: Converted here").click()
     explorer.the("ol.sessions").wait_for()
-    assert stub.asked[-1].body == {
+    assert stub.at("/sessions")[-1] == {
         "start_date": "2025-07-01", "end_date": "2025-07-31", "touch_scope": "any",
         "url": SIGNUP, "role": "conversion", "limit": 10,
     }  # fmt: skip

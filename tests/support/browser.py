@@ -205,7 +205,7 @@ class Stub:
     Attributes:
         reply: Called with the body of each question for a report; gives status, headers and body.
         others: The same for the further questions, by their path.
-        asked: Each question so far.
+        asked: Each question so far. Those of one moment come side by side, in any order: see `at` and `paths`.
         files: What is served instead of a file of the page, by its name.
         open: Replies wait until it is set.
     """
@@ -238,9 +238,17 @@ class Stub:
         self._server.shutdown()
         self._server.server_close()
 
+    def at(self, path: str) -> list[dict[str, Any]]:
+        """Return the body of each question with a path."""
+        return [asked.body for asked in self.asked if asked.path == path]
+
+    def paths(self) -> list[str]:
+        """Return the path of each question, sorted."""
+        return sorted(asked.path for asked in self.asked)
+
     def reports(self) -> list[dict[str, Any]]:
         """Return the body of each question for a report, but those of the period before and of what followed."""
-        return [asked.body for asked in self.asked if asked.path == "" and "data" in asked.body.get("include", ())]
+        return [body for body in self.at("") if "data" in body.get("include", ())]
 
     def refuses(self, status: int, error: str, field: str | None = None, **headers: str) -> None:
         """Answer with an error from now on."""
