@@ -146,6 +146,20 @@ def test_values_are_suggested_as_one_types(explorer: Explorer, stub: Stub) -> No
     assert not explorer.the("#editor").is_visible()
 
 
+@pytest.mark.parametrize("how", ["click", "tap"])
+def test_a_suggestion_is_taken_with_mouse_or_finger(fresh: Callable[..., Page], stub: Stub, how: str) -> None:
+    explorer = Explorer(fresh(has_touch=True), stub.url).open().enter()
+    explorer.the("#add").click()
+    option = explorer.the("#values [role=option]").nth(1)
+    option.tap() if how == "tap" else option.click()
+    explorer.settled()
+    assert stub.reports()[-1]["source"] == "news.google.com"
+    explorer.the("#add").click()
+    expect(explorer.the("#values [role=option]")).to_have_count(2)
+    explorer.the("#touch_scope").focus()
+    expect(explorer.the("#values")).to_be_hidden()
+
+
 def test_filters_are_changed_and_taken_away(explorer: Explorer, stub: Stub) -> None:
     explorer.filter("source", "a.example").settled()
     explorer.page.get_by_role("button", name="Source: a.example").click()

@@ -15,7 +15,7 @@ export class Suggestions {
     Object.assign(this, { input, list, askFor: ask, chosen });
     input.addEventListener("input", () => this.ask(TYPING));
     input.addEventListener("keydown", (event) => this.#pressed(event));
-    input.addEventListener("blur", () => setTimeout(() => this.close(), 150));
+    input.addEventListener("blur", () => this.close());
     list.addEventListener("mousedown", (event) => event.preventDefault()); // the field keeps the focus
     list.addEventListener("click", (event) => {
       const option = event.target.closest("[role=option]");
