@@ -165,7 +165,7 @@ def test_what_was_half_done_is_finished(tmp_path: Path) -> None:
         rows = json.dumps(row | {"written_at": "2025-07-05 00:00:00"}).encode()
         with pytest.raises(KilledError):
             erasure.erase(Mortal(store, 4), erasure.Erasure("erased.com"))  # type: ignore[arg-type]
-        assert erasure.unfinished(store)
+        assert erasure.is_cut_short(store, 0)
         store.insert("writes", writes._in_row_binary(7, rows), "RowBinary", ("id", "sessions"))
         backup.make(store, tmp_path / "copy", lambda _: None)
     restored = run(tmp_path, "restore", "copy", "--store", f"chdb://{tmp_path}/again/store")

@@ -25,7 +25,7 @@ from pageroles.errors import (
     StoreLockedError,
     StoreUnavailableError,
 )
-from pageroles.store import erasure, held, lock, recovery, socket_file, writes
+from pageroles.store import erasure, held, lock, recovery, socket_file, soundness, writes
 from pageroles.store.changes import Changes
 from pageroles.store.erasure import Erasure
 from pageroles.store.interface import Interface
@@ -34,10 +34,11 @@ from pageroles.store.store import Store
 from support.commands import dsn, run, serving
 from support.endless import ENDLESS, PATIENCE, running, until
 from support.made import session
+from support.stores import faults
 from support.writing import write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +191,40 @@ def test_a_write_at_work_is_not_taken_for_one_that_was_cut_short(store: Store) -
     assert writes.unfinished(store) == [78]
     recovery.recover(store, of_all=True)
     assert writes.unfinished(store) == []
+
+
+def test_an_erasure_at_work_is_not_taken_for_one_that_was_cut_short(store: Store) -> None:
+    assert store.folder is not None
+    store.command("CREATE TABLE erasing (domain String, session_key UInt64, user_key UInt64) ENGINE = Log")
+    with lock.alone(store.folder, "erasing"):
+        assert recovery.finding(store).count == 0
+    assert recovery.finding(store).examples == ("an erasure",)
+    with lock.kept_off(store.folder, "erasing"):
+        assert recovery.finding(store).count == 1, "another process looks for it, too"
+    recovery.recover(store, of_all=True)
+    assert recovery.finding(store).count == 0
+
+
+@pytest.mark.parametrize("work", [soundness.look, soundness.mend])
+def test_what_an_erasure_at_work_has_not_done_yet_is_no_fault(
+    store: Store, work: Callable[[Store], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert store.folder is not None
+    monkeypatch.setattr(soundness, "_LOOK_AGAIN_SECONDS", (0.1,))
+    monkeypatch.setattr(recovery, "recover", lambda *_, **__: None)  # it waits, too
+    write(store, [{**session("s1"), "domain": "at-work.com"}])
+    done: list[object] = []
+    with lock.alone(store.folder, "erasing"):
+        store.command("ALTER TABLE sessions DELETE WHERE domain = 'at-work.com' SETTINGS mutations_sync = 2")
+        thread = threading.Thread(target=lambda: done.append(work(store)))
+        thread.start()
+        thread.join(1.5)
+        assert thread.is_alive()
+        for table in ("places", "users", "pages"):
+            store.command(f"ALTER TABLE {table} DELETE WHERE domain = 'at-work.com' SETTINGS mutations_sync = 2")
+    thread.join(PATIENCE)
+    assert len(done) == 1
+    assert faults(store) == {}
 
 
 def test_erasures_of_two_processes_take_turns(store: Store) -> None:

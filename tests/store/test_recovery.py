@@ -17,7 +17,7 @@ import structlog.testing
 from typer.testing import CliRunner
 
 from pageroles.command.app import app
-from pageroles.errors import InternalError, PagerolesError
+from pageroles.errors import CancelledError, InternalError, PagerolesError
 from pageroles.question.request import to_query
 from pageroles.report.run import Reporter
 from pageroles.rest_shape import to_answer
@@ -25,6 +25,7 @@ from pageroles.store import erasure, recovery, writes
 from pageroles.store.erasure import Erasure
 from pageroles.store.statement import Statement
 from support import worlds
+from support.endless import until
 from support.made import NOW, conversion, session
 from support.reference import SCOPES, Session, report
 from support.reports import answered
@@ -154,6 +155,30 @@ def test_a_load_that_failed_can_be_run_again_at_once(store: Store, standin: Stan
     loaded = CliRunner().invoke(app, ["load", str(tmp_path / "again.jsonl"), "--store", standin.dsn])
     assert loaded.exit_code == 0, loaded.output
     assert faults(store) == {}
+
+
+def test_an_erasure_of_another_process_is_at_work_for_ten_minutes_and_while_rows_are_deleted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(store, [{**session("s1"), "domain": "elsewhere.com"}])
+    stopping = threading.Event()
+    stopping.set()
+    with pytest.raises(CancelledError):
+        erasure.erase(store, Erasure("elsewhere.com"), stopping=stopping)
+    assert recovery.finding(store).count == 0
+    monkeypatch.setattr(recovery, "_WORK_SECONDS", 0)
+    assert until(lambda: recovery.finding(store).examples == ("an erasure",))
+    store.command("SYSTEM STOP MERGES sessions")
+    try:
+        store.command(
+            "ALTER TABLE sessions DELETE WHERE (domain, session_key) IN (SELECT domain, session_key FROM erasing) "
+            "SETTINGS mutations_sync = 0, allow_nondeterministic_mutations = 1"
+        )
+        assert recovery.finding(store).count == 0
+    finally:
+        store.command("SYSTEM START MERGES sessions")
+    recovery.recover(store, of_all=True)
+    assert recovery.finding(store).count == 0
 
 
 def test_what_was_cut_short_is_erased_as_well(store: Store) -> None:

@@ -39,6 +39,7 @@ _LOOK_UP_SECONDS = 60.0
 _OLD_PARTS_SECONDS = 30.0
 
 _one_at_a_time = threading.Lock()
+_TASK = "erasing"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def erase(
         CancelledError: `stopping` was set.
         PagerolesError: The store failed; the next erasure finishes this one.
     """
-    with _alone(store, stopping):
+    with alone(store, stopping):
         # Rows that are kept for a write that was cut short would be written again.
         writes.finish_all(store)
         domain = (erasures[0].domain or "") if len(erasures) == 1 else ""
@@ -125,7 +126,7 @@ def erase_selected(store: Store, selections: Iterable[tuple[str, Mapping[str, ob
     Raises:
         PagerolesError: The store failed; the next erasure finishes this one.
     """
-    with _alone(store):
+    with alone(store):
         audit.record(store, Action.ERASURE_BEGUN, details={"of": "what `check` gave up"})
         erased = _Run(store, threading.Event()).erase((_SELECTED % query, values) for query, values in selections)
         _record_end(store, erased)
@@ -133,26 +134,40 @@ def erase_selected(store: Store, selections: Iterable[tuple[str, Mapping[str, ob
 
 
 @contextlib.contextmanager
-def _alone(store: Store, stopping: threading.Event | None = None) -> Iterator[None]:
-    """Run the block while no other erasure is at work: two would share the table of what to erase.
+def alone(store: Store, stopping: threading.Event | None = None) -> Iterator[None]:
+    """Run the block while no erasure is at work; wait until then.
 
+    Two would share the table of what to erase; and who compares tables sees what some have lost and others have yet.
     On a ClickHouse server that holds for this process alone, on an embedded store for all that reach it.
+
+    Raises:
+        CancelledError: `stopping` was set.
     """
     with _one_at_a_time:
         if store.folder is None:
             yield
         else:
-            with lock.alone(store.folder, "erasing", stopping):
+            with lock.alone(store.folder, _TASK, stopping):
                 yield
 
 
-def unfinished(store: Store) -> bool:
-    """Tell whether an erasure has begun and not ended.
+def is_cut_short(store: Store, least_age: int) -> bool:
+    """Tell whether an erasure has begun and not ended, and none is at work.
+
+    Args:
+        store: The store.
+        least_age: On a server nothing tells whether another process is at work; there one is taken for cut short when
+            it began that many seconds ago, and ClickHouse deletes no rows for it.
 
     Raises:
         PagerolesError: The store failed.
     """
-    return _Run(store, threading.Event()).is_unfinished()
+    run = _Run(store, threading.Event())
+    if store.folder is None:
+        age = run.age()
+        return age is not None and age >= least_age and not run.is_deleting()
+    with lock.kept_off(store.folder, _TASK) as is_idle:
+        return is_idle and run.age() is not None
 
 
 def finish(store: Store) -> Erased:
@@ -164,7 +179,7 @@ def finish(store: Store) -> Erased:
     Raises:
         PagerolesError: The store failed; the next erasure finishes this one.
     """
-    with _alone(store):
+    with alone(store):
         erased = _Run(store, threading.Event()).finish()
         if erased.sessions:
             _record_end(store, erased, process="recovery")
@@ -199,16 +214,21 @@ class _Run:
         self._cluster = store.cluster
 
     def erase(self, fillings: Iterable[tuple[str, Mapping[str, object]]]) -> Erased:
-        self._commands(_CREATE)
+        self._commands(_CREATE % time.time())
         for text, values in fillings:
             self._store.command(text, dict(values))
         return self._erase_written_down()
 
-    def is_unfinished(self) -> bool:
-        return bool(self._numbers(_IS_THERE)[0])
+    def age(self) -> int | None:
+        """Return how many seconds ago one began that has not ended; None: there is none."""
+        found = self._rows(_BEGUN)
+        return int(time.time()) - int(str(found[0][0])) if found else None
+
+    def is_deleting(self) -> bool:
+        return bool(self._rows(_MUTATIONS))
 
     def finish(self) -> Erased:
-        return self._erase_written_down() if self.is_unfinished() else Erased(0, 0)
+        return Erased(0, 0) if self.age() is None else self._erase_written_down()
 
     def _erase_written_down(self) -> Erased:
         sessions, users = self._numbers(_COUNT)
@@ -306,6 +326,7 @@ def _filling(erasure: Erasure) -> tuple[str, dict[str, object]]:
     return text, parameters
 
 
+# Its comment says when the erasure began, in seconds since 1970.
 _CREATE = """
 CREATE TABLE IF NOT EXISTS {{ table("erasing") }}
 (
@@ -314,7 +335,8 @@ CREATE TABLE IF NOT EXISTS {{ table("erasing") }}
     `user_key` UInt64
 )
 ENGINE = {{ engine("MergeTree") }}
-ORDER BY (domain, session_key);
+ORDER BY (domain, session_key)
+COMMENT '%d';
 {{ distributed("erasing", by="session_key") }}
 """
 _SELECTED = (
@@ -322,7 +344,12 @@ _SELECTED = (
     "WHERE (domain, session_key) GLOBAL IN (SELECT domain, session_key FROM (%s)) "
     "SETTINGS distributed_foreground_insert = 1"
 )
-_IS_THERE = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'erasing';"
+_BEGUN = """
+SELECT toUInt32OrZero(comment)
+FROM system.tables
+WHERE database = currentDatabase() AND name = '{{ local("erasing") }}'
+    AND (SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'erasing') > 0;
+"""
 _COUNT = "SELECT uniqExact(domain, session_key), uniqExact(domain, user_key) FROM erasing;"
 _DISTRUST_USERS = """
 INSERT INTO departures

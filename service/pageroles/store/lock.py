@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ def alone(path: Path, task: str, stopping: threading.Event | None = None) -> Ite
         CancelledError: `stopping` was set.
     """
     stopping = stopping or threading.Event()
-    with (path / f"{task}.lock").open("wb") as file:
+    with _opened(path, task) as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -55,6 +56,29 @@ def alone(path: Path, task: str, stopping: threading.Event | None = None) -> Ite
                 if stopping.wait(_LOOK_SECONDS):
                     raise CancelledError(f"another process is still {task}") from None
         yield
+
+
+@contextlib.contextmanager
+def kept_off(path: Path, task: str) -> Iterator[bool]:
+    """Tell whether no process runs a task on the store in a folder; then none begins it while the block runs."""
+    with _opened(path, task) as file:
+        try:
+            # Many may keep it off at once.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextlib.contextmanager
+def _opened(path: Path, task: str) -> Iterator[int]:
+    # To read is enough for a lock, and works where another user has made the file.
+    file = os.open(path / f"{task}.lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        yield file
+    finally:
+        os.close(file)
 
 
 @contextlib.contextmanager

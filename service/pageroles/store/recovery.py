@@ -20,15 +20,14 @@ _WORK_SECONDS = 600
 
 
 def finding(store: Store) -> Finding:
-    """Return how much was begun and not ended: writes, on a server those older than ten minutes, and erasures.
+    """Return what was begun and not ended, and is not at work: writes and erasures, on a server of ten minutes ago.
 
     Raises:
         PagerolesError: ClickHouse can't be reached.
     """
-    left = [
-        f"a write of the number {write_id}" for write_id in writes.unfinished(store, _least_age(store, of_all=False))
-    ]
-    left += ["an erasure"] if erasure.unfinished(store) else []
+    least_age = _least_age(store, of_all=False)
+    left = [f"a write of the number {write_id}" for write_id in writes.unfinished(store, least_age)]
+    left += ["an erasure"] if erasure.is_cut_short(store, least_age) else []
     return finding_of("cut short", "a write or an erasure has begun and not ended", "", left)
 
 

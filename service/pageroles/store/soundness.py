@@ -9,6 +9,7 @@ compared, both are read. On a cluster the tables are those over all servers.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import itertools
@@ -400,8 +401,9 @@ KINDS = tuple(kind for comparison in COMPARISONS for kind in comparison.kinds)
 # ---- looking and mending ----
 
 
-# Tables are read one after the other. What is written meanwhile may be in one and not yet in the other: what is wrong
-# is still so after a while. All that seems wrong is looked at again together, so that they wait once.
+# Tables are read one after the other. What is written meanwhile may be in one and not yet in the other, and what is
+# erased may be gone from one only: what is wrong is still so after a while, and while nothing is erased. All that seems
+# wrong is looked at again together, so that they wait once.
 _LOOK_AGAIN_SECONDS: tuple[float, ...] = (0.5, 2.0)
 
 
@@ -432,10 +434,11 @@ def look(store: Store, tell: Callable[[str], None] = lambda _: None) -> list[Fin
         if not wrong:
             break
         time.sleep(pause)
-        for comparison in wrong:
-            tell(comparison.kinds[0].name)
-            ranges = _suspect_ranges(store, call, comparison, sessions)
-            found[comparison] = [_find(store, call, kind, ranges) for kind in comparison.kinds]
+        with erasure.alone(store) if pause else contextlib.nullcontext():
+            for comparison in wrong:
+                tell(comparison.kinds[0].name)
+                ranges = _suspect_ranges(store, call, comparison, sessions)
+                found[comparison] = [_find(store, call, kind, ranges) for kind in comparison.kinds]
         wrong = [comparison for comparison in wrong if any(finding.count for finding in found[comparison])]
     return [*damaged, cut_short, *itertools.chain.from_iterable(found.values())]
 
@@ -454,16 +457,18 @@ def mend(store: Store, tell: Callable[[str], None] = lambda _: None) -> None:
     recovery.recover(store, of_all=True)
     call = store.call(_SECONDS)
     sessions = _sessions(store, call)
-    for comparison in COMPARISONS:
-        # What was mended before is compared.
-        ranges = _suspect_ranges(store, call, comparison, sessions)
-        for kind in comparison.kinds:
-            if kind.repairs:
-                tell(kind.name)
-                for bounds in ranges:
-                    if _rows(store, call, kind.count, bounds)[0][0]:
-                        for repair in kind.repairs:
-                            store.command(repair + _SETTINGS, bounds)
+    # What is derived of a session that is being erased would be written again, and stay.
+    with erasure.alone(store):
+        for comparison in COMPARISONS:
+            # What was mended before is compared.
+            ranges = _suspect_ranges(store, call, comparison, sessions)
+            for kind in comparison.kinds:
+                if kind.repairs:
+                    tell(kind.name)
+                    for bounds in ranges:
+                        if _rows(store, call, kind.count, bounds)[0][0]:
+                            for repair in kind.repairs:
+                                store.command(repair + _SETTINGS, bounds)
 
 
 def give_up(store: Store) -> GivenUp:

@@ -107,7 +107,7 @@ class ClickHouse:
             store._VERSION: lambda _: Result(["v"], ["UInt32"], [(schema.latest(),)]),
             parts._LOOK.text.strip(): lambda _: self._look(),
             **dict.fromkeys(_damage_texts(), lambda _: Result(["t", "n", "r"], ["String"] * 3, [])),
-            _of(erasure._IS_THERE): lambda _: Result(["n"], ["UInt64"], [(int("erasing" in self.tables),)]),
+            _of(erasure._BEGUN): lambda _: Result(["s"], ["UInt32"], [(0,)] if "erasing" in self.tables else []),
             _of(erasure._MUTATIONS): lambda _: Result(["r", "s"], ["String", "Int64"], []),
             _of(erasure._OLD_PARTS): lambda _: Result(["n"], ["UInt64"], [(0,)]),
         }
@@ -183,7 +183,7 @@ class ClickHouse:
         elif match := _DROP_WRITE.match(text):
             self.tables["writes"].drop(match[1])
             self.ended.add(int(match[1]))
-        elif text == _of(erasure._CREATE):
+        elif text.startswith(_of(erasure._CREATE).partition("%")[0]):
             self.tables.setdefault("erasing", tables.Table(("domain", "session_key")))
         elif text == _of(erasure._DROP):
             self.tables.pop("erasing", None)
