@@ -13,11 +13,13 @@ from collections.abc import Callable  # noqa: TC003 - a field of a NamedTuple
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import structlog
+
 from pageroles.access.domains import StoredDomains
 from pageroles.access.keys import KeyRing, KeyStore, KeyUses, Permission
 from pageroles.access.quotas import QuotaMeter, QuotaStore
 from pageroles.admission import Admission
-from pageroles.errors import CancelledError, InternalError, PagerolesError, UnauthenticatedError
+from pageroles.errors import CancelledError, InternalError, OverloadedError, PagerolesError, UnauthenticatedError
 from pageroles.question.request import to_days_query, to_query, to_sessions_query, to_values_query
 from pageroles.report.answerer import Answerer
 from pageroles.report.answers import Opened, Unchanged
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from pageroles.telemetry.record import RequestRecord
     from pageroles.turns import Turn
 
+_log = structlog.get_logger(__name__)
 
 Asked = (
     pages_pb2.PagesRequest | pages_pb2.PageSessionsRequest | pages_pb2.PageDaysRequest | pages_pb2.FilterValuesRequest
@@ -247,6 +250,23 @@ class PagesService:
             else:
                 turn.answered()
             return Reply(report, caller.key_id, quota, turn)
+
+    @contextlib.contextmanager
+    def handing_over(self, reply: Reply, request_id: str) -> Iterator[None]:
+        """Hold an answer while the block hands it to its caller.
+
+        Raises:
+            OverloadedError: Too many large answers are on their way; it costs no quota then.
+        """
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(self.admission.answer(reply.key_id, reply.report.bytes))
+            except OverloadedError as error:
+                self._quotas.give_back(reply.quota)
+                # The line of the request was written when the answer was made.
+                _log.info("answer not sent", request_id=request_id, key_id=reply.key_id, error=str(error))
+                raise
+            yield
 
     @contextlib.contextmanager
     def _going_on(self, deadline: float, key_id: str, started: Callable[[Call], None]) -> Iterator[Call]:

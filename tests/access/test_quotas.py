@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import grpc
 import pytest
+import structlog.testing
 
 from pageroles.access.quotas import REFRESH_SECONDS, QuotaMeter, QuotaStore
 from pageroles.errors import InvalidArgumentError, OverloadedError, QuotaExceededError
+from pageroles.incoming import Incoming, Origin
+from pageroles.transport import grpc_server
+from pageroles.transport.backends import LocalBackend, RefusedError
+from pageroles.v1 import pages_pb2
 from support.served import serving_with
 from support.wire import Asked, details
 
@@ -208,3 +214,39 @@ def test_a_bad_request_costs_nothing(served: Served, quotas: QuotaStore, domain:
             asked.pages(start_date="soon")
         asked.pages()
     assert quotas.used(domain, f"{datetime.now(UTC):%Y-%m}") == 1
+
+
+@pytest.mark.parametrize("way", ["whole", "stream", "rest"])
+def test_an_answer_that_is_not_handed_over_costs_nothing_and_is_told(
+    served: Served, quotas: QuotaStore, domain: str, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    quotas.set(domain, 5)
+
+    def full(*_: object) -> NoReturn:
+        raise OverloadedError("too many large answers are on their way; try again", 1.0)
+
+    async def ask_as_the_gateway() -> None:
+        backend = LocalBackend(pages_service)
+        incoming = Incoming(Origin("POST /api/v1/pages", "r1"), served.all_domains_key, domain)
+        with pytest.raises(RefusedError, match="try again"):
+            async for _ in (await backend.answer(incoming, pages_pb2.PagesRequest())).messages:
+                pass
+        await backend.close()
+
+    monkeypatch.setattr(grpc_server, "COUNTED_BYTES", 0)
+    with (
+        serving_with(served.store) as (target, pages_service, _),
+        Asked(target, served.all_domains_key, domain) as asked,
+        structlog.testing.capture_logs() as logs,
+    ):
+        with monkeypatch.context() as while_full:
+            while_full.setattr(pages_service.admission, "answer", full)
+            if way == "rest":
+                asyncio.run(ask_as_the_gateway())
+            else:
+                with pytest.raises(grpc.RpcError, match="try again"):
+                    asked.pages() if way == "whole" else list(asked.stream_call())
+        asked.pages()
+    assert quotas.used(domain, f"{datetime.now(UTC):%Y-%m}") == 1
+    lines = {line["event"]: line for line in reversed(logs)}
+    assert lines["answer not sent"]["request_id"] == lines["request"]["request_id"]

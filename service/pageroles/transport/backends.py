@@ -167,7 +167,7 @@ class LocalBackend:
             # What is read for a caller who is gone ends; where all was read, this does nothing.
             held.callback(cancellation.cancel)
             try:
-                held.enter_context(self._service.admission.answer(reply.key_id, reply.report.bytes))
+                held.enter_context(self._service.handing_over(reply, incoming.origin.request_id))
             except PagerolesError as error:
                 raise RefusedError(faults.to_refusal(error, incoming.origin.request_id)) from error
             for made in begun:

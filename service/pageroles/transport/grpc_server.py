@@ -140,7 +140,7 @@ class _Servicer:
                 return reply.report.message()
             reply.turn.leave()
             with contextlib.ExitStack() as held:
-                held.enter_context(self._service.admission.answer(reply.key_id, reply.report.bytes))
+                held.enter_context(self._service.handing_over(reply, received.request_id))
                 message = reply.report.message()
                 held.enter_context(self._patience.bounded(patience.seconds_to_read(len(message)), context.cancel))
                 received.begin(reply)
@@ -157,7 +157,7 @@ class _Servicer:
         with _handling(rpc, context, self._service.telemetry) as received:
             reply = self._reply(rpc, kind, requests, received, known=received.known())
             reply.turn.leave()
-            with self._service.admission.answer(reply.key_id, reply.report.bytes):
+            with self._service.handing_over(reply, received.request_id):
                 received.begin(reply)
                 for message in reply.report.messages():
                     with self._patience.bounded(patience.seconds_to_read(len(message)), context.cancel):
