@@ -78,10 +78,10 @@ def _request(tracer: way.Tracer, address: str, key: str) -> str:
     untraced = min(_seconds(ask) for _ in range(_RUNS))
     connection.close()
     sessions = answer["summary_totals"]["total_sessions"]
-    title = f"The way of a request: {sessions:,} sessions of 30 days, in {found.seconds * 1000:.0f} ms"
+    title = f"The way of a request: {sessions:,} sessions of 30 days, in {way.milliseconds_of(found.seconds)}"
     note = (
         f"Embedded store, {os.cpu_count()} cores, {datetime.now(UTC):%-d %B %Y}. One run, the fastest of {_RUNS}; "
-        f"{untraced * 1000:.0f} ms where none is traced. Gaps: sockets and threads."
+        f"{way.milliseconds_of(untraced)} where none is traced. Gaps: sockets and threads."
     )
     return way.drawn(found, title, note)
 

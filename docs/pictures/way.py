@@ -35,7 +35,7 @@ class Stage(NamedTuple):
 
 
 _IN = Stage("transport", "HTTP and JSON to a PagesRequest")
-_COUNT = Stage("report/run", "count: ClickHouse streams, the core counts")
+_COUNT = Stage("report/run", "count: the core counts what is in memory")
 _NAME = Stage("report/run", "name: the pages of the answer")
 _ANSWER = Stage("report/answers", "counts to messages")
 _OUT = Stage("transport", "messages to JSON and HTTP")
@@ -46,11 +46,12 @@ STAGES = {
     "access/keys": Stage("access/keys", "who asks"),
     "question/request": Stage("question", "request to a validated question"),
     "access/quotas": Stage("access/quotas", "what is left of the month"),
-    "report/facts": Stage("report/facts", "what the store knows of the domain"),
-    "report/plan": Stage("report/plan", "question and facts to units of work"),
+    "report/facts": Stage("report/facts", "what is kept of the domain, as it is now"),
+    "report/plan": Stage("report/plan", "facts to how the report is made"),
     "report/run": _COUNT,
 }
 _ORDER = [*STAGES.values(), _NAME, _ANSWER, _OUT]
+_LEAST = 0.01
 
 # Who works, and the colours for light and dark ground.
 WORKERS = {
@@ -252,7 +253,7 @@ def drawn(way: Way, title: str, note: str) -> str:
     bottom = _TOP + _ROW * len(stages)
     scale = (_RIGHT - _LEFT) / way.seconds
     height = bottom + 60
-    described = "; ".join(f"{one.room}, {one.does}: {_ms(way.spent(one))}" for one in stages)
+    described = "; ".join(f"{one.room}, {one.does}: {milliseconds_of(way.spent(one))}" for one in stages)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}"',
         ' role="img" aria-labelledby="title description">',
@@ -291,7 +292,7 @@ def _legend(way: Way) -> Iterable[str]:
     for at, (name, (words, _, _)) in enumerate(WORKERS.items()):
         x = _LEFT + 170 * at
         yield f'<rect class="{name}" x="{x}" y="50" width="12" height="12" rx="2"/>'
-        yield f'<text class="small" x="{x + 18}" y="60">{words}: {_ms(way.worked(name))}</text>'
+        yield f'<text class="small" x="{x + 18}" y="60">{words}: {milliseconds_of(way.worked(name))}</text>'
 
 
 def _ticks(seconds: float, scale: float, bottom: int) -> Iterable[str]:
@@ -315,7 +316,7 @@ def _row(way: Way, stage: Stage, top: float, scale: float) -> Iterable[str]:
     for span in sorted(way.of(stage), key=lambda span: order.index(span.doing.worker)):
         x, width = _LEFT + span.start * scale, max((span.end - span.start) * scale, 0.6)
         yield (f'<rect class="{span.doing.worker}" x="{x:.2f}" y="{top + 8}" width="{width:.2f}" height="18" rx=".5"/>')
-    yield f'<text class="ms" x="{_WIDTH - 16}" y="{top + 21}">{_ms(way.spent(stage))}</text>'
+    yield f'<text class="ms" x="{_WIDTH - 16}" y="{top + 21}">{milliseconds_of(way.spent(stage))}</text>'
 
 
 def _steps(way: Way, stages: list[Stage], scale: float) -> Iterable[str]:
@@ -325,7 +326,10 @@ def _steps(way: Way, stages: list[Stage], scale: float) -> Iterable[str]:
         yield f'<path class="way" d="M{x:.1f} {y + 26}V{y + _ROW + 8}"/>'
 
 
-def _ms(seconds: float) -> str:
+def milliseconds_of(seconds: float) -> str:
+    """Return seconds as milliseconds, with as many digits as mean something."""
     milliseconds = seconds * 1000
+    if milliseconds < _LEAST:
+        return f"under {_LEAST} ms"
     digits = next((digits for digits, least in enumerate((10, 1)) if milliseconds >= least), 2)
     return f"{milliseconds:.{digits}f} ms"
