@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
+# Types in the page itself: its timers keep their order, however busy the machine is.
+_TYPE = """async (input, typed) => {
+  for (const text of typed) {
+    input.value = text;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}"""
 DATES = {"start_date": "2025-07-01", "end_date": "2025-07-31"}
 
 
@@ -123,17 +131,15 @@ def test_a_window_that_was_cut_says_so(fresh: Callable[..., Page], stub: Stub) -
 
 def test_values_are_suggested_as_one_types(explorer: Explorer, stub: Stub) -> None:
     explorer.filter("medium", "organic").settled()
-    stub.asked.clear()
     explorer.the("#add").click()
     options = explorer.the("#values [role=option]")
     expect(options).to_have_count(2)
     assert ["".join(text.split()) for text in options.all_inner_texts()] == ["google.com812", "news.google.com7"]
     with explorer.page.expect_response("**/values"):
-        explorer.the("#value").press_sequentially("goog")
-    assert stub.paths() == ["/values", "/values"]  # once typing paused
-    asked = stub.at("/values")[-1]
-    assert asked["contains"] == "goog"
-    assert {"field": "source", "medium": "organic"}.items() <= asked.items()
+        explorer.the("#value").evaluate(_TYPE, ["g", "go", "goo", "goog"])
+    asked = [body for body in stub.at("/values") if body.get("medium") == "organic"]
+    assert [body.get("contains", "") for body in asked] == ["", "goog"], "once typing paused"
+    assert {body["field"] for body in asked} == {"source"}
     press = explorer.page.keyboard.press
     expect(options).to_have_count(2)
     press("ArrowDown")
